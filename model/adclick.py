@@ -1,0 +1,80 @@
+"""The click network Ψ (Eq. 1): evidence in, mask out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.evidence import CHANNELS
+
+
+@dataclass(frozen=True)
+class LiteConfig:
+    """Sizes of the ``lite`` click network."""
+
+    inputs: int = CHANNELS
+    widths: tuple[int, ...] = (24, 40, 64, 96, 128)  # strides 2, 4, 8, 16, 32
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each place.
+
+    Statistics over space (batch, group or instance normalisation) shift with the crop's size and the share of the
+    image that is defective, and with them the threshold; a place's own channels do not.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions with a skip around them."""
+
+    def __init__(self, inputs: int, width: int):
+        super().__init__()
+        self.first = nn.Conv2d(inputs, width, 3, padding=1)
+        self.norm = ChannelNorm(width)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, width, 1) if inputs != width else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H, W)."""
+        y = self.second(F.relu(self.norm(self.first(x))))
+        return F.relu(self.skip(x) + y)
+
+
+class LiteClickNetwork(nn.Module):
+    """A small U-Net over :mod:`model.evidence`, from stride 2 down to stride 32 and back.
+
+    Its output is at stride 1: the last layer predicts the four pixels of each stride-2 cell.
+    """
+
+    def __init__(self, config: LiteConfig | None = None):
+        super().__init__()
+        config = config or LiteConfig()
+        widths = config.widths
+        self.stem = nn.Conv2d(config.inputs, widths[0], 3, padding=1)
+        self.stem_norm = ChannelNorm(widths[0])
+        self.down = nn.ModuleList(Block(a, b) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(Block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.head = nn.Conv2d(widths[0], 4, 1)
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Logits (B, 1, 2h, 2w) from evidence (B, CHANNELS, h, w); h and w multiples of 16."""
+        x = F.relu(self.stem_norm(self.stem(evidence.contiguous(memory_format=torch.channels_last))))
+        skips = [x]
+        for block in self.down:
+            skips.append(block(F.avg_pool2d(skips[-1], 2)))
+        x = skips.pop()
+        for block in self.up:
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1))
+        return F.pixel_shuffle(self.head(x), 2)

@@ -1,0 +1,73 @@
+"""Simulated clicks, for training and for measuring."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Click(NamedTuple):
+    """A click in pixels of the map it belongs to: x right, y down, pixel (i, j) covers [i, i + 1) x [j, j + 1)."""
+
+    x: float
+    y: float
+    positive: bool
+
+
+def next_click(
+    target: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    clicked: list[Click],
+    rng: np.random.Generator | None = None,
+    jitter: float = 0.0,
+) -> Click | None:
+    """Where a person would click next: the middle of the largest error.
+
+    The deepest pixel (largest distance to the border of the error region, the image border counting as border) of
+    false negatives or false positives, whichever is deeper; false positives on a tie. Pixels clicked before are
+    left out. (SimpleClick's evaluation protocol.)
+
+    Args:
+        target: (H, W) true mask.
+        prediction: (H, W) present mask.
+        clicked: the clicks so far.
+        rng: needed with ``jitter``.
+        jitter: standard deviation in pixels of a hand that does not hit the exact middle. A jittered click that
+            leaves the error region falls back on a random pixel of its inner half.
+
+    Returns:
+        A click at a pixel's centre, or None when there is no error left to click.
+    """
+    free = np.ones(target.shape, bool)
+    for click in clicked:
+        free[int(click.y), int(click.x)] = False
+    missing, excess = (_depth(region) * free for region in (target & ~prediction, prediction & ~target))
+    positive = missing.max() > excess.max()
+    depth = missing if positive else excess
+    if depth.max() <= 0:
+        return None
+    row, column = (int(i) for i in np.unravel_index(int(depth.argmax()), depth.shape))
+    if jitter and rng is not None:
+        jy, jx = round(row + rng.normal(0, jitter)), round(column + rng.normal(0, jitter))
+        if 0 <= jy < depth.shape[0] and 0 <= jx < depth.shape[1] and depth[jy, jx] > 0:
+            row, column = jy, jx
+        else:
+            row, column = random_inner(depth, rng)
+    return Click(column + 0.5, row + 0.5, bool(positive))
+
+
+def random_inner(depth: NDArray[np.float32], rng: np.random.Generator, share: float = 0.5) -> tuple[int, int]:
+    """A random (row, column) among the pixels deeper than ``share`` of the deepest one."""
+    rows, columns = np.nonzero(depth > share * depth.max())
+    i = int(rng.integers(len(rows)))
+    return int(rows[i]), int(columns[i])
+
+
+def _depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance (H, W) float32 of each pixel of a region to its border, in pixels; 0 outside."""
+    padded = np.pad(region.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    return np.asarray(depth, np.float32)

@@ -1,0 +1,217 @@
+"""What the click network is shown: relative maps only.
+
+Every channel is a comparison: with the references, with the rest of the image, with the clicked places. None says
+what product this is, so there is nothing to memorise about the products of the training set; that is the paper's
+argument for residuals, carried one step further.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.encoding import Encoded
+from model.residual import Residual
+
+ENERGIES = ("joint", "stride4", "stride8", "stride16", "fine", "colour")
+NORMAL_ENERGIES = ("joint", "fine", "colour")  # also compared with what is usual among the references
+RATIO_ENERGIES = ("joint", "fine")  # also compared with the clicked places
+LEVELS = ("colour", "stride2", "stride4", "stride8", "stride16")
+REACHES = (4.0, 24.0)  # stride-2 cells over which the two click-distance maps fall to 1/e
+
+STATIC_CHANNELS = len(ENERGIES) + len(NORMAL_ENERGIES) + 2
+CHANNELS = STATIC_CHANNELS + 2 * (len(REACHES) + len(LEVELS) + 1) + len(RATIO_ENERGIES) + 1
+_PAIRS = 2048
+
+
+@dataclass
+class Prepared:
+    """Everything about an image that does not depend on the clicks. B images of one size.
+
+    Attributes:
+        static: (B, STATIC_CHANNELS, h, w) on the stride-2 grid.
+        levels: name -> (B, C, h', w'), channels scaled to unit variance over the image.
+        scales: (B, len(LEVELS)) typical distance between two places of the image, per level.
+        vectors: (B, D, h/4, w/4) residual vectors.
+        log_energies: (B, len(RATIO_ENERGIES), h, w).
+    """
+
+    static: Tensor
+    levels: dict[str, Tensor]
+    scales: Tensor
+    vectors: Tensor
+    log_energies: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return sum(
+            m.nbytes
+            for m in (self.static, *self.levels.values(), self.scales, self.vectors, self.log_energies)
+        )
+
+
+def level_maps(encoded: Encoded) -> tuple[dict[str, Tensor], Tensor]:
+    """The maps in which places are compared with clicked places, and their typical distances.
+
+    Returns:
+        name -> (1, C, h, w) with unit variance per channel, and (1, len(LEVELS)): the median distance between
+        random places. The random places are the same for every image of one size.
+    """
+    raw = {"colour": encoded.colour, **{f"stride{s}": m for s, m in encoded.pyramid.items()}}
+    levels, scales = {}, []
+    for name in LEVELS:
+        maps = raw[name]
+        maps = (maps - maps.mean((2, 3), keepdim=True)) / maps.std((2, 3), keepdim=True).clamp_min(
+            1e-2 if name == "colour" else 1e-3
+        )
+        levels[name] = maps
+        cells = maps[0].flatten(1)
+        generator = torch.Generator().manual_seed(0)
+        a, b = torch.randint(cells.shape[1], (2, _PAIRS), generator=generator).to(maps.device)
+        scales.append((cells[:, a] - cells[:, b]).square().sum(0).sqrt().median().clamp_min(1e-3))
+    return levels, torch.stack(scales)[None]
+
+
+def normal_levels(residuals: list[Residual]) -> dict[str, float]:
+    """What energies are usual among the references: the mean of their 95 % quantiles, each matched with the others.
+
+    Without this the network could not tell how far from normal an image is: the residual's scale depends on the
+    product and on how many references there are.
+    """
+    return {
+        name: sum(float(r.energies[name].flatten().quantile(0.95)) for r in residuals) / len(residuals)
+        for name in NORMAL_ENERGIES
+    }
+
+
+def prepare(
+    encoded: Encoded, residual: Residual, normal: dict[str, float] | None, references: int
+) -> Prepared:
+    """Assemble what does not depend on the clicks.
+
+    Args:
+        encoded: the image.
+        residual: the image against its references.
+        normal: :func:`normal_levels` of its bank, or None (fewer than two references): the image's own level serves.
+        references: how many references there are; the network may trust many more than none.
+    """
+    grid = _size(encoded.colour)
+    logs = {name: _to_grid(torch.log(e + 1e-4), grid) for name, e in residual.energies.items()}
+    levels, scales = level_maps(encoded)
+    return Prepared(
+        static=static_maps(logs, edges(encoded.colour), normal, references),
+        levels=levels,
+        scales=scales,
+        vectors=residual.vectors,
+        log_energies=torch.cat([logs[name] for name in RATIO_ENERGIES], 1),
+    )
+
+
+def static_maps(
+    logs: dict[str, Tensor], edge: Tensor, normal: dict[str, float] | None, references: int
+) -> Tensor:
+    """(1, STATIC_CHANNELS, h, w) from log-energies and edge strength on the stride-2 grid."""
+    medians = {name: log.median() for name, log in logs.items()}
+    channels = [logs[name] - medians[name] for name in ENERGIES]
+    for name in NORMAL_ENERGIES:
+        usual = (
+            torch.log(torch.tensor(normal[name] + 1e-4))
+            if normal
+            else logs[name].flatten()[::7].quantile(0.95)
+        )
+        channels.append(logs[name] - usual)
+    known = torch.full_like(edge, min(1.0, float(torch.log2(torch.tensor(1.0 + references))) / 4))
+    return torch.cat([*(c.clamp(-6, 6) / 2 for c in channels), edge, known], 1)
+
+
+def edges(colour: Tensor) -> Tensor:
+    """(1, 1, h, w) gradient magnitude of the lightness over its mean, compressed."""
+    light = F.pad(colour[:, :1], (1, 1, 1, 1), mode="replicate")
+    dx = light[..., 1:-1, 2:] - light[..., 1:-1, :-2]
+    dy = light[..., 2:, 1:-1] - light[..., :-2, 1:-1]
+    magnitude = (dx.square() + dy.square()).sqrt()
+    return torch.log1p(magnitude / magnitude.mean().clamp_min(1e-3))
+
+
+def evidence(prepared: Prepared, clicks: Tensor, previous: Tensor) -> Tensor:
+    """All channels for the network.
+
+    Args:
+        prepared: of B images.
+        clicks: (B, N, 3) float32: x, y on the stride-2 grid (cell i covers [i, i + 1)), and +1 for "this", -1 for
+            "not this", 0 for padding.
+        previous: (B, 1, h, w) probability map so far, in [0, 1]; zeros before the first click.
+
+    Returns:
+        (B, CHANNELS, h, w) float32.
+    """
+    h, w = grid = _size(prepared.static)
+    sign = clicks[..., 2]
+    groups = [sign > 0, sign < 0]
+    maps = [_reach_maps(clicks, group, h, w) for group in groups]
+    for i, name in enumerate(LEVELS):
+        level = prepared.levels[name]
+        distance = _distances(level, _gather(level, clicks, grid)) / prepared.scales[:, i, None, None, None]
+        maps += [_to_grid(_most_alike(distance, group), grid) for group in groups]
+    clicked = _gather(prepared.vectors, clicks, grid)
+    length = clicked.square().sum(2).sqrt().clamp_min(1e-2)[..., None, None]
+    distance = 2 * _distances(prepared.vectors, clicked) / length
+    maps += [_to_grid(_most_alike(distance, group), grid) for group in groups]
+    maps.append(_energy_ratios(prepared.log_energies, clicks, groups[0]))
+    return torch.cat([prepared.static, *maps, previous], 1)
+
+
+def _reach_maps(clicks: Tensor, group: Tensor, h: int, w: int) -> Tensor:
+    """(B, len(REACHES), h, w): how near the nearest click of the group is."""
+    y = torch.arange(h, device=clicks.device) + 0.5
+    x = torch.arange(w, device=clicks.device) + 0.5
+    dx = clicks[..., 0, None] - x  # (B, N, w)
+    dy = clicks[..., 1, None] - y  # (B, N, h)
+    squared = dy.square()[..., :, None] + dx.square()[..., None, :]  # (B, N, h, w)
+    nearest = squared.masked_fill(~group[..., None, None], 1e9).amin(1, keepdim=True).sqrt()
+    return torch.cat([torch.exp(-nearest / reach) for reach in REACHES], 1)
+
+
+def _gather(maps: Tensor, clicks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, N, C): the vectors of ``maps`` at the clicked places."""
+    h, w = maps.shape[-2:]
+    x = (clicks[..., 0] * w / grid[1]).long().clamp(0, w - 1)
+    y = (clicks[..., 1] * h / grid[0]).long().clamp(0, h - 1)
+    index = (y * w + x)[:, None].expand(-1, maps.shape[1], -1)
+    return maps.flatten(2).gather(2, index).transpose(1, 2)
+
+
+def _distances(maps: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N, h, w): distance of each place of ``maps`` (B, C, h, w) from each of ``vectors`` (B, N, C)."""
+    cells = maps.flatten(2)  # (B, C, M)
+    squared = (
+        cells.square().sum(1, keepdim=True) - 2 * vectors @ cells + vectors.square().sum(2, keepdim=True)
+    )
+    return squared.clamp_min(0).sqrt().view(*vectors.shape[:2], *_size(maps))
+
+
+def _most_alike(distances: Tensor, group: Tensor) -> Tensor:
+    """(B, 1, h, w): similarity in (0, 1] to the most alike click of the group; 0 where the group is empty."""
+    return torch.exp(-distances.masked_fill(~group[..., None, None], 1e4).amin(1, keepdim=True))
+
+
+def _energy_ratios(logs: Tensor, clicks: Tensor, group: Tensor) -> Tensor:
+    """(B, len(RATIO_ENERGIES), h, w): log-energy over that of the least conspicuous positive click, compressed."""
+    clicked = _gather(logs, clicks, _size(logs))  # (B, N, K)
+    lowest = clicked.masked_fill(~group[..., None], 1e4).amin(1)  # (B, K)
+    lowest = torch.where(group.any(1, keepdim=True), lowest, torch.zeros_like(lowest))
+    return (logs - lowest[..., None, None]).clamp(-4, 4) / 2
+
+
+def _size(maps: Tensor) -> tuple[int, int]:
+    return maps.shape[-2], maps.shape[-1]
+
+
+def _to_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    if _size(maps) == grid:
+        return maps
+    return F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)

@@ -1,0 +1,32 @@
+"""The normalised focal loss (Eq. 10; SimpleClick's form)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = -1
+
+
+def normalized_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
+    """Focal loss whose pixel weights average 1 in each sample, so that it does not fade when a mask is nearly right.
+
+    Args:
+        logits: (B, 1, H, W) float32.
+        labels: (B, 1, H, W) float32 in {0, 1, -1}; -1 is ignored and carries no gradient.
+        alpha: weight of the defect class.
+        gamma: focusing exponent.
+
+    Returns:
+        (B,) loss per sample; 0 for a sample in which everything is ignored.
+    """
+    valid = (labels != IGNORE).float()
+    target = labels.clamp_min(0)
+    log_pt = -F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    with torch.no_grad():
+        beta = (1 - log_pt.exp()).pow(gamma) * valid
+        count = valid.sum((1, 2, 3))
+        beta = beta * (count / beta.sum((1, 2, 3)).clamp_min(1e-12))[:, None, None, None]
+        weight = beta * torch.where(target > 0.5, alpha, 1 - alpha)
+    return -(weight * log_pt).sum((1, 2, 3)) / count.clamp_min(1.0)

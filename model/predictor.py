@@ -1,0 +1,186 @@
+"""Images, pixels and clicks in; probability maps out. The only place where arrays become tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.adclick import LiteClickNetwork
+from model.checkpoints import PACKAGED, CheckpointError, load_into, read_manifest, read_weights
+from model.clicks import Click
+from model.encoding import Encoded, Frame, encode
+from model.evidence import Prepared, evidence, normal_levels, prepare
+from model.features import BACKBONES
+from model.references import Retrieved, rank
+from model.residual import match, matching_dtype
+
+NEAREST_REFERENCES = 8
+"""K of Eq. 3: how many references an image is matched with, the most similar ones of its bank."""
+
+MAX_SHOWN = 24
+"""Clicks of each sign that the network is shown at most, the newest; as many as training ever drew is far below."""
+
+CLICK_RADIUS = 3.0
+"""ρ of Eq. 8 in working pixels: so near to a click the person has said what it is."""
+
+SMALLEST_PART = 16
+"""Working pixels; smaller parts of a mask that nobody clicked are specks."""
+
+
+class Predictor:
+    """The click network with its backbone, from one checkpoint.
+
+    Args:
+        weights: a ``.safetensors`` checkpoint with its manifest beside it; default: the one that ships.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of another network.
+    """
+
+    def __init__(self, weights: Path | None = None, device: str = "cpu"):
+        weights = weights or PACKAGED
+        manifest = read_manifest(weights)
+        if manifest["preset"] != "lite":
+            raise CheckpointError(
+                f"{weights.name} holds the preset {manifest['preset']!r}; this predictor runs 'lite'."
+            )
+        tensors = read_weights(weights)
+        self.version = str(manifest["version"])
+        self.long_side = int(manifest["long_side"])
+        self.device = torch.device(device)
+        self.backbone = BACKBONES[manifest["backbone"]]()
+        self.network = LiteClickNetwork()
+        for prefix, module in (("backbone.", self.backbone), ("network.", self.network)):
+            part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            load_into(module, part, f"{weights.name} ({prefix[:-1]})")
+            module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._dtype = matching_dtype(self.device)
+
+    def encode(self, image: NDArray[np.uint8]) -> Encoded:
+        """Encode an image (H, W, 3), RGB, uint8."""
+        return encode(image, self.backbone, self.long_side, self.device)  # type: ignore[arg-type]
+
+    @torch.inference_mode()
+    def prepare(self, image: Encoded, references: list[Encoded], normal: dict[str, float] | None) -> Prepared:
+        """Match an image with its references and assemble all that does not depend on clicks.
+
+        Args:
+            image: the image.
+            references: those that :func:`model.references.rank` chose from its bank; may be empty.
+            normal: what is usual among the references (:meth:`usual`), if known.
+        """
+        residual = (
+            match(image, Retrieved(references))
+            if references
+            else match(image, Retrieved([image]), itself=True)
+        )
+        return prepare(image, residual, normal, len(references))
+
+    @torch.inference_mode()
+    def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
+        """Residual energies of one defect-free image against others (their 95 % quantiles), by name."""
+        return normal_levels([match(image, Retrieved(others))])
+
+    def rank(self, descriptor: NDArray[np.float32], bank: NDArray[np.float32]) -> list[int]:
+        """Which references of a bank (N, D) an image with this descriptor (D,) is matched with, best first."""
+        return rank(torch.from_numpy(descriptor), torch.from_numpy(bank), NEAREST_REFERENCES)
+
+    @torch.inference_mode()
+    def probability(
+        self, prepared: Prepared, frame: Frame, clicks: Sequence[Click], previous: Tensor | None
+    ) -> Tensor:
+        """The probability map after some clicks.
+
+        Args:
+            prepared: the image.
+            frame: its working frame.
+            clicks: in image pixels, oldest first.
+            previous: the map (1, 1, frame.height, frame.width) after the click before, if there is one.
+
+        Returns:
+            (1, 1, frame.height, frame.width) float32 in [0, 1].
+        """
+        h, w = frame.height // 2, frame.width // 2
+        before = (
+            torch.zeros(1, 1, h, w, device=self.device)
+            if previous is None
+            else torch.nn.functional.avg_pool2d(previous.float(), 2)
+        )
+        shown = evidence(prepared, _to_grid(clicks, frame).to(self.device), before)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
+            logits = self.network(shown)
+        return torch.sigmoid(logits.float())
+
+
+def _to_grid(clicks: Sequence[Click], frame: Frame) -> Tensor:
+    """(1, N, 3): clicks on the stride-2 grid, the newest ``MAX_SHOWN`` of each sign."""
+    sx, sy = frame.scale_xy
+    kept = [
+        c for positive in (True, False) for c in [c for c in clicks if c.positive == positive][-MAX_SHOWN:]
+    ]
+    rows = [[c.x * sx / 2, c.y * sy / 2, 1.0 if c.positive else -1.0] for c in kept]
+    return torch.tensor(rows, dtype=torch.float32).view(1, -1, 3)
+
+
+def to_mask(probability: NDArray[np.float32], frame: Frame, clicks: Sequence[Click]) -> NDArray[np.bool_]:
+    """The mask that a person is shown.
+
+    Specks that nobody clicked are dropped before the map is enlarged, the neighbourhood of each click is what the
+    click said (Eq. 8), and the border is that of the smoothly enlarged map, not of its cells.
+
+    Args:
+        probability: (frame.height, frame.width) float32 in [0, 1].
+        frame: working frame.
+        clicks: in image pixels.
+
+    Returns:
+        (frame.image_height, frame.image_width) bool; empty when there is no positive click.
+    """
+    shape = frame.image_height, frame.image_width
+    if not any(c.positive for c in clicks):
+        return np.zeros(shape, bool)
+    sx, sy = frame.scale_xy
+    sharpened = probability.copy()
+    for click in clicks:
+        centre = (round(click.x * sx - 0.5), round(click.y * sy - 0.5))
+        near = np.zeros(sharpened.shape, np.uint8)
+        cv2.circle(near, centre, int(CLICK_RADIUS), 1, -1)
+        inside = near > 0
+        sharpened[inside] = (
+            np.maximum(sharpened[inside], 0.75) if click.positive else np.minimum(sharpened[inside], 0.25)
+        )
+    sharpened[_specks(sharpened > 0.5, [c for c in clicks if c.positive], (sx, sy))] = 0.0
+    enlarged = cv2.resize(sharpened, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged > 0.5)
+
+
+def _specks(
+    mask: NDArray[np.bool_], positives: Sequence[Click], scale: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """The pixels of a working-frame mask that belong to parts too small to mean anything."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    small = statistics[:, cv2.CC_STAT_AREA] < SMALLEST_PART
+    small[0] = False
+    h, w = mask.shape
+    for click in positives:
+        row, column = min(int(click.y * scale[1]), h - 1), min(int(click.x * scale[0]), w - 1)
+        small[labels[row, column]] = False
+    return np.asarray(small[labels]) if count > 1 else np.zeros_like(mask)
+
+
+def expected_iou(probability: NDArray[np.float32], threshold: float = 0.5) -> float:
+    """The IoU that a mask cut at ``threshold`` has if the probabilities are right, in [0, 1].
+
+    The expected intersection over the expected union; 0 for an empty mask.
+    """
+    inside = probability > threshold
+    agreed = float(probability[inside].sum())
+    union = float(inside.sum()) + float(probability[~inside].sum())
+    return agreed / union if inside.any() else 0.0

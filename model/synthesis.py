@@ -1,0 +1,208 @@
+"""Synthetic defects on defect-free images, each with its true mask.
+
+What factories see, drawn: scratches, cracks, pits, stains, dents, foreign particles, misplaced pieces, and the
+noise-masked textures of the literature (DRAEM, MemSeg). Everything is made from the image itself and from noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Float = NDArray[np.float32]
+
+
+def add_defect(image: Image, rng: np.random.Generator, kind: str | None = None) -> tuple[Image, Mask, str]:
+    """A copy of ``image`` with one defect (sometimes a group of the same kind).
+
+    Args:
+        image: (H, W, 3) uint8 RGB, free of defects.
+        rng: source of all randomness.
+        kind: one of :data:`KINDS`; default: any.
+
+    Returns:
+        The image, the mask (H, W) of the pixels that the defect visibly changed, and the kind. The mask is never
+        empty.
+    """
+    for _ in range(20):
+        name = kind or str(rng.choice(list(KINDS)))
+        alpha, colour = KINDS[name](image, rng)
+        blended = image + alpha[..., None] * (colour - image)
+        result = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+        changed = np.abs(result.astype(np.int16) - image).max(2)
+        mask = (alpha > 0.25) & (cv2.blur(changed.astype(np.float32), (3, 3)) > 6)
+        mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+        if mask.sum() >= 12 and mask.mean() < 0.4:
+            return result, mask, name
+    return _fallback(image, rng)
+
+
+def noise(shape: tuple[int, int], rng: np.random.Generator, cells: int) -> Float:
+    """Smooth noise in [0, 1] of about ``cells`` bumps along the longer side, (H, W) float32."""
+    h, w = shape
+    side = max(h, w)
+    grid = rng.random((max(2, round(cells * h / side) + 2), max(2, round(cells * w / side) + 2))).astype(
+        np.float32
+    )
+    field = cv2.resize(grid, (w, h), interpolation=cv2.INTER_CUBIC)
+    low, high = float(field.min()), float(field.max())
+    return np.asarray((field - low) / max(high - low, 1e-6), np.float32)
+
+
+def _blob(shape: tuple[int, int], rng: np.random.Generator, radius: float, rough: float = 0.5) -> Float:
+    """A soft-edged irregular blob, alpha (H, W) in [0, 1]."""
+    h, w = shape
+    x, y = rng.uniform(0.08, 0.92) * w, rng.uniform(0.08, 0.92) * h
+    angle, stretch = rng.uniform(0, np.pi), rng.uniform(1, 2.2)
+    yy, xx = np.mgrid[:h, :w].astype(np.float32)
+    u = (xx - x) * np.cos(angle) + (yy - y) * np.sin(angle)
+    v = (-(xx - x) * np.sin(angle) + (yy - y) * np.cos(angle)) * stretch
+    distance = (
+        np.hypot(u, v) / radius + rough * (noise(shape, rng, max(2, int(max(h, w) / radius * 1.5))) - 0.5) * 2
+    )
+    return np.asarray(np.clip((1 - distance) * rng.uniform(2, 8), 0, 1), np.float32)
+
+
+def _path(
+    shape: tuple[int, int], rng: np.random.Generator, length: float, bend: float, width: float
+) -> Float:
+    """A wandering line of varying width, anti-aliased, alpha (H, W) in [0, 1]."""
+    h, w = shape
+    point = np.array([rng.uniform(0.1, 0.9) * w, rng.uniform(0.1, 0.9) * h])
+    heading, step = rng.uniform(0, 2 * np.pi), max(2.0, length / 24)
+    canvas = np.zeros((h * 2, w * 2), np.uint8)
+    for i in range(24):
+        heading += rng.normal(0, bend)
+        following = point + step * np.array([np.cos(heading), np.sin(heading)])
+        taper = np.sin(np.pi * (i + 1.5) / 26)
+        thickness = max(1, round(2 * width * taper * rng.uniform(0.7, 1.3)))
+        a, b = (tuple(int(c) for c in p * 2) for p in (point, following))
+        cv2.line(canvas, a, b, 255, thickness, cv2.LINE_AA)
+        point = following
+    coverage = cv2.resize(canvas, (w, h), interpolation=cv2.INTER_AREA)
+    return np.asarray(coverage / np.float32(255), np.float32)
+
+
+def _shape(image: Image) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
+
+
+def _scale(image: Image) -> float:
+    return max(_shape(image)) / 512
+
+
+def _tone(image: Image, rng: np.random.Generator, low: float, high: float) -> Float:
+    """The image darker or lighter, with a little colour of its own."""
+    sign = 1 if rng.random() < 0.5 else -1
+    shift = sign * rng.uniform(low, high) + rng.normal(0, 6, 3)
+    return np.asarray(np.clip(image + shift, 0, 255), np.float32)
+
+
+def scratch(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """One to four nearly straight thin lines, brighter or darker."""
+    s, shape = _scale(image), _shape(image)
+    lines = [
+        _path(shape, rng, rng.uniform(30, 260) * s, 0.05, rng.uniform(0.6, 2.2) * s)
+        for _ in range(rng.integers(1, 5))
+    ]
+    return np.maximum.reduce(lines) * np.float32(rng.uniform(0.6, 1)), _tone(image, rng, 30, 110)
+
+
+def crack(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """Dark, jagged, sometimes branching lines."""
+    s, shape = _scale(image), _shape(image)
+    lines = [
+        _path(shape, rng, rng.uniform(60, 320) * s, rng.uniform(0.25, 0.6), rng.uniform(0.8, 3.5) * s)
+        for _ in range(rng.integers(1, 3))
+    ]
+    return np.maximum.reduce(lines), np.asarray(image * rng.uniform(0.15, 0.6), np.float32)
+
+
+def pits(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """Small holes or particles, alone or in groups."""
+    s, shape = _scale(image), _shape(image)
+    spots = [_blob(shape, rng, rng.uniform(2.5, 14) * s, 0.3) for _ in range(rng.integers(1, 6))]
+    return np.maximum.reduce(spots), _tone(image, rng, 40, 130)
+
+
+def stain(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A patch of another colour through which the surface shows."""
+    alpha = _blob(_shape(image), rng, rng.uniform(12, 90) * _scale(image), 0.7)
+    colour = rng.uniform(0, 255, 3).astype(np.float32)
+    return alpha * np.float32(rng.uniform(0.3, 0.9)), np.broadcast_to(colour, image.shape)
+
+
+def dent(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A bump: lit on one side, shaded on the other."""
+    h, w = _shape(image)
+    height = cv2.GaussianBlur(
+        _blob((h, w), rng, rng.uniform(14, 70) * _scale(image), 0.25), (0, 0), 5 * _scale(image)
+    )
+    gy, gx = np.gradient(height)
+    angle = rng.uniform(0, 2 * np.pi)
+    shade = gx * np.cos(angle) + gy * np.sin(angle)
+    shade = shade / max(float(np.abs(shade).max()), 1e-6)
+    return np.asarray(np.clip(np.abs(shade) * 3, 0, 1), np.float32), np.asarray(
+        image + shade[..., None] * rng.uniform(50, 120), np.float32
+    )
+
+
+def misplaced(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A piece of the same image in another place, perhaps turned."""
+    alpha = np.asarray(_blob(_shape(image), rng, rng.uniform(12, 80) * _scale(image), 0.5) > 0.3, np.float32)
+    turned = (
+        np.rot90(image, int(rng.choice([0, 2])))
+        if image.shape[0] != image.shape[1]
+        else np.rot90(image, int(rng.integers(4)))
+    )
+    h, w = _shape(image)
+    moved = np.roll(
+        turned, (int(rng.integers(h // 6, h - h // 6)), int(rng.integers(w // 6, w - w // 6))), (0, 1)
+    )
+    return cv2.GaussianBlur(alpha, (0, 0), 0.8), np.asarray(moved, np.float32)
+
+
+def texture(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """The image, its tiles shuffled and its tones changed, behind a mask of thresholded noise."""
+    h, w = _shape(image)
+    alpha = np.asarray(
+        (noise((h, w), rng, int(2 ** rng.uniform(1, 4.5))) > rng.uniform(0.66, 0.8)), np.float32
+    )
+    window = _blob((h, w), rng, rng.uniform(40, 130) * _scale(image), 0.2) > 0
+    th, tw = h // 8, w // 8
+    tiles = [image[r * th : (r + 1) * th, c * tw : (c + 1) * tw] for r in range(8) for c in range(8)]
+    order = rng.permutation(64)
+    shuffled = np.concatenate(
+        [np.concatenate([tiles[i] for i in order[r * 8 : r * 8 + 8]], 1) for r in range(8)], 0
+    )
+    other = cv2.resize(shuffled, (w, h)).astype(np.float32)
+    other = np.clip((other / 255) ** rng.uniform(0.5, 2) * 255 + rng.normal(0, 25, 3), 0, 255)
+    return alpha * window * np.float32(rng.uniform(0.5, 1)), np.asarray(other, np.float32)
+
+
+def smear(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A patch whose texture is rubbed away."""
+    s = _scale(image)
+    alpha = _blob(_shape(image), rng, rng.uniform(16, 80) * s, 0.5)
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(3, 9) * s).astype(np.float32)
+    return alpha, blurred + np.float32(rng.normal(0, 14))
+
+
+def _fallback(image: Image, rng: np.random.Generator) -> tuple[Image, Mask, str]:
+    """A filled disc in the inverse colour: always visible."""
+    mask = np.zeros(_shape(image), np.uint8)
+    h, w = mask.shape
+    cv2.circle(mask, (int(rng.integers(w)), int(rng.integers(h))), max(4, min(h, w) // 20), 1, -1)
+    result = image.copy()
+    result[mask > 0] = np.where(image[mask > 0] > 127, image[mask > 0] - 110, image[mask > 0] + 110)
+    return result, mask > 0, "pits"
+
+
+KINDS: dict[str, Callable[[Image, np.random.Generator], tuple[Float, Float]]] = {
+    f.__name__: f for f in (scratch, crack, pits, stain, dent, misplaced, texture, smear)
+}
