@@ -1,0 +1,92 @@
+"""Every setting, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _either(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """Settings of the backend.
+
+    Each field is read from the environment variable ``ADCLICK_<FIELD>``; the few with the names that every
+    Label Studio backend uses (``LABEL_STUDIO_URL``, ``BASIC_AUTH_USER``, ``PORT`` ...) say so.
+    Lists are written with commas.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ADCLICK_", populate_by_name=True, extra="ignore")
+
+    # --- server
+    host: str = "0.0.0.0"  # noqa: S104  (a backend is useless unless Label Studio can reach it)
+    port: int = Field(9090, validation_alias=_either("ADCLICK_PORT", "PORT"))
+    workers: int = Field(1, ge=1, validation_alias=_either("ADCLICK_WORKERS", "WORKERS"))
+    threads: int = Field(16, ge=1, validation_alias=_either("ADCLICK_THREADS", "THREADS"))
+    basic_auth_user: str = Field("", validation_alias=_either("ADCLICK_BASIC_AUTH_USER", "BASIC_AUTH_USER"))
+    basic_auth_pass: str = Field("", validation_alias=_either("ADCLICK_BASIC_AUTH_PASS", "BASIC_AUTH_PASS"))
+    max_body_mb: int = 64  # Label Studio resends every mask of a task with every click
+    log_level: str = Field("INFO", validation_alias=_either("ADCLICK_LOG_LEVEL", "LOG_LEVEL"))
+    # Prometheus' own name for the folder in which several workers add up their metrics; `adclick serve` sets it.
+    prometheus_multiproc_dir: Path | None = Field(None, validation_alias=_either("PROMETHEUS_MULTIPROC_DIR"))
+
+    # --- where things are kept
+    data_dir: Path = Field(default_factory=lambda: Path("data"))
+    checkpoint: Path | None = None  # default: the weights inside the package
+    device: str = "cpu"
+    model_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    memory_cache_mb: int = 400  # prepared images in memory
+    disk_cache_mb: int = 4000  # prepared images and reference features on disk
+
+    # --- Label Studio
+    label_studio_url: str = Field("", validation_alias=_either("ADCLICK_LABEL_STUDIO_URL", "LABEL_STUDIO_URL"))
+    label_studio_api_key: str = Field(
+        "", validation_alias=_either("ADCLICK_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
+    )
+    local_files_root: Path | None = Field(
+        None,
+        validation_alias=_either(
+            "ADCLICK_LOCAL_FILES_ROOT",
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
+            "LOCAL_FILES_DOCUMENT_ROOT",
+        ),
+    )
+
+    # --- images
+    image_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # hosts besides Label Studio's that may be fetched from
+    max_image_mb: int = 100
+    max_megapixels: int = 120
+    connect_timeout_s: float = 5.0
+    fetch_timeout_s: float = 60.0  # for the whole download
+
+    # --- labelling
+    normal_choices: Annotated[tuple[str, ...], NoDecode] = ("normal", "good", "ok", "defect-free")
+    background_labels: Annotated[tuple[str, ...], NoDecode] = ("background",)
+    product_field: str = ""  # task data field that names the product; each product has a bank of its own
+    click_memory_s: float = 600.0  # how long a click waits for its next one
+    max_clicks: int = 256
+
+    @field_validator("image_hosts", "normal_choices", "background_labels", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("label_studio_url")
+    @classmethod
+    def _strip_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process."""
+    return Settings()
