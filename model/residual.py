@@ -71,7 +71,7 @@ def match(query: Encoded, retrieved: Retrieved, *, itself: bool = False) -> Resi
     levels = joint_features(query, retrieved)
     features = torch.cat(list(levels.values()), 1)  # (1, D, h, w)
     candidates = [torch.cat(list(joint_features(r, retrieved).values()), 1) for r in retrieved.references]
-    best = _nearest(features, candidates, itself)
+    best = nearest(features, candidates, itself)
     matched = torch.cat([c[0].flatten(1) for c in candidates], 1)[:, best].view_as(features)
     vectors = features - matched
     widths = [level.shape[1] for level in levels.values()]
@@ -93,7 +93,7 @@ def match(query: Encoded, retrieved: Retrieved, *, itself: bool = False) -> Resi
     return Residual(vectors[:, : widths[0] + widths[1]], energies)
 
 
-def _nearest(features: Tensor, candidates: list[Tensor], itself: bool) -> Tensor:
+def nearest(features: Tensor, candidates: list[Tensor], itself: bool) -> Tensor:
     """Index (h * w,) of the best match of each cell among all cells of all ``candidates``, counted through."""
     weight = 0.0 if itself else POSITION_WEIGHT
     query = _with_position(features, weight)  # (cells, D + 2)

@@ -68,7 +68,7 @@ class SampleBuilder:
         return [others[i] for i in rank(query.descriptor, descriptors, count)]
 
     def _normal(self, count: int) -> dict[str, float]:
-        """What energies are usual for a bank of ``count``, each of some references matched with ``count - 1`` others."""
+        """What energies are usual for a bank of ``count``: some references, each matched with ``count - 1`` others."""
         chosen = self.rng.permutation(len(self.references))[:5]
         return normal_levels(
             [

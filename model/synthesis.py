@@ -154,17 +154,12 @@ def dent(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
 
 def misplaced(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
     """A piece of the same image in another place, perhaps turned."""
-    alpha = np.asarray(_blob(_shape(image), rng, rng.uniform(12, 80) * _scale(image), 0.5) > 0.3, np.float32)
-    turned = (
-        np.rot90(image, int(rng.choice([0, 2])))
-        if image.shape[0] != image.shape[1]
-        else np.rot90(image, int(rng.integers(4)))
-    )
     h, w = _shape(image)
-    moved = np.roll(
-        turned, (int(rng.integers(h // 6, h - h // 6)), int(rng.integers(w // 6, w - w // 6))), (0, 1)
-    )
-    return cv2.GaussianBlur(alpha, (0, 0), 0.8), np.asarray(moved, np.float32)
+    alpha = np.asarray(_blob((h, w), rng, rng.uniform(12, 80) * _scale(image), 0.5) > 0.3, np.float32)
+    turned = np.rot90(image, int(rng.choice([0, 1, 2, 3] if h == w else [0, 2])))
+    by = int(rng.integers(h // 6, h - h // 6)), int(rng.integers(w // 6, w - w // 6))
+    softened = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
+    return softened, np.asarray(np.roll(turned, by, (0, 1)), np.float32)
 
 
 def texture(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+
+from model.clicks import Click, next_click
+
+
+def disc(size: int, x: int, y: int, radius: int) -> np.ndarray:
+    yy, xx = np.mgrid[:size, :size]
+    return (xx - x) ** 2 + (yy - y) ** 2 <= radius**2
+
+
+def test_the_first_click_hits_the_middle_of_the_defect() -> None:
+    assert next_click(disc(64, 20, 40, 9), np.zeros((64, 64), bool), []) == Click(20.5, 40.5, True)
+
+
+def test_the_next_click_goes_to_the_deeper_error() -> None:
+    target, prediction = disc(64, 20, 20, 4), disc(64, 45, 45, 9)
+    assert next_click(target, prediction, []) == Click(45.5, 45.5, False)
+    assert next_click(disc(64, 20, 20, 9), disc(64, 45, 45, 4), []) == Click(20.5, 20.5, True)
+
+
+def test_a_perfect_mask_needs_no_click() -> None:
+    target = disc(64, 20, 20, 9)
+    assert next_click(target, target, []) is None
+
+
+def test_the_border_of_the_image_is_the_border_of_the_error() -> None:
+    click = next_click(np.ones((9, 9), bool), np.zeros((9, 9), bool), [])
+    assert click == Click(4.5, 4.5, True)
+
+
+def test_no_pixel_is_clicked_twice() -> None:
+    target = np.zeros((16, 16), bool)
+    target[5, 5] = True
+    assert next_click(target, np.zeros_like(target), [Click(5.5, 5.5, True)]) is None
+
+
+def test_jittered_clicks_scatter_but_stay_in_the_error() -> None:
+    rng, target = np.random.default_rng(0), disc(64, 30, 30, 10)
+    clicks = [next_click(target, np.zeros_like(target), [], rng, jitter=6.0) for _ in range(50)]
+    places = {(c.x, c.y) for c in clicks if c}
+    assert len(places) > 20
+    assert all(target[int(y), int(x)] for x, y in places)
