@@ -1,0 +1,74 @@
+"""Label Studio as far as its API and its files are needed, on loopback."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from helpers.local_server import LocalServer, Reply, Request
+
+LEGACY_TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+
+def web_token(**claims: object) -> str:
+    """A JSON web token with these claims and no valid signature."""
+
+    def encoded(part: bytes) -> str:
+        return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+    return ".".join(encoded(part) for part in (b'{"alg":"HS256"}', json.dumps(claims).encode(), b"signature"))
+
+
+PERSONAL_TOKEN = web_token(token_type="refresh", exp=8_000_000_000, iat=1_700_000_000, user_id=1)
+
+
+class FakeLabelStudio(LocalServer):
+    """Serves what a test puts into ``tasks`` and ``files`` to whoever brings a good token.
+
+    ``failures`` are replies to give before any good one, each once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+        self.tasks: list[dict[str, object]] = []
+        self.files: dict[str, Reply] = {}  # by path and query
+        self.failures: list[Reply] = []
+        self.legacy_enabled = True
+        self.access_tokens: list[str] = []  # issued; only the last one is good
+
+    def calls(self, path: str) -> list[Request]:
+        return [request for request in self.requests if urlsplit(request.path).path == path]
+
+    def _answer(self, request: Request) -> Reply | None:
+        if self.failures:
+            return self.failures.pop(0)
+        url = urlsplit(request.path)
+        if url.path == "/api/token/refresh":
+            return self._refresh(json.loads(request.body))
+        if not self._is_known(request.headers["Authorization"]):
+            return Reply.json({"detail": "Authentication credentials were not provided."}, 401)
+        if url.path == "/api/current-user/whoami":
+            return Reply.json({"id": 1, "email": "ada@example.com"})
+        if url.path == "/api/tasks":
+            return self._page({name: values[0] for name, values in parse_qs(url.query).items()})
+        if url.path == "/api/echo":
+            return Reply.json({"method": request.method, "body": json.loads(request.body)}, 201)
+        return self.files.get(unquote(request.path))
+
+    def _refresh(self, body: dict[str, str]) -> Reply:
+        if body != {"refresh": PERSONAL_TOKEN}:
+            return Reply.json({"detail": "Token is invalid", "code": "token_not_valid"}, 401)
+        self.access_tokens.append(web_token(iat=1000, exp=1300, jti=len(self.access_tokens)))
+        return Reply.json({"access": self.access_tokens[-1]})
+
+    def _is_known(self, authorization: str | None) -> bool:
+        good = [f"Bearer {token}" for token in self.access_tokens[-1:]]
+        return authorization in good + [f"Token {LEGACY_TOKEN}"] * self.legacy_enabled
+
+    def _page(self, query: dict[str, str]) -> Reply:
+        size, page = int(query["page_size"]), int(query["page"])
+        tasks = self.tasks[(page - 1) * size : page * size]
+        if page > 1 and not tasks:
+            return Reply.json({"detail": "Invalid page."}, 404)
+        return Reply.json({"tasks": tasks, "total": len(self.tasks)})
