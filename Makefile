@@ -1,0 +1,79 @@
+# Two commands do everything: `make run` serves the backend, `make test` runs the suite.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format bench e2e clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 9090
+LABEL_STUDIO_VERSION := 1.23.2
+# Label Studio pins its own dependencies, so it never shares a virtual environment with the backend.
+LABEL_STUDIO_VENV := .label-studio/venv
+# The first interpreter that is new enough and can make virtual environments (Debian splits ensurepip off).
+USABLE := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.10,\
+	$(shell $(p) -c '$(USABLE)' >/dev/null 2>&1 && echo $(p))))
+# PyPI's Linux wheels of torch bring gigabytes of CUDA; without an NVIDIA card the CPU build is fetched first.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+help:
+	@echo 'make run     install and serve on port $(PORT)'
+	@echo 'make test    run the whole suite (with ADCLICK_E2E=1 also the end-to-end tests)'
+	@echo 'make check   ruff and mypy'
+	@echo 'make format  let ruff rewrite the code'
+	@echo 'make bench   latency, memory and growth figures'
+	@echo 'make e2e     click a defect in a real Label Studio in a real Chromium'
+
+run: $(VENV)/.installed
+	@$(BIN)/adclick serve --port $(PORT)
+
+test: $(VENV)/.installed-dev $(if $(ADCLICK_E2E),$(LABEL_STUDIO_VENV)/.installed)
+	@$(BIN)/pytest $(if $(ADCLICK_E2E),,-m 'not e2e')
+
+check: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m adclick_backend.bench
+
+e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
+	@$(BIN)/pytest -m e2e
+
+clean:
+	rm -rf $(VENV) $(LABEL_STUDIO_VENV) build dist *.egg-info
+
+$(VENV)/.created:
+	$(if $(PYTHON),,$(error No Python 3.10 to 3.13 with the venv module was found. Install one (on Debian: \
+	apt-get install python3-venv) or name it: make run PYTHON=/path/to/python3))
+	@echo 'Making $(VENV) with $(PYTHON) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created setup.cfg pyproject.toml
+	@echo 'Installing the backend into $(VENV) ...'
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null; then \
+	  torch=$$(sed -n 's/^ *\(torch[<>=].*\)/\1/p' setup.cfg); \
+	  $(PIP) install --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) "$$torch" 2>/dev/null \
+	  || echo 'The CPU build of torch cannot be reached; taking the one that pip finds.'; fi
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo 'Installing the development tools ...'
+	@$(PIP) install --editable '.[dev]'
+	@touch $@
+
+$(LABEL_STUDIO_VENV)/.installed: | $(VENV)/.installed-dev
+	@echo 'Installing Label Studio $(LABEL_STUDIO_VERSION) and what drives its browser (a minute, 1 GB) ...'
+	@$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
+	@$(LABEL_STUDIO_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
+	  label-studio==$(LABEL_STUDIO_VERSION)
+	@$(PIP) install --editable '.[e2e]'
+	@touch $@

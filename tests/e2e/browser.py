@@ -1,0 +1,135 @@
+"""Label Studio's pages as a person uses them, in a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, Request, Route, expect, sync_playwright
+from servers import PASSWORD, USER
+
+CHROMIUM = os.environ.get("ADCLICK_CHROMIUM", "/usr/bin/chromium")
+# Without these Chromium looks for its maker's servers, which a closed network refuses one by one.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Page]:
+    """A fresh Chromium window that can reach this machine only."""
+    if not Path(CHROMIUM).exists():
+        raise FileNotFoundError(
+            f"{CHROMIUM} is missing. Install it (on Debian: apt-get install chromium) or set ADCLICK_CHROMIUM."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1500, "height": 1200})
+        page.set_default_timeout(60_000)
+        page.route(lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), _abort)
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+def _abort(route: Route) -> None:
+    route.abort()
+
+
+class LabelStudioWindow:
+    """A logged-in Label Studio window."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        page.goto(f"{url}/user/login/")
+        page.fill("input[name=email]", USER)
+        page.fill("input[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(lambda now: "/user/login" not in now)
+
+    def connect_model(self, project: int, backend: str) -> str:
+        """Settings > Model > Connect Model, interactive on; returns what the page says afterwards."""
+        self.page.goto(f"{self.url}/projects/{project}/settings/ml")
+        self.page.get_by_role("button", name="Add machine learning model").first.click()
+        self.page.fill("input[name=title]", "ADClick")
+        self.page.fill("input[name=url]", backend)
+        self.page.locator("input[name=is_interactive]").click(force=True)
+        with self.page.expect_response(lambda r: "/api/ml" in r.url and r.request.method == "POST"):
+            self.page.get_by_role("button", name="Save machine learning form").click()
+        self.page.wait_for_timeout(500)
+        return self.page.inner_text("body")
+
+    def open_task(self, project: int, task: int) -> None:
+        """Open a task in the labeling editor and wait for its image."""
+        self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
+        self.page.wait_for_selector(".konvajs-content canvas")
+        self.page.wait_for_function(
+            "window.Htx?.annotationStore?.selected?.objects?.[0]?.naturalWidth > 0", timeout=60_000
+        )
+        self.page.wait_for_timeout(800)
+
+    def take_smart_keypoint(self, label: str) -> None:
+        """Auto-Annotation on, the purple key point tool, a label that stays selected."""
+        toggle = self.page.get_by_test_id("bottombar-auto-annotation-toggle")
+        if not toggle.is_checked():
+            toggle.click(force=True)
+        accept = self.page.get_by_test_id("bottombar-auto-accept-toggle")
+        if accept.is_checked():
+            accept.click(force=True)
+        self._select(label)
+        self.page.locator(".lsf-tool_smart").first.click()
+
+    def _select(self, label: str) -> None:
+        """Choose ``label`` among the labels of the key point tool, which come after those of the brush."""
+        choice = self.page.locator(".lsf-label", has_text=label).last
+        if "selected" not in (choice.get_attribute("class") or ""):
+            choice.click()
+
+    def click(self, label: str, x: float, y: float, *, alt: bool = False) -> dict[str, Any]:
+        """Click at x, y (fractions of the image) and return the backend's answer as Label Studio got it."""
+        self._select(label)
+        box = self.page.locator(".konvajs-content").first.bounding_box()
+        assert box is not None
+        if alt:
+            self.page.keyboard.down("Alt")
+        with self.page.expect_response(lambda r: "/interactive-annotating" in r.url) as caught:
+            self.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        if alt:
+            self.page.keyboard.up("Alt")
+        answer: dict[str, Any] = caught.value.json()
+        self.page.wait_for_timeout(400)
+        return answer
+
+    def accept_suggestion(self) -> None:
+        """Press the tick beside the suggested mask."""
+        self.page.get_by_test_id("bottombar-accept-suggestions-button").click()
+        self.page.wait_for_timeout(400)
+
+    def choose(self, choice: str) -> None:
+        """Tick one of the Choices."""
+        self.page.get_by_text(re.compile(rf"^{choice}")).first.click()
+
+    def submit(self) -> None:
+        """Press Submit and wait until Label Studio has stored the annotation."""
+        with self.page.expect_response(_stores_annotation) as stored:
+            self.page.locator("button[aria-label*=ubmit]").first.click()
+        assert stored.value.ok, stored.value.text()
+
+
+def _stores_annotation(response: Any) -> bool:
+    request: Request = response.request
+    return request.method == "POST" and request.url.split("?")[0].rstrip("/").endswith("/annotations")
+
+
+__all__ = ["LabelStudioWindow", "chromium", "expect"]

@@ -1,0 +1,70 @@
+"""One Label Studio, one backend and one Chromium for all end-to-end tests; anything missing is a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+import servers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture(scope="session")
+def label_studio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("label-studio")
+
+
+@pytest.fixture(scope="session")
+def label_studio(label_studio_folder: Path) -> Iterator[str]:
+    """URL of a Label Studio that may talk to private addresses."""
+    with servers.label_studio(label_studio_folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def person(label_studio: str) -> Iterator[requests.Session]:
+    """The API with the rights of a logged-in person."""
+    with servers.log_in(label_studio) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def api_key(label_studio: str, person: requests.Session) -> str:
+    """A personal access token."""
+    answer = person.post(f"{label_studio}/api/token/", timeout=30)
+    answer.raise_for_status()
+    return str(answer.json()["token"])
+
+
+@pytest.fixture(scope="session")
+def backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a backend that was given Label Studio's address and the token."""
+    folder = tmp_path_factory.mktemp("backend")
+    with servers.backend(folder, label_studio_url=label_studio, api_key=api_key) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def page() -> Iterator[Page]:
+    from browser import chromium
+
+    with chromium() as window:
+        yield window
+
+
+@pytest.fixture
+def screenshot(page: Page, tmp_path: Path) -> Callable[[str], None]:
+    """Keep a picture of the window under a name, in ADCLICK_SCREENSHOTS if that is set."""
+    folder = Path(os.environ.get("ADCLICK_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def save(name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+    return save

@@ -1,0 +1,84 @@
+"""A Label Studio project with drawn product images, made as a person with a browser would make it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import requests
+from numpy.typing import NDArray
+
+from adclick_backend.brush import decode_rle
+from adclick_backend.labeling_config import recommended_config
+
+
+class Project:
+    """A project of a Label Studio."""
+
+    def __init__(self, person: requests.Session, url: str, number: int = 0) -> None:
+        self._person, self._api, self.id = person, f"{url}/api", number
+
+    @classmethod
+    def create(cls, person: requests.Session, url: str, title: str, labels: list[str]) -> Project:
+        """A new project with the recommended labeling config."""
+        project = cls(person, url)
+        body = {"title": title, "label_config": recommended_config(labels)}
+        project.id = project._post("/projects", json=body)["id"]
+        return project
+
+    @classmethod
+    def titled(cls, person: requests.Session, url: str, title: str) -> list[Project]:
+        """Every project of that title."""
+        found = cls(person, url)._get("/projects", title=title, page_size=100)["results"]
+        return [cls(person, url, row["id"]) for row in found if row["title"] == title]
+
+    def models(self) -> list[dict[str, Any]]:
+        """The ML backends that are connected."""
+        rows: list[dict[str, Any]] = self._get("/ml", project=self.id)
+        return rows
+
+    def upload(self, images: list[NDArray[np.uint8]]) -> list[int]:
+        """Upload images, H x W x 3 uint8 RGB; returns the task of each."""
+        for number, image in enumerate(images):
+            data = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+            self._post(
+                f"/projects/{self.id}/import", files={"file": (f"{number:03d}.png", data, "image/png")}
+            )
+        return sorted(task["id"] for task in self._get("/tasks", project=self.id, page_size=1000)["tasks"])
+
+    def mark_normal(self, task: int) -> None:
+        """Submit an annotation whose only content is the choice "normal"."""
+        choice = {
+            "from_name": "state",
+            "to_name": "image",
+            "type": "choices",
+            "value": {"choices": ["normal"]},
+        }
+        self._post(f"/tasks/{task}/annotations/", json={"result": [choice]})
+
+    def annotation(self, task: int) -> list[dict[str, Any]]:
+        """The regions of the one annotation that a task has."""
+        (annotation,) = self._get(f"/tasks/{task}/annotations/")
+        regions: list[dict[str, Any]] = annotation["result"]
+        return regions
+
+    def mask(self, task: int) -> NDArray[np.bool_]:
+        """The one brush region of a task's annotation, H x W bool."""
+        (region,) = [region for region in self.annotation(task) if region["type"] == "brushlabels"]
+        return decode(region)
+
+    def _get(self, path: str, **params: object) -> Any:
+        answer = self._person.get(self._api + path, params=params, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _post(self, path: str, **kwargs: Any) -> Any:
+        answer = self._person.post(self._api + path, timeout=60, **kwargs)
+        assert answer.ok, f"{path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json()
+
+
+def decode(region: dict[str, Any]) -> NDArray[np.bool_]:
+    """The mask of a brush region, H x W bool."""
+    return decode_rle(region["value"]["rle"], region["original_width"], region["original_height"])

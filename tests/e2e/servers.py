@@ -1,0 +1,127 @@
+"""Label Studio and the backend as processes, on free loopback ports, with data folders of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
+USER, PASSWORD = "engineer@example.com", "a-pass-for-the-tests"
+# What Label Studio needs since 1.23.1 to talk to a backend on a private address.
+ALLOW_PRIVATE = {"USE_DEFAULT_BANNED_SUBNETS": "false", "USER_ADDITIONAL_BANNED_SUBNETS": "169.254.0.0/16"}
+QUIET = {
+    "COLLECT_ANALYTICS": "False",
+    "LATEST_VERSION_CHECK": "False",
+    "SENTRY_DSN": "",
+    "FRONTEND_SENTRY_DSN": "",
+}
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def label_studio(data_dir: Path, *, settings: Mapping[str, str] = ALLOW_PRIVATE) -> Iterator[str]:
+    """Boot Label Studio (half a minute with an empty folder, 6 s with a used one); yields its URL."""
+    if not LABEL_STUDIO.exists():
+        raise FileNotFoundError(f"{LABEL_STUDIO} is missing. `make e2e` installs Label Studio there.")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        str(LABEL_STUDIO),
+        "start",
+        "--no-browser",
+        "--internal-host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    command += ["--username", USER, "--password", PASSWORD, "--agree-fix-sqlite"]
+    environment = {"LABEL_STUDIO_BASE_DATA_DIR": str(data_dir), "LABEL_STUDIO_HOST": url, **QUIET, **settings}
+    with _process(command, environment, data_dir / "label-studio.log", f"{url}/health", limit_s=240):
+        yield url
+
+
+@contextmanager
+def backend(data_dir: Path, *, label_studio_url: str, api_key: str) -> Iterator[str]:
+    """Serve the backend; yields its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "ADCLICK_HOST": "127.0.0.1",
+        "ADCLICK_DATA_DIR": str(data_dir),
+        "LABEL_STUDIO_URL": label_studio_url,
+        "LABEL_STUDIO_API_KEY": api_key,
+    }
+    command = [str(Path(sys.executable).parent / "adclick"), "serve", "--port", str(port)]
+    with _process(command, environment, data_dir / "backend.log", f"{url}/health", limit_s=60):
+        yield url
+
+
+@contextmanager
+def _process(
+    command: list[str], environment: Mapping[str, str], log: Path, health: str, *, limit_s: float
+) -> Iterator[None]:
+    """Run a server until the block ends; its log is part of the error when it does not come up."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # The checkpoint under test is the one thing that a person may choose.
+    ours = re.compile("ADCLICK_(?!CHECKPOINT)|LABEL_STUDIO_|BASIC_AUTH_|PORT$")
+    inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            env={**inherited, **environment, "PYTHONUNBUFFERED": "1"},
+            cwd=log.parent,  # never a folder whose modules could shadow Label Studio's
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait(process, log, health, time.monotonic() + limit_s)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, health: str, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if requests.get(health, timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.25)
+    raise RuntimeError(
+        f"{health} does not answer; the end of {log}:\n{log.read_text(errors='replace')[-3000:]}"
+    )
+
+
+def log_in(url: str) -> requests.Session:
+    """A session of Label Studio, logged in as a person logs in; it may also speak to the API."""
+    session = requests.Session()
+    session.get(f"{url}/user/login/", timeout=30)
+    form = {"email": USER, "password": PASSWORD, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    session.post(f"{url}/user/login/", data=form, headers={"Referer": url}, timeout=30).raise_for_status()
+    session.headers.update({"X-CSRFToken": session.cookies["csrftoken"], "Referer": url})
+    return session
