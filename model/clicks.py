@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +21,7 @@ class Click(NamedTuple):
 def next_click(
     target: NDArray[np.bool_],
     prediction: NDArray[np.bool_],
-    clicked: list[Click],
+    clicked: Sequence[tuple[float, float, bool]],
     rng: np.random.Generator | None = None,
     jitter: float = 0.0,
 ) -> Click | None:
@@ -42,8 +43,8 @@ def next_click(
         A click at a pixel's centre, or None when there is no error left to click.
     """
     free = np.ones(target.shape, bool)
-    for click in clicked:
-        free[int(click.y), int(click.x)] = False
+    for x, y, _ in clicked:
+        free[int(y), int(x)] = False
     missing, excess = (_depth(region) * free for region in (target & ~prediction, prediction & ~target))
     positive = missing.max() > excess.max()
     depth = missing if positive else excess

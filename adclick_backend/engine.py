@@ -1,0 +1,356 @@
+"""The only door to the model: prepared images, clicks, references. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.clicks import Click
+from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.errors import ImageError
+from adclick_backend.images import decode_image
+from adclick_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.clicks import Click as ModelClick
+    from model.encoding import Encoded, Frame
+    from model.evidence import Prepared
+    from model.predictor import Predictor
+
+Pixels = NDArray[np.uint8]
+Load = Callable[[], Pixels]
+
+
+class EngineError(RuntimeError):
+    """The model cannot answer; the message says why in one sentence."""
+
+
+class ImageKey(NamedTuple):
+    """An image of a project: the SHA-256 of its file."""
+
+    project: str
+    sha: str
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The references of one product of one project.
+
+    Attributes:
+        project: project id.
+        product: "" when products are not told apart.
+        references: SHA-256 of the image files, sorted.
+    """
+
+    project: str
+    product: str
+    references: tuple[str, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever a reference comes or goes."""
+        text = "\n".join((self.project, self.product, *self.references))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def without(self, sha: str) -> Bank:
+        """The bank an image is compared with: it is no reference of its own."""
+        if sha not in self.references:
+            return self
+        return Bank(self.project, self.product, tuple(r for r in self.references if r != sha))
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The answer to a click.
+
+    Attributes:
+        mask: (H, W) bool, of the image's size.
+        probability: (h, w) float32 in [0, 1], in the model's working frame.
+        score: expected IoU of the mask, in [0, 1].
+        milliseconds: what the parts of the answer took, by name.
+    """
+
+    mask: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+    score: float
+    milliseconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A prepared image in memory."""
+
+    prepared: Prepared
+    frame: Frame
+
+
+class Engine:
+    """Runs the model for all threads of a process.
+
+    One click and one preparation are computed at a time, so that they share the processor instead of fighting for
+    it: a click never waits for the preparation of another image.
+
+    Args:
+        settings: paths, sizes and limits.
+        checkpoint: weights to use instead of ``settings.checkpoint`` or the packaged ones.
+    """
+
+    def __init__(self, settings: Settings, checkpoint: Path | None = None):
+        from model.checkpoints import PACKAGED, read_manifest
+
+        self._settings = settings
+        self._weights = checkpoint or settings.checkpoint or PACKAGED
+        self.state: Literal["cold", "loading", "ready", "failed"] = "cold"
+        self.failure: str | None = None
+        try:
+            self.version = str(read_manifest(self._weights)["version"])
+        except RuntimeError as error:
+            self.version, self.state, self.failure = "none", "failed", str(error)
+        self._features = FeatureFiles(settings.data_dir, self.version, settings.disk_cache_mb)
+        self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
+        self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
+        self._maps: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Tensor] = WeightedLru(64 << 20)
+        self._loading, self._clicking, self._preparing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._predictor: Predictor | None = None
+
+    # --- loading
+
+    def warm_up(self) -> None:
+        """Load the weights now and run the network once, so that the first person does not wait for it."""
+        from model.clicks import Click as ModelClick
+
+        predictor = self._model()
+        grey = np.full((predictor.long_side, predictor.long_side, 3), 127, np.uint8)
+        grey[::8] += 40
+        with self._preparing:
+            prepared = predictor.prepare(predictor.encode(grey), [], None)
+        with self._clicking:
+            predictor.probability(prepared, self._frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)], None)
+
+    def _model(self) -> Predictor:
+        with self._loading:
+            if self._predictor is not None:
+                return self._predictor
+            if self.state == "failed":
+                raise EngineError(self.failure or "The model could not be loaded.")
+            self.state = "loading"
+            # Threads of torch that wait by spinning steal the processor from every other thread of the server.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            try:
+                import torch
+
+                from model.predictor import Predictor
+
+                torch.set_num_threads(self._settings.model_threads)
+                self._predictor = Predictor(self._weights, self._settings.device)
+            except Exception as error:
+                self.state, self.failure = "failed", str(error)
+                raise EngineError(f"The model could not be loaded: {error}") from error
+            self.state = "ready"
+            return self._predictor
+
+    # --- references
+
+    def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
+        """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
+        if not self._features.has(key.project, key.sha):
+            self._encode(key, lambda: pixels)
+
+    def leave_one_out(
+        self, bank: Bank, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, float]:
+        """How far each reference is from the others: its residual energy when it is matched with them.
+
+        Args:
+            bank: at least three references; the cost grows linearly with their number.
+            progress: told (done, all) after each.
+
+        Returns:
+            sha -> energy (95 % quantile over the image), >= 0. Empty for a bank of fewer than three.
+        """
+        if len(bank.references) < 3:
+            return {}
+        usual = self._usual(bank)
+        found = {}
+        for done, sha in enumerate(bank.references, 1):
+            levels = self._usual_of(bank, sha)
+            usual.put(sha, len(bank.references), levels)
+            found[sha] = levels["joint"]
+            if progress is not None:
+                progress(done, len(bank.references))
+        return found
+
+    def _usual(self, bank: Bank) -> Usual:
+        return Usual(self._features.folder(bank.project), bank.product)
+
+    def _usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
+        """Residual energies of one reference matched with the others of its bank."""
+        predictor = self._model()
+        image = self._reference(bank.project, sha)
+        others = self._nearest(bank.without(sha), image)
+        with self._preparing:
+            return predictor.usual(image, others)
+
+    def _normal(self, bank: Bank) -> dict[str, float] | None:
+        """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
+        if len(bank.references) < 2:
+            return None
+        usual = self._usual(bank)
+        if sha := usual.wanted(bank.references):
+            usual.put(sha, len(bank.references), self._usual_of(bank, sha))
+        return usual.mean(bank.references)
+
+    def _nearest(self, bank: Bank, image: Encoded) -> list[Encoded]:
+        """The references of a bank that an image is matched with."""
+        if not bank.references:
+            return []
+        descriptors = self._features.descriptors(
+            bank.project, bank.fingerprint, bank.references, self._redescribe
+        )
+        order = self._model().rank(image.descriptor.numpy(), descriptors)
+        return [self._reference(bank.project, bank.references[i]) for i in order]
+
+    def _redescribe(self, project: str, sha: str) -> None:
+        self._encode(ImageKey(project, sha), lambda: self._kept_copy(project, sha))
+
+    def _reference(self, project: str, sha: str) -> Encoded:
+        """The features of a reference: from memory, from disk, or computed again from the kept copy of its image."""
+        key = ImageKey(project, sha)
+        if (cached := self._encoded.get(key)) is not None:
+            return cached
+        encoded = self._features.load(project, sha)
+        if encoded is None:
+            encoded = self._encode(key, lambda: self._kept_copy(project, sha))
+        self._encoded.put(
+            key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
+        )
+        return encoded
+
+    def _encode(self, key: ImageKey, load: Load) -> Encoded:
+        pixels = load()
+        predictor = self._model()
+        with self._preparing:
+            encoded = predictor.encode(pixels)
+        self._features.save(key.project, key.sha, encoded)
+        return encoded
+
+    def _kept_copy(self, project: str, sha: str) -> Pixels:
+        folder = self._settings.data_dir / "projects" / project / "references"
+        for path in folder.glob(f"{sha}.*"):
+            try:
+                return decode_image(path.read_bytes(), max_megapixels=self._settings.max_megapixels)
+            except (OSError, ImageError) as error:
+                raise EngineError(
+                    f"The kept copy {path.name[:16]} of a reference cannot be read: {error}"
+                ) from error
+        raise EngineError(
+            f"The kept copy of the reference {sha[:12]} is gone; remove it and add the image again."
+        )
+
+    # --- opening and clicking
+
+    def prepare(self, key: ImageKey, bank: Bank, load: Load) -> dict[str, float]:
+        """Make an image ready to be clicked; quick when it already is.
+
+        Args:
+            key: the image.
+            bank: its references.
+            load: reads the image (H, W, 3) uint8 RGB; only called when it has to be prepared.
+
+        Returns:
+            What took how many milliseconds, by name.
+        """
+        milliseconds: dict[str, float] = {}
+        self._open(key, bank.without(key.sha), load, milliseconds)
+        return milliseconds
+
+    def click(self, key: ImageKey, bank: Bank, load: Load, clicks: Sequence[Click]) -> Segmentation:
+        """The mask after some clicks (in image pixels, oldest first). See :meth:`prepare` for the other arguments."""
+        from model.clicks import Click as ModelClick
+        from model.predictor import expected_iou, to_mask
+
+        shown = tuple(ModelClick(*c) for c in clicks)
+        bank = bank.without(key.sha)
+        milliseconds: dict[str, float] = {}
+        opened = self._open(key, bank, load, milliseconds)
+        started = time.perf_counter()
+        with self._clicking:
+            tensor = self._map(key, bank, opened, shown)
+        probability = tensor[0, 0].float().cpu().numpy()
+        milliseconds["network"] = _since(started)
+        started = time.perf_counter()
+        mask = to_mask(probability, opened.frame, shown)
+        score = expected_iou(probability) if mask.any() else 0.0
+        milliseconds["mask"] = _since(started)
+        return Segmentation(mask, probability, score, milliseconds)
+
+    def _map(self, key: ImageKey, bank: Bank, opened: _Opened, clicks: tuple[ModelClick, ...]) -> Tensor:
+        """The probability map after ``clicks``, each click seeing the map after the one before."""
+        name = (key, bank.fingerprint, clicks)
+        if (cached := self._maps.get(name)) is not None:
+            return cached
+        previous = None
+        if len(clicks) > 1:
+            earlier = clicks[:-1]
+            # Normally the map of the click before is still there. If not, all earlier clicks are shown at once.
+            previous = self._maps.get((key, bank.fingerprint, earlier))
+            if previous is None:
+                previous = self._model().probability(opened.prepared, opened.frame, earlier, None)
+        result = self._model().probability(opened.prepared, opened.frame, clicks, previous).half()
+        self._maps.put(name, result, result.nbytes)
+        return result
+
+    def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
+        name = (key, bank.fingerprint)
+        with self._opened.flight(name):
+            if (opened := self._opened.get(name)) is not None:
+                return opened
+            stored = self._features.load_prepared(key.project, key.sha, bank.fingerprint)
+            if stored is None:
+                stored = self._prepare(key, bank, load, milliseconds)
+                self._features.save_prepared(key.project, key.sha, bank.fingerprint, *stored)
+            prepared, shape = stored
+            opened = _Opened(prepared, self._frame(shape))
+            self._opened.put(name, opened, prepared.nbytes)
+            return opened
+
+    def _prepare(
+        self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]
+    ) -> tuple[Prepared, tuple[int, int]]:
+        predictor = self._model()
+        started = time.perf_counter()
+        pixels = load()
+        milliseconds["read"] = _since(started)
+        started = time.perf_counter()
+        with self._preparing:
+            image = predictor.encode(pixels)
+        milliseconds["features"] = _since(started)
+        started = time.perf_counter()
+        references, normal = self._nearest(bank, image), self._normal(bank)
+        milliseconds["references"] = _since(started)
+        started = time.perf_counter()
+        with self._preparing:
+            prepared = predictor.prepare(image, references, normal)
+        milliseconds["match"] = _since(started)
+        return prepared, (int(pixels.shape[0]), int(pixels.shape[1]))
+
+    def _frame(self, shape: tuple[int, ...]) -> Frame:
+        from model.encoding import Frame
+
+        return Frame.of(shape[0], shape[1], self._model().long_side)
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,204 @@
+"""The engine with the packaged weights, on small drawn images."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from adclick_backend.clicks import Click
+from adclick_backend.engine import Bank, Engine, EngineError, ImageKey
+from adclick_backend.engine_cache import Usual, WeightedLru
+from adclick_backend.settings import Settings
+
+Pixels = NDArray[np.uint8]
+
+
+def draw(seed: int, defect: tuple[int, int] | None = None) -> Pixels:
+    """A grey plate with a bolt, noise, and maybe a dark spot of radius 9 at (x, y)."""
+    rng = np.random.default_rng(seed)
+    image = np.full((160, 240, 3), 140, np.uint8)
+    cv2.circle(image, (120, 80), 40, (190, 185, 180), -1)
+    if defect:
+        cv2.circle(image, defect, 9, (60, 40, 30), -1)
+    return np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+def no_image() -> Pixels:
+    raise AssertionError("the image should not be read")
+
+
+class Shelf:
+    """An engine with the references of one project kept where the backend keeps them."""
+
+    def __init__(self, folder: Path):
+        self.settings = Settings(data_dir=folder)  # type: ignore[call-arg]
+        self.engine = Engine(self.settings)
+        self.shas: list[str] = []
+
+    def add(self, pixels: Pixels) -> str:
+        data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+        sha = hashlib.sha256(data).hexdigest()
+        folder = self.settings.data_dir / "projects/7/references"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{sha}.png").write_bytes(data)
+        self.engine.encode_reference(ImageKey("7", sha), pixels)
+        self.shas.append(sha)
+        return sha
+
+    @property
+    def bank(self) -> Bank:
+        return Bank("7", "", tuple(sorted(self.shas)))
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    shelf = Shelf(tmp_path_factory.mktemp("data"))
+    for seed in range(5):
+        shelf.add(draw(seed))
+    return shelf
+
+
+def test_importing_the_engine_imports_no_torch() -> None:
+    code = "import sys, adclick_backend.engine as e; e.Engine; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_click_gives_the_mask_of_the_spot(shelf: Shelf) -> None:
+    key = ImageKey("7", "a" * 64)
+    found = shelf.engine.click(key, shelf.bank, lambda: draw(50, (60, 110)), [Click(60.5, 110.5, True)])
+    true = np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9
+    assert found.mask.shape == (160, 240)
+    assert (found.mask & true).sum() / (found.mask | true).sum() > 0.6
+    assert 0 < found.score <= 1
+    assert {"features", "match", "network"} <= found.milliseconds.keys()
+
+
+def test_an_opened_image_is_not_read_again(shelf: Shelf) -> None:
+    key = ImageKey("7", "b" * 64)
+    shelf.engine.prepare(key, shelf.bank, lambda: draw(51, (60, 110)))
+    assert shelf.engine.prepare(key, shelf.bank, no_image) == {}
+    assert shelf.engine.click(key, shelf.bank, no_image, [Click(60, 110, True)]).mask.any()
+
+
+def test_a_restarted_engine_finds_prepared_images_on_disk(shelf: Shelf) -> None:
+    key, clicks = ImageKey("7", "c" * 64), [Click(60.0, 110.0, True)]
+    before = shelf.engine.click(key, shelf.bank, lambda: draw(52, (60, 110)), clicks)
+    after = Engine(shelf.settings).click(key, shelf.bank, no_image, clicks)
+    assert (before.mask ^ after.mask).mean() < 0.005  # kept in half precision
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_or_with_one_reference_a_click_still_gives_a_mask(shelf: Shelf, count: int) -> None:
+    """Reliability row 21."""
+    bank = Bank("7", "few", shelf.bank.references[:count])
+    found = shelf.engine.click(
+        ImageKey("7", "d" * 64), bank, lambda: draw(53, (60, 110)), [Click(60, 110, True)]
+    )
+    assert found.mask[110, 60]
+    assert found.mask.mean() < 0.2
+
+
+def test_an_image_is_no_reference_of_its_own(shelf: Shelf) -> None:
+    """Matched with itself it would have no residual at all."""
+    key = ImageKey("7", shelf.shas[0])
+    shelf.engine.prepare(key, shelf.bank, lambda: draw(0))
+    opened = shelf.engine._open(key, shelf.bank.without(key.sha), no_image, {})
+    assert float(opened.prepared.log_energies.mean()) > -6
+
+
+def test_lost_features_are_computed_again_from_the_kept_copy(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for seed in range(2):
+        shelf.add(draw(seed))
+    for path in tmp_path.glob("projects/7/cache/*/*"):
+        path.unlink()
+    engine = Engine(shelf.settings)
+    assert engine.click(
+        ImageKey("7", "e" * 64), shelf.bank, lambda: draw(9, (60, 110)), [Click(60, 110, True)]
+    ).mask.any()
+    for path in [*tmp_path.glob("projects/7/cache/*/*"), *tmp_path.glob("projects/7/references/*")]:
+        path.unlink()
+    with pytest.raises(EngineError, match="is gone; remove it and add the image again"):
+        Engine(shelf.settings).prepare(ImageKey("7", "f" * 64), shelf.bank, lambda: draw(9))
+
+
+def test_leave_one_out_finds_the_odd_one(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for seed in range(4):
+        shelf.add(draw(seed))
+    odd = shelf.add(draw(9, (190, 40)))
+    told: list[tuple[int, int]] = []
+    energies = shelf.engine.leave_one_out(shelf.bank, lambda done, of: told.append((done, of)))
+    assert max(energies, key=energies.__getitem__) == odd
+    assert told == [(i, 5) for i in range(1, 6)]
+    assert shelf.engine.leave_one_out(Bank("7", "", shelf.bank.references[:2])) == {}
+
+
+def test_further_clicks_see_the_mask_before(shelf: Shelf) -> None:
+    key, first = ImageKey("7", "1" * 64), Click(60.0, 110.0, True)
+    image = draw(60, (60, 110))
+    shelf.engine.click(key, shelf.bank, lambda: image, [first])
+    both = shelf.engine.click(key, shelf.bank, no_image, [first, Click(120.0, 80.0, False)])
+    assert both.mask[110, 60]
+    assert not both.mask[80, 120]
+
+
+def test_two_threads_open_an_image_once(shelf: Shelf) -> None:
+    reads: list[int] = []
+
+    def load() -> Pixels:
+        reads.append(1)
+        return draw(70)
+
+    threads = [
+        threading.Thread(target=shelf.engine.prepare, args=(ImageKey("7", "2" * 64), shelf.bank, load))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reads) == 1
+
+
+def test_projects_share_nothing_on_disk(shelf: Shelf) -> None:
+    """Reliability row 24."""
+    sha = shelf.shas[0]
+    shelf.engine.encode_reference(ImageKey("8", sha), draw(0))
+    files = {p.parts[-4] for p in shelf.settings.data_dir.glob(f"projects/*/cache/*/{sha}*")}
+    assert files == {"7", "8"}
+
+
+def test_a_damaged_checkpoint_is_said_in_words(tmp_path: Path) -> None:
+    """Reliability row 8."""
+    engine = Engine(Settings(data_dir=tmp_path), tmp_path / "no.safetensors")  # type: ignore[call-arg]
+    assert engine.state == "failed"
+    with pytest.raises(EngineError, match=r"no\.json"):
+        engine.warm_up()
+
+
+def test_the_cache_forgets_what_was_used_longest_ago() -> None:
+    cache: WeightedLru[str, str] = WeightedLru(10)
+    for name in "abc":
+        cache.put(name, name, 4)
+    assert [cache.get(n) for n in "abc"] == [None, "b", "c"]
+    cache.put("d", "d", 50)
+    assert [cache.get(n) for n in "bcd"] == [None, None, "d"]
+
+
+def test_usual_energies_are_measured_again_when_the_bank_has_doubled(tmp_path: Path) -> None:
+    usual = Usual(tmp_path, "")
+    assert usual.wanted(["a", "b"]) == "a"
+    usual.put("a", 2, {"joint": 4.0})
+    usual.put("b", 2, {"joint": 2.0})
+    assert usual.wanted(["a", "b"]) is None
+    assert usual.mean(["a", "b"]) == {"joint": 3.0}
+    assert usual.wanted(["a", "b", "c", "d", "e"]) == "a"
