@@ -108,7 +108,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, checkpoint: Path | None = None):
-        from model.checkpoints import PACKAGED, read_manifest
+        from model.manifest import PACKAGED, read_manifest
 
         self._settings = settings
         self._weights = checkpoint or settings.checkpoint or PACKAGED

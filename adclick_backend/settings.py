@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     disk_cache_mb: int = 4000  # prepared images and reference features on disk
 
     # --- Label Studio
-    label_studio_url: str = Field("", validation_alias=_either("ADCLICK_LABEL_STUDIO_URL", "LABEL_STUDIO_URL"))
+    label_studio_url: str = Field(
+        "", validation_alias=_either("ADCLICK_LABEL_STUDIO_URL", "LABEL_STUDIO_URL")
+    )
     label_studio_api_key: str = Field(
         "", validation_alias=_either("ADCLICK_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
     )
@@ -60,7 +62,9 @@ class Settings(BaseSettings):
     )
 
     # --- images
-    image_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # hosts besides Label Studio's that may be fetched from
+    image_hosts: Annotated[
+        tuple[str, ...], NoDecode
+    ] = ()  # hosts besides Label Studio's that may be fetched from
     max_image_mb: int = 100
     max_megapixels: int = 120
     connect_timeout_s: float = 5.0

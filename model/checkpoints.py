@@ -12,36 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-PACKAGED = Path(__file__).parent / "weights" / "adclick-lite.safetensors"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be used; the message says which file and why."""
-
-
-def manifest_path(weights: Path) -> Path:
-    """Where the manifest of ``weights`` lies: beside it, ``.json`` instead of ``.safetensors``."""
-    return weights.with_suffix(".json")
-
-
-def read_manifest(weights: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint. Cheap: reads no weights.
-
-    Raises:
-        CheckpointError: no manifest, or not JSON.
-    """
-    path = manifest_path(weights)
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CheckpointError(
-            f"The manifest {path.name} of the weights cannot be read: {error.strerror}."
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(f"The manifest {path.name} of the weights is not valid JSON.") from error
-    if not isinstance(manifest, dict) or not {"version", "preset", "sha256"} <= manifest.keys():
-        raise CheckpointError(f"The manifest {path.name} lacks one of: version, preset, sha256.")
-    return manifest
+from model.manifest import CheckpointError, manifest_path, read_manifest
 
 
 def read_weights(weights: Path) -> dict[str, Tensor]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.checkpoints import CheckpointError, fold_batch_norm
+from model.checkpoints import fold_batch_norm
 from model.features import EfficientNetLite0, WideResNet50
+from model.manifest import CheckpointError
 
 Pairs = list[tuple[str, str, str]]  # (our convolution, its weight there, its batch normalisation there)
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.adclick import LiteClickNetwork
-from model.checkpoints import PACKAGED, CheckpointError, load_into, read_manifest, read_weights
+from model.checkpoints import load_into, read_weights
 from model.clicks import Click
 from model.encoding import Encoded, Frame, encode
 from model.evidence import Prepared, evidence, normal_levels, prepare
 from model.features import BACKBONES
+from model.manifest import PACKAGED, CheckpointError, read_manifest
 from model.references import Retrieved, rank
 from model.residual import match, matching_dtype
 
@@ -29,8 +30,14 @@ MAX_SHOWN = 24
 CLICK_RADIUS = 3.0
 """ρ of Eq. 8 in working pixels: so near to a click the person has said what it is."""
 
-SMALLEST_PART = 16
-"""Working pixels; smaller parts of a mask that nobody clicked are specks."""
+SMOOTHING = 2.0
+"""Standard deviation, in working pixels, of the blur of the logits before they are cut: masks without frayed edges."""
+
+SMALLEST_PART = 0.2
+"""Parts of a mask smaller than this share of its largest part, which nobody clicked, are specks."""
+
+LARGEST_HOLE = 0.1
+"""Holes smaller than this share of the mask, into which nobody clicked "not this", are closed."""
 
 
 class Predictor:
@@ -130,10 +137,10 @@ def _to_grid(clicks: Sequence[Click], frame: Frame) -> Tensor:
 
 
 def to_mask(probability: NDArray[np.float32], frame: Frame, clicks: Sequence[Click]) -> NDArray[np.bool_]:
-    """The mask that a person is shown.
+    """The mask that a person is shown: smooth, without specks and holes that nobody asked for.
 
-    Specks that nobody clicked are dropped before the map is enlarged, the neighbourhood of each click is what the
-    click said (Eq. 8), and the border is that of the smoothly enlarged map, not of its cells.
+    The neighbourhood of each click is what the click said (Eq. 8), and the border is that of the smoothly enlarged
+    map, not of its cells.
 
     Args:
         probability: (frame.height, frame.width) float32 in [0, 1].
@@ -146,33 +153,56 @@ def to_mask(probability: NDArray[np.float32], frame: Frame, clicks: Sequence[Cli
     shape = frame.image_height, frame.image_width
     if not any(c.positive for c in clicks):
         return np.zeros(shape, bool)
+    clipped = np.clip(probability, 1e-4, 1 - 1e-4)
+    logits = cv2.GaussianBlur(np.log(clipped / (1 - clipped)), (0, 0), SMOOTHING)
+    places = {True: _places(clicks, frame, True), False: _places(clicks, frame, False)}
+    for positive, near in places.items():
+        for x, y in near:
+            _settle(logits, x, y, positive)
+    inside = logits > 0
+    logits[_minor_parts(~inside, LARGEST_HOLE * inside.sum(), places[False], connectivity=4)] = 1.0
+    inside = logits > 0
+    logits[_minor_parts(inside, SMALLEST_PART * _largest(inside), places[True], connectivity=8)] = -1.0
+    enlarged = cv2.resize(logits, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged > 0)
+
+
+def _places(clicks: Sequence[Click], frame: Frame, positive: bool) -> list[tuple[int, int]]:
+    """The working pixels (column, row) of the clicks of one sign."""
     sx, sy = frame.scale_xy
-    sharpened = probability.copy()
-    for click in clicks:
-        centre = (round(click.x * sx - 0.5), round(click.y * sy - 0.5))
-        near = np.zeros(sharpened.shape, np.uint8)
-        cv2.circle(near, centre, int(CLICK_RADIUS), 1, -1)
-        inside = near > 0
-        sharpened[inside] = (
-            np.maximum(sharpened[inside], 0.75) if click.positive else np.minimum(sharpened[inside], 0.25)
-        )
-    sharpened[_specks(sharpened > 0.5, [c for c in clicks if c.positive], (sx, sy))] = 0.0
-    enlarged = cv2.resize(sharpened, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(enlarged > 0.5)
+    return [
+        (min(int(c.x * sx), frame.width - 1), min(int(c.y * sy), frame.height - 1))
+        for c in clicks
+        if c.positive == positive
+    ]
 
 
-def _specks(
-    mask: NDArray[np.bool_], positives: Sequence[Click], scale: tuple[float, float]
+def _settle(logits: NDArray[np.float32], x: int, y: int, positive: bool) -> None:
+    """Let the pixels round a click say what the click said, in place."""
+    near = np.zeros(logits.shape, np.uint8)
+    cv2.circle(near, (x, y), int(CLICK_RADIUS), 1, -1)
+    here = near > 0
+    logits[here] = np.maximum(logits[here], 1.0) if positive else np.minimum(logits[here], -1.0)
+
+
+def _largest(mask: NDArray[np.bool_]) -> int:
+    """Pixels of the largest part of a mask."""
+    statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2]
+    return int(statistics[1:, cv2.CC_STAT_AREA].max(initial=0))
+
+
+def _minor_parts(
+    mask: NDArray[np.bool_], area: float, clicked: Sequence[tuple[int, int]], connectivity: int
 ) -> NDArray[np.bool_]:
-    """The pixels of a working-frame mask that belong to parts too small to mean anything."""
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    small = statistics[:, cv2.CC_STAT_AREA] < SMALLEST_PART
-    small[0] = False
-    h, w = mask.shape
-    for click in positives:
-        row, column = min(int(click.y * scale[1]), h - 1), min(int(click.x * scale[0]), w - 1)
-        small[labels[row, column]] = False
-    return np.asarray(small[labels]) if count > 1 else np.zeros_like(mask)
+    """The pixels of the parts of a mask that are smaller than ``area`` and hold no clicked pixel."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=connectivity
+    )
+    minor = statistics[:, cv2.CC_STAT_AREA] < area
+    minor[0] = False
+    for x, y in clicked:
+        minor[labels[y, x]] = False
+    return np.asarray(minor[labels])
 
 
 def expected_iou(probability: NDArray[np.float32], threshold: float = 0.5) -> float:

@@ -9,16 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from model.checkpoints import (
-    PACKAGED,
-    CheckpointError,
-    load_into,
-    read_manifest,
-    read_weights,
-    write_checkpoint,
-)
+from model.checkpoints import load_into, read_weights, write_checkpoint
 from model.conversion import convert_efficientnet_lite0
 from model.features import EfficientNetLite0
+from model.manifest import PACKAGED, CheckpointError
 from model.mvtec import find_categories
 from model.samples import build, find_samples
 from model.training import ClickTrainer, ClickTraining, Sampler, new_network
@@ -149,4 +143,3 @@ def export(backbone: nn.Module, network: nn.Module, out: Path, about: dict[str, 
     write_checkpoint(
         out, state, {"preset": "lite", "backbone": "efficientnet_lite0", "long_side": LONG_SIDE, **about}
     )
-    read_manifest(out)

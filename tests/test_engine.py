@@ -66,8 +66,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     return shelf
 
 
-def test_importing_the_engine_imports_no_torch() -> None:
-    code = "import sys, adclick_backend.engine as e; e.Engine; sys.exit('torch' in sys.modules)"
+def test_an_engine_knows_its_version_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from adclick_backend.engine import Engine, Settings\n"
+        f"version = Engine(Settings(data_dir=pathlib.Path({str(tmp_path)!r}))).version\n"
+        "sys.exit('torch' in sys.modules or not version.startswith('adclick'))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

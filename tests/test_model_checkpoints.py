@@ -10,15 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.checkpoints import (
-    PACKAGED,
-    CheckpointError,
-    load_into,
-    manifest_path,
-    read_manifest,
-    read_weights,
-    write_checkpoint,
-)
+from model.checkpoints import load_into, read_weights, write_checkpoint
+from model.manifest import PACKAGED, CheckpointError, manifest_path, read_manifest
 from model.predictor import Predictor
 
 ABOUT = {"version": "test-1", "preset": "lite"}

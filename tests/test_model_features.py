@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from model.checkpoints import CheckpointError, fold_batch_norm
+from model.checkpoints import fold_batch_norm
 from model.conversion import convert_efficientnet_lite0, convert_wide_resnet50
 from model.encoding import Frame, encode
 from model.features import EfficientNetLite0, WideResNet50
+from model.manifest import CheckpointError
 
 
 def test_lite0_gives_a_pyramid_at_strides_2_to_16() -> None:

@@ -1,0 +1,77 @@
+"""Errors as answers: a code, a sentence, the field it is about and the request's id; never a traceback."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from adclick_backend.logs import request_id
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A request that cannot be served, and why.
+
+    Args:
+        status: HTTP status.
+        code: a word for programs, such as ``"bad_request"``.
+        message: one sentence for a person.
+        field: the part of the body that is wrong, such as ``"tasks.0.data"``.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def bad_request(message: str, field: str = "") -> ApiError:
+    """A body or parameter that this backend cannot read."""
+    return ApiError(400, "bad_request", message, field)
+
+
+def install_error_handlers(app: Flask) -> None:
+    """Turn every exception of `app` into an answer."""
+    app.register_error_handler(ApiError, _api_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _crash)
+
+
+def _api_error(error: ApiError) -> Response:
+    log.warning("%s %s: %s (%s)", request.method, request.path, error.message, error.status)
+    return _answer(error)
+
+
+def _http_error(error: HTTPException) -> Response:
+    if isinstance(error, RequestEntityTooLarge):
+        limit = (request.max_content_length or 0) // 2**20
+        message = f"The request is larger than {limit} MB. A larger limit is set with ADCLICK_MAX_BODY_MB."
+        return _api_error(ApiError(413, "too_large", message))
+    status = error.code or 500
+    code = error.name.lower().replace(" ", "_")
+    response = _answer(ApiError(status, code, error.description or error.name))
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _crash(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _answer(ApiError(500, "internal", "Something went wrong inside the backend; its log says what."))
+
+
+def _answer(error: ApiError) -> Response:
+    if request.blueprint == "dashboard":
+        page = render_template("error.html", error=error, request_id=request_id.get())
+        response = Response(page, mimetype="text/html")
+    else:
+        body = {"code": error.code, "message": error.message, "request_id": request_id.get()}
+        response = jsonify(error={**body, "field": error.field} if error.field else body)
+    response.status_code = error.status
+    return response

@@ -1,0 +1,231 @@
+"""ADClickBackend: what Label Studio asks of a model, ``predict`` and ``fit``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from adclick_backend.bodies import Task, WebhookProject, read_body
+from adclick_backend.brush import encode_rle
+from adclick_backend.clicks import ClickError, ClickObject, read_context
+from adclick_backend.contract import ProjectModel
+from adclick_backend.engine import EngineError, Segmentation
+from adclick_backend.errors import ImageError
+from adclick_backend.labeling_config import LabelingConfig, parse_labeling_config, summary_sentence
+from adclick_backend.labelstudio import LabelStudioError
+from adclick_backend.logs import request_id
+from adclick_backend.reference_events import AnnotationSaved, Event, read_event
+from adclick_backend.services import Services, default_services
+
+log = logging.getLogger(__name__)
+
+NO_TRAINING = (
+    "This version of ADClick does not retrain: it learns a product from its normal images. Mark more images "
+    "as normal instead; they are used at once."
+)
+
+Prediction = dict[str, Any]
+
+
+def empty_prediction() -> Prediction:
+    """The answer to a click that brings no mask; an empty list would be an error to Label Studio."""
+    return {"result": [], "score": 0}
+
+
+class ADClickBackend(ProjectModel):
+    """Answers one request of one project. A new instance serves each request; what lasts is in `Services`.
+
+    Args:
+        project_id: as Label Studio sends it.
+        label_config: the labeling config that came along; None when none did.
+        services: what all requests share; the process's own by default.
+    """
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        label_config: str | None = None,
+        services: Services | None = None,
+    ) -> None:
+        self._services = services or default_services()
+        super().__init__(project_id, label_config, store=self._services.store)
+
+    def setup(self) -> None:
+        """Say which model answers."""
+        self.set("model_version", self._services.engine.version)
+
+    @property
+    def labeling_config(self) -> LabelingConfig:
+        """The labeling config of the project, taken apart."""
+        return _parse(self.label_config, self._services.settings.background_labels)
+
+    def predict(
+        self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Answer a click, or get ready for one.
+
+        Args:
+            tasks: tasks as Label Studio sends them, each with ``id`` and ``data``.
+            context: ``{"result": [...]}`` with the key points that a person drew; None when a task was opened
+                or predictions were retrieved.
+            kwargs: ignored; Label Studio sends ``login`` and ``password``.
+
+        Returns:
+            With a context, one prediction for each task, an empty one where the clicks ask for nothing or
+            cannot be answered; the reason of the latter is on the status page. Without a context, ``[]`` for
+            each task, which says that there is no prediction; the images are prepared in the background.
+        """
+        read = [read_body(Task, task) for task in tasks]
+        if context is not None:
+            return [self._answer(task, context) for task in read]
+        self._open(read)
+        return [[] for _ in read]
+
+    def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any] | None:
+        """Take in an event of Label Studio; done within milliseconds, images are fetched in the background.
+
+        Args:
+            event: ``ANNOTATION_CREATED``, ``START_TRAINING`` ...
+            data: the body of the webhook.
+            kwargs: ``trusted=False`` when nothing proves that Label Studio sent it; other keys are ignored.
+
+        Returns:
+            What to tell the caller; None for events that change nothing here.
+
+        Raises:
+            ApiError: 400; the body lacks what the event should carry.
+        """
+        services = self._services
+        trusted = kwargs.get("trusted", True)
+        if event == "START_TRAINING":
+            return {"message": NO_TRAINING}
+        if trusted:
+            self._take_over(
+                read_body(WebhookProject, data.get("project") or {}), updated=event == "PROJECT_UPDATED"
+            )
+        found = read_event(event, data)
+        if found is None:
+            return None
+        if isinstance(found, AnnotationSaved):
+            services.memory.forget(self._project, str(found.task.id))  # what was clicked is submitted now
+        if trusted or not services.can_read_back:
+            changed = self._believe(found)
+        else:
+            services.references.doubt(self._project, found)
+            changed = True
+        if changed:
+            services.keeper.wake()
+        return {"references_changed": changed}
+
+    def _take_over(self, project: WebhookProject, *, updated: bool) -> None:
+        known = {"title": project.title}
+        if updated or not self.label_config:  # other events may be late
+            known["label_config"] = project.label_config
+        self._services.store.projects.save(
+            self._project, **{key: text for key, text in known.items() if text}
+        )
+
+    def _believe(self, event: Event) -> bool:
+        """Do what an event says about references; whether anything changed."""
+        field = self.labeling_config.image_value
+        try:
+            return self._services.references.apply(self._project, event, image_field=field)
+        except ImageError as error:
+            self._services.report(self._project, f"A normal image could not become a reference: {error}")
+            return False
+
+    # --- clicks
+
+    def _answer(self, task: Task, context: Mapping[str, Any]) -> Prediction:
+        telemetry = self._services.telemetry
+        with self._services.traffic, telemetry.in_flight.track_inprogress():
+            try:
+                prediction = self._click(task, context)
+            except (ClickError, ImageError, EngineError, LabelStudioError) as error:
+                problem = str(error)
+            except Exception:
+                log.exception("A click on task %s of project %s failed", task.id, self._project)
+                problem = f"A click could not be answered; see {request_id.get()} in the backend's log."
+            else:
+                telemetry.clicks.labels("mask" if prediction["result"] else "empty").inc()
+                return prediction
+        telemetry.clicks.labels("problem").inc()
+        self._services.report(self._project, problem, task.id)
+        return empty_prediction()
+
+    def _click(self, task: Task, context: Mapping[str, Any]) -> Prediction:
+        services, settings, config = self._services, self._services.settings, self.labeling_config
+        drawn = read_context(
+            context, config, background_labels=settings.background_labels, max_clicks=settings.max_clicks
+        )
+        if drawn is None:
+            return empty_prediction()
+        if not config.can_click:
+            raise ClickError(summary_sentence(config))
+        for warning in drawn.warnings:
+            log.warning("Task %s: %s", task.id, warning)
+        name = str(task.data.get(config.image_value) if task.id is None else task.id)
+        wanted = services.memory.merge(self._project, name, drawn)
+        if not any(click.positive for click in wanted.clicks):
+            return empty_prediction()
+        label = config.brush_label_for(wanted.label)
+        if label is None:
+            known = ", ".join(config.brush_labels)
+            raise ClickError(
+                f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
+            )
+        found = services.segmenter.segment(self._project, task, wanted, config.image_value)
+        if not found.mask.any():
+            return empty_prediction()
+        services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
+        with services.telemetry.phase("encode"):
+            region = _region(wanted, found, config, label)
+        return {"result": [region], "score": region["score"], "model_version": services.engine.version}
+
+    def _open(self, tasks: Sequence[Task]) -> None:
+        """Prepare the images of opened tasks, the first of them first."""
+        services, config = self._services, self.labeling_config
+        if not config.image_value:
+            return
+        for task in reversed(tasks[: services.prewarmer.capacity]):
+            services.prewarmer.submit(
+                (self._project, task.id, str(task.data.get(config.image_value))),
+                lambda task=task: self._prepare(task, config.image_value),  # type: ignore[misc]
+            )
+
+    def _prepare(self, task: Task, image_field: str) -> None:
+        try:
+            self._services.segmenter.prepare(self._project, task, image_field)
+        except (ImageError, EngineError, LabelStudioError) as error:
+            self._services.report(self._project, str(error), task.id)
+
+
+def _region(wanted: ClickObject, found: Segmentation, config: LabelingConfig, label: str) -> dict[str, Any]:
+    """The mask as a region of Label Studio, in the frame of the picture that the person sees."""
+    height, width = found.mask.shape
+    return {
+        "id": wanted.region_id,
+        "from_name": config.brush_name,
+        "to_name": config.image_name,
+        "type": "brushlabels",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": encode_rle(found.mask), "brushlabels": [label]},
+        "score": round(min(max(float(found.score), 0.0), 1.0), 4),
+    }
+
+
+def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the mask in image pixels, the last two exclusive."""
+    columns, rows = np.flatnonzero(found.mask.any(axis=0)), np.flatnonzero(found.mask.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+@lru_cache(maxsize=64)
+def _parse(xml: str, background_labels: tuple[str, ...]) -> LabelingConfig:
+    return parse_labeling_config(xml, background_labels=background_labels)

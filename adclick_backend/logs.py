@@ -1,0 +1,58 @@
+"""Log lines: one per event, with the id of the request they belong to and without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_CREDENTIALS = re.compile(
+    r"(?i)\b(Basic|Bearer|Token)\s+[A-Za-z0-9+/=_.\-]{8,}"
+    r"|(?P<key>\"?(?:access_token|refresh|token|password|api_key)\"?\s*[:=]\s*\"?)[^\s\",&}]+"
+)
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+
+def new_request_id(given: str | None) -> str:
+    """The id that a proxy gave the request when it is fit for a log line, else a fresh one."""
+    return given if given and _GIVEN_ID.fullmatch(given) else secrets.token_hex(6)
+
+
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """`text` with the `known` secrets, and whatever looks like a credential, replaced by ``***``."""
+    for secret in known:
+        text = text.replace(secret, "***")
+    return _CREDENTIALS.sub(lambda found: f"{found['key'] or (found[1] + ' ')}***", text)
+
+
+class LineFormatter(logging.Formatter):
+    """``2026-11-23 09:10:18 INFO adclick_backend.app [3f9c01] message``, tracebacks included, secrets not."""
+
+    def __init__(self, known_secrets: Iterable[str] = ()) -> None:
+        super().__init__(
+            "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", "%Y-%m-%d %H:%M:%S"
+        )
+        self._known = [secret for secret in known_secrets if len(secret) >= 4]
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without a traceback; what a client sent cannot begin a line of its own."""
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole text of the record."""
+        record.request_id = request_id.get()
+        return redact(super().format(record), self._known)
+
+
+def configure_logging(level: str, known_secrets: Iterable[str] = ()) -> None:
+    """Send the log lines of this process to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter(known_secrets))
+    root = logging.getLogger("adclick_backend")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(level.upper())

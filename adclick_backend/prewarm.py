@@ -1,0 +1,93 @@
+"""Preparing images in the background, so that the first click on an opened task is already a warm one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+log = logging.getLogger(__name__)
+
+
+class Prewarmer:
+    """A few threads that work through a short queue, the newest job first.
+
+    The newest first, because it is the task that a person just opened; the oldest is dropped when the queue
+    is full, because its image is prepared by the click itself if that ever comes.
+
+    Args:
+        threads: how many jobs run at once.
+        capacity: how many wait at most.
+        on_change: told the number of waiting jobs whenever it changes.
+    """
+
+    def __init__(
+        self, *, threads: int = 2, capacity: int = 32, on_change: Callable[[int], object] = lambda _: None
+    ) -> None:
+        self.capacity = capacity
+        self._on_change = on_change
+        self._count = threads
+        self._waiting: OrderedDict[Hashable, Callable[[], object]] = OrderedDict()
+        self._running: set[Hashable] = set()
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._pid = 0
+
+    def submit(self, key: Hashable, job: Callable[[], object]) -> None:
+        """Do `job` soon. One that waits or runs under the same `key` is not done twice."""
+        with self._changed:
+            if self._stopping or key in self._running:
+                return
+            self._waiting[key] = job
+            self._waiting.move_to_end(key)
+            while len(self._waiting) > self.capacity:
+                self._waiting.popitem(last=False)
+            self._start()
+            self._on_change(len(self._waiting))
+            self._changed.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until nothing waits or runs; False when that took longer than `timeout_s` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._running, timeout_s)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Drop what waits and let what runs finish."""
+        with self._changed:
+            self._stopping = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def _start(self) -> None:
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()  # threads do not come along through a fork
+        self._running.clear()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"prewarm-{number}", daemon=True)
+            for number in range(self._count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if self._stopping:
+                    return
+                key, job = self._waiting.popitem(last=True)
+                self._running.add(key)
+                self._on_change(len(self._waiting))
+            try:
+                job()
+            except Exception:
+                log.exception("Preparing %s failed", key)
+            with self._changed:
+                self._running.discard(key)
+                self._changed.notify_all()

@@ -1,0 +1,139 @@
+"""The thread that keeps the banks of references up to date."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from adclick_backend.engine import Engine
+from adclick_backend.reference_check import BankCheck
+from adclick_backend.reference_intake import ReferenceIntake
+from adclick_backend.references import References
+from adclick_backend.store import Store
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 600.0
+
+
+class ReferenceKeeper:
+    """Works off what is written down about references, in a thread of its own that gives way to clicks.
+
+    Nothing is held in memory: what is pending when the server stops is done after it starts again. Of several
+    worker processes one does the work, the one that holds the lock file; the others are ready to take over.
+
+    Args:
+        store: where the work is written down.
+        references: the kept copies.
+        intake: does one piece of work.
+        check: compares the references of a bank with each other.
+        engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
+            loaded.
+        give_way: returns when no click is being answered.
+        lock: path of the lock file.
+        poll_s: seconds between looks for work that another process wrote down.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        references: References,
+        intake: ReferenceIntake,
+        check: BankCheck,
+        engine: Engine,
+        give_way: Callable[[], None],
+        lock: Path,
+        poll_s: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._references = references
+        self._intake = intake
+        self._check = check
+        self._engine = engine
+        self._give_way = give_way
+        self._lock = lock
+        self._poll_s = poll_s
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._swept = time.monotonic()
+
+    def start(self) -> None:
+        """Start the thread, once in each process."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="reference-keeper", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._wake.set()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Finish the piece of work at hand and end the thread."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(timeout_s)
+
+    def step(self) -> bool:
+        """Do one piece of work; False when there was none."""
+        self._give_way()
+        if check := self._store.annotations.next_check():
+            self._intake.read_back(check)
+            return True
+        if self._engine.state == "failed":
+            return False
+        if reference := self._store.references.next_pending():
+            self._intake.take_in(reference)
+            return True
+        if self._check.step(self._give_way):
+            return True
+        if time.monotonic() - self._swept > SWEEP_S:
+            self._swept = time.monotonic()
+            self._references.sweep()
+        return False
+
+    def _begin(self) -> bool:
+        """Take up what another model version encoded, and what could not be fetched before."""
+        self._store.references.fetch_again()
+        return (
+            self._engine.state != "failed" and self._store.references.encode_again(self._engine.version) > 0
+        )
+
+    def _run(self) -> None:
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("w") as file:
+            while not self._stopping.is_set() and not _is_mine(file):
+                self._stopping.wait(self._poll_s)
+            self._safely(self._begin)
+            while not self._stopping.is_set():
+                self._wake.clear()
+                if not self._safely(self.step):
+                    self._wake.wait(self._poll_s)
+
+    def _safely(self, work: Callable[[], bool]) -> bool:
+        """What `work` answers; False when it fails, for the thread has to live on."""
+        try:
+            return work()
+        except Exception:
+            log.exception("The references could not be worked on")
+            return False
+
+
+def _is_mine(file: IO[str]) -> bool:
+    """Whether this process holds the lock now; it does until it closes the file, or dies."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""Everything that requests share, put together in one place."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from functools import lru_cache
+
+from adclick_backend.click_memory import ClickMemory
+from adclick_backend.connections import Connections, LinkChecker
+from adclick_backend.engine import Engine, EngineError
+from adclick_backend.prewarm import Prewarmer
+from adclick_backend.reference_check import BankCheck
+from adclick_backend.reference_intake import ReferenceIntake
+from adclick_backend.reference_keeper import ReferenceKeeper
+from adclick_backend.references import References
+from adclick_backend.segmentation import Segmenter
+from adclick_backend.settings import Settings, get_settings
+from adclick_backend.store import Store
+from adclick_backend.telemetry import Telemetry
+from adclick_backend.traffic import ClickTraffic
+
+log = logging.getLogger(__name__)
+
+
+class Services:
+    """The parts of the backend, each knowing only those it needs. One instance for each process.
+
+    Args:
+        settings: of the backend.
+        engine: the model; one from the settings by default.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+        self.settings = settings
+        self.store = Store(settings.data_dir)
+        self.engine = engine or Engine(settings)
+        self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
+        self.connections = Connections(settings, self.store)
+        self.links = LinkChecker(settings, self.connections)
+        self.references = References(self.store, settings)
+        self.memory = ClickMemory(
+            settings.data_dir / "clicks.sqlite3",
+            ttl_s=settings.click_memory_s,
+            max_clicks=settings.max_clicks,
+        )
+        self.segmenter = Segmenter(self.connections, self.references, self.engine, self.telemetry)
+        self.traffic = ClickTraffic()
+        self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)
+        self.keeper = ReferenceKeeper(
+            store=self.store,
+            references=self.references,
+            intake=ReferenceIntake(settings, self.store, self.references, self.connections, self.engine),
+            check=BankCheck(self.store, self.engine),
+            engine=self.engine,
+            give_way=self.traffic.give_way,
+            lock=settings.data_dir / "references.lock",
+        )
+        self._started_in = 0
+
+    @property
+    def can_read_back(self) -> bool:
+        """Whether what a webhook says can be checked with Label Studio."""
+        return bool(self.settings.label_studio_url and self.settings.label_studio_api_key)
+
+    def start(self) -> None:
+        """Start the background threads, once in each process: threads do not come along through a fork."""
+        if self._started_in == os.getpid():
+            return
+        self._started_in = os.getpid()
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        self.keeper.start()
+
+    def stop(self) -> None:
+        """End the background threads and close the database."""
+        self.keeper.stop()
+        self.prewarmer.stop()
+        self.store.close()
+
+    def report(self, project: str, sentence: str, task_id: int | None = None) -> None:
+        """Tell a person what went wrong, in the log and on the status page; never raises."""
+        log.warning("Project %s, task %s: %s", project or "-", task_id, sentence)
+        try:
+            self.store.problems.add(project, sentence, task_id)
+        except (sqlite3.Error, OSError):
+            log.exception("The problem could not be written down")
+
+    def _warm_up(self) -> None:
+        try:
+            self.engine.warm_up()
+        except EngineError as error:
+            self.report("", str(error))
+        except Exception:
+            log.exception("The model could not be loaded")
+            self.report("", "The model could not be loaded, so no click can be answered; the log says why.")
+
+
+@lru_cache(maxsize=1)
+def default_services() -> Services:
+    """The services of this process, from the environment."""
+    return Services(get_settings())

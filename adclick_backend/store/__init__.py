@@ -1,0 +1,39 @@
+"""What outlives a request: projects, references and problems, in one SQLite file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adclick_backend.store.annotations import AnnotationCheck, AnnotationTable
+from adclick_backend.store.database import Database, StoreError
+from adclick_backend.store.problems import Problem, ProblemTable
+from adclick_backend.store.projects import KeyValueTable, Project, ProjectIdError, ProjectTable, project_id
+from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
+
+__all__ = [
+    "AnnotationCheck",
+    "Problem",
+    "Project",
+    "ProjectIdError",
+    "Reference",
+    "ReferenceState",
+    "Store",
+    "StoreError",
+    "project_id",
+]
+
+
+class Store:
+    """The tables of ``data_dir/adclick.sqlite3``. Safe to share between threads, and between processes."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.database = Database(data_dir / "adclick.sqlite3")
+        self.projects = ProjectTable(self.database)
+        self.values = KeyValueTable(self.database)
+        self.references = ReferenceTable(self.database)
+        self.annotations = AnnotationTable(self.database)
+        self.problems = ProblemTable(self.database)
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self.database.close()

@@ -1,0 +1,184 @@
+"""Connections to the SQLite file, and its schema."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Each entry brings the file from one user_version to the next. Entries are never edited, only added.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE projects (
+            id TEXT PRIMARY KEY,
+            created TEXT NOT NULL DEFAULT '',
+            title TEXT NOT NULL DEFAULT '',
+            hostname TEXT NOT NULL DEFAULT '',
+            token TEXT NOT NULL DEFAULT '',
+            label_config TEXT NOT NULL DEFAULT '',
+            extra_params TEXT NOT NULL DEFAULT '',
+            updated REAL NOT NULL
+        )""",
+        """CREATE TABLE key_values (
+            project TEXT NOT NULL,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (project, key)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE reference_images (
+            id INTEGER PRIMARY KEY,
+            project TEXT NOT NULL,
+            product TEXT NOT NULL DEFAULT '',
+            sha TEXT NOT NULL DEFAULT '',
+            source TEXT NOT NULL,
+            name TEXT NOT NULL DEFAULT '',
+            url TEXT NOT NULL DEFAULT '',
+            task_id INTEGER,
+            annotation_id INTEGER,
+            file TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL,
+            reason TEXT NOT NULL DEFAULT '',
+            model_version TEXT NOT NULL DEFAULT '',
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due REAL NOT NULL DEFAULT 0,
+            residual REAL,
+            oddness REAL,
+            added REAL NOT NULL
+        )""",
+        """CREATE UNIQUE INDEX reference_of_annotation ON reference_images (project, annotation_id)
+            WHERE annotation_id IS NOT NULL""",
+        "CREATE INDEX references_of_bank ON reference_images (project, product, state, sha)",
+        "CREATE INDEX references_to_do ON reference_images (state, due)",
+        """CREATE TABLE annotation_revisions (
+            project TEXT NOT NULL,
+            annotation_id INTEGER NOT NULL,
+            changed_at REAL NOT NULL,
+            deleted INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (project, annotation_id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE deleted_tasks (
+            project TEXT NOT NULL,
+            task_id INTEGER NOT NULL,
+            PRIMARY KEY (project, task_id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE annotation_checks (
+            project TEXT NOT NULL,
+            annotation_id INTEGER NOT NULL,
+            asked REAL NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due REAL NOT NULL DEFAULT 0,
+            PRIMARY KEY (project, annotation_id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE problems (
+            id INTEGER PRIMARY KEY,
+            project TEXT NOT NULL,
+            task_id INTEGER,
+            sentence TEXT NOT NULL,
+            times INTEGER NOT NULL DEFAULT 1,
+            last REAL NOT NULL
+        )""",
+        "CREATE INDEX problems_of_project ON problems (project, last)",
+    ),
+)
+
+
+class StoreError(RuntimeError):
+    """The database cannot be opened; the message says why and what to do."""
+
+
+class Database:
+    """A pool of connections to one SQLite file in write-ahead mode.
+
+    Readers never wait for a writer. Writers queue, between threads and between processes, for at most
+    `BUSY_TIMEOUT_S`.
+    """
+
+    BUSY_TIMEOUT_S = 15.0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._pid = os.getpid()
+        self._inherited: list[sqlite3.Connection] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"The data folder {path.parent} cannot be used ({error}). Give the backend a folder that it "
+                "may write to: set ADCLICK_DATA_DIR."
+            ) from error
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for queries; each sees what was committed when it ran."""
+        connection = self._take()
+        try:
+            yield connection
+        finally:
+            self._give(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside one transaction: committed at the end, rolled back when the block raises."""
+        with self.read() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the idle connections. A connection in use is closed by the next `close`."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._pid != os.getpid():
+                # SQLite forbids using, even closing, a connection that came through a fork: keep it, unused.
+                self._inherited += self._idle
+                self._idle = []
+                self._pid = os.getpid()
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _give(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self.BUSY_TIMEOUT_S,
+            isolation_level=None,  # transactions are begun and ended by `write`, nowhere else
+            check_same_thread=False,  # the pool hands a connection to one thread at a time
+        )
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def _migrate(self) -> None:
+        with self.read() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        with (
+            self.write() as connection
+        ):  # several workers may start at once: the version is read inside the lock
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{self.path} was written by a newer ADClick (schema {version}, this one knows "
+                    f"{len(MIGRATIONS)}). Start that version, or set ADCLICK_DATA_DIR to another folder."
+                )
+            for statements in MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

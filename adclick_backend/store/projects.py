@@ -1,0 +1,120 @@
+"""Label Studio projects that this backend was connected to, and their key-value store."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from adclick_backend.store.database import Database
+
+_PROJECT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,18})?")
+
+
+class ProjectIdError(ValueError):
+    """What was sent as a project is not a Label Studio project id."""
+
+
+def project_id(value: object) -> str:
+    """The id of a Label Studio project, safe to use in a path.
+
+    `value` is what Label Studio sends: ``"1.1795338618"`` (the id, a dot, when the project was created),
+    ``"1"`` or the number 1.
+
+    Raises:
+        ProjectIdError: for anything else, ``"../x"`` for one.
+    """
+    match = _PROJECT.fullmatch(str(value)) if isinstance(value, (str, int)) and value is not True else None
+    if match is None:
+        shown = repr(value)[:60]
+        raise ProjectIdError(f"A project id is a number such as 1 or 1.1795338618, not {shown}.")
+    return match[1]
+
+
+@dataclass(frozen=True)
+class Project:
+    """What Label Studio told about one project."""
+
+    id: str
+    created: str = ""  # Unix seconds, as in /setup; tells two projects with the same id apart
+    title: str = ""
+    hostname: str = ""
+    token: str = field(default="", repr=False)
+    label_config: str = ""
+    extra_params: str = ""  # JSON
+    updated: float = 0.0  # Unix seconds
+
+
+class ProjectTable:
+    """Table ``projects``."""
+
+    FIELDS = ("created", "title", "hostname", "token", "label_config", "extra_params")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, project: str) -> Project:
+        """The project; an empty one when it was never heard of."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT * FROM projects WHERE id = ?", (project,)).fetchone()
+        return Project(**row) if row else Project(project)
+
+    def all(self) -> list[Project]:
+        """Every project, the one heard of last first."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT * FROM projects ORDER BY updated DESC, id").fetchall()
+        return [Project(**row) for row in rows]
+
+    def save(self, project: str, **changes: str) -> Project:
+        """Set the given fields of the project and return what was known before.
+
+        Nothing is written when nothing changes: Label Studio repeats itself with every request.
+        """
+        unknown = set(changes) - set(self.FIELDS)
+        if unknown:
+            raise TypeError(f"A project has no {sorted(unknown)}")
+        before = self.get(project)
+        if before.updated and all(getattr(before, name) == value for name, value in changes.items()):
+            return before
+        values: dict[str, Any] = {"id": project, "updated": time.time(), **changes}
+        columns = ", ".join(values)
+        places = ", ".join(f":{name}" for name in values)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in values if name != "id")
+        with self._database.write() as connection:
+            connection.execute(
+                f"INSERT INTO projects ({columns}) VALUES ({places}) "  # noqa: S608  (names are from FIELDS)
+                f"ON CONFLICT (id) DO UPDATE SET {updates}",
+                values,
+            )
+        return before
+
+
+class KeyValueTable:
+    """Table ``key_values``: the strings behind label-studio-ml's ``get``, ``set`` and ``has``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, project: str, key: str) -> str | None:
+        """The value, or None."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT value FROM key_values WHERE project = ? AND key = ?", (project, key)
+            ).fetchone()
+        return None if row is None else str(row["value"])
+
+    def set(self, project: str, key: str, value: str) -> None:
+        """Keep the value."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO key_values VALUES (?, ?, ?) "
+                "ON CONFLICT (project, key) DO UPDATE SET value = excluded.value",
+                (project, key, value),
+            )
+
+    def get_or_add(self, project: str, key: str, value: str) -> str:
+        """The value that is there; `value`, kept from now on, when there was none."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO key_values VALUES (?, ?, ?)", (project, key, value))
+        return self.get(project, key) or value

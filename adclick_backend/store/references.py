@@ -1,0 +1,225 @@
+"""Reference images: the defect-free pictures of a project, and how far each is on its way into the bank."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from adclick_backend.store.database import Database
+
+ReferenceState = Literal["pending", "ready", "failed"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reason why an image is a reference; two annotations of one image are two rows, one bank entry."""
+
+    id: int
+    project: str
+    product: str
+    sha: str  # SHA-256 of the file; "" until it was fetched
+    source: str  # "annotation", "upload", "folder" or "command line"
+    name: str  # what a person knows the image by
+    url: str  # where an annotated image is fetched from; "" for a file that was handed in
+    task_id: int | None
+    annotation_id: int | None
+    file: str  # name of the kept copy; "" until it was fetched
+    state: ReferenceState
+    reason: str  # why it failed, or why it is tried again
+    model_version: str  # that encoded it
+    attempts: int
+    due: float  # Unix seconds; not to be tried before
+    residual: float | None  # leave-one-out residual energy
+    oddness: float | None  # robust z-score of that residual in its bank
+    added: float  # Unix seconds
+
+
+_COLUMNS = tuple(column.name for column in fields(Reference))
+
+
+class ReferenceTable:
+    """Table ``reference_images``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- reading
+
+    def of_project(self, project: str) -> list[Reference]:
+        """Every reference of the project, the oldest first."""
+        return self._select("project = ? ORDER BY added, id", (project,))
+
+    def get(self, project: str, reference: int) -> Reference | None:
+        """The reference, if this project has it."""
+        found = self._select("project = ? AND id = ?", (project, reference))
+        return found[0] if found else None
+
+    def bank(self, project: str, product: str) -> tuple[str, ...]:
+        """SHA-256 of every image that is ready, each once, sorted."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT sha FROM reference_images "
+                "WHERE project = ? AND product = ? AND state = 'ready' ORDER BY sha",
+                (project, product),
+            ).fetchall()
+        return tuple(row["sha"] for row in rows)
+
+    def banks(self) -> list[tuple[str, str]]:
+        """Every (project, product) with a ready reference."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT project, product FROM reference_images WHERE state = 'ready' ORDER BY 1, 2"
+            ).fetchall()
+        return [(row["project"], row["product"]) for row in rows]
+
+    def annotations_of(self, project: str, tasks: Iterable[int]) -> list[int]:
+        """The annotations of these tasks that made references."""
+        wanted = set(tasks)
+        return [
+            row.annotation_id
+            for row in self.of_project(project)
+            if row.task_id in wanted and row.annotation_id is not None
+        ]
+
+    def kept_shas(self, project: str) -> set[str]:
+        """SHA-256 of every image of which a copy must be kept."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT sha FROM reference_images WHERE project = ? AND sha != ''", (project,)
+            ).fetchall()
+        return {row["sha"] for row in rows}
+
+    def counts(self) -> list[tuple[str, str, str, int]]:
+        """(project, product, state, number of rows) of everything there is."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT project, product, state, COUNT(*) AS number FROM reference_images GROUP BY 1, 2, 3"
+            ).fetchall()
+        return [tuple(row) for row in rows]
+
+    def next_pending(self) -> Reference | None:
+        """The reference to work on now: the oldest pending one that is due."""
+        found = self._select("state = 'pending' AND due <= ? ORDER BY due, id LIMIT 1", (time.time(),))
+        return found[0] if found else None
+
+    # --- adding and removing
+
+    def add(self, project: str, *, product: str, sha: str, source: str, name: str, file: str) -> Reference:
+        """Add an image that was handed in. The same file twice in one product is one row."""
+        with self._database.write() as connection:
+            twin = connection.execute(
+                "SELECT id FROM reference_images WHERE project = ? AND product = ? AND sha = ? "
+                "AND annotation_id IS NULL",
+                (project, product, sha),
+            ).fetchone()
+            if twin:
+                identifier = int(twin["id"])
+                connection.execute(
+                    "UPDATE reference_images SET state = 'pending', reason = '', attempts = 0, due = 0 "
+                    "WHERE id = ? AND state = 'failed'",
+                    (identifier,),
+                )
+            else:
+                identifier = insert_reference(
+                    connection,
+                    project=project,
+                    product=product,
+                    sha=sha,
+                    source=source,
+                    name=name,
+                    file=file,
+                )
+        found = self.get(project, identifier)
+        if found is None:  # another process removed it in this very moment
+            raise LookupError(f"The reference {name} was removed while it was added.")
+        return found
+
+    def delete(self, project: str, reference: int) -> Reference | None:
+        """Remove one reference; the removed one is returned, None when it was not there."""
+        found = self.get(project, reference)
+        with self._database.write() as connection:
+            connection.execute(
+                "DELETE FROM reference_images WHERE project = ? AND id = ?", (project, reference)
+            )
+        return found
+
+    # --- the way into the bank
+
+    def fetched(self, reference: Reference, sha: str, file: str) -> bool:
+        """The image is here, under this name. False when the row went away meanwhile."""
+        with self._database.write() as connection:
+            done = connection.execute(
+                "UPDATE reference_images SET sha = ?, file = ? WHERE id = ? AND url = ?",
+                (sha, file, reference.id, reference.url),
+            )
+        return done.rowcount > 0
+
+    def settle(
+        self,
+        reference: Reference,
+        state: ReferenceState,
+        *,
+        reason: str = "",
+        model_version: str = "",
+        retry_at: float = 0.0,
+    ) -> None:
+        """Write down how an attempt ended; ``pending`` with `retry_at` (Unix seconds) tries again later."""
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE reference_images SET state = ?, reason = ?, model_version = ?, due = ?, "
+                "attempts = attempts + ? WHERE id = ? AND url = ?",
+                (state, reason, model_version, retry_at, state != "ready", reference.id, reference.url),
+            )
+
+    def try_again(self, project: str, reference: int) -> None:
+        """A failed reference starts over."""
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE reference_images SET state = 'pending', reason = '', attempts = 0, due = 0 "
+                "WHERE project = ? AND id = ? AND state = 'failed'",
+                (project, reference),
+            )
+
+    def encode_again(self, model_version: str) -> int:
+        """Send what another model version encoded through the encoder again; answer how many rows that is."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE reference_images SET state = 'pending', due = 0, attempts = 0 "
+                "WHERE state = 'ready' AND model_version != ?",
+                (model_version,),
+            )
+        return changed.rowcount
+
+    def fetch_again(self) -> None:
+        """Give what could never be fetched another chance: a key may have been set, a server be up again."""
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE reference_images SET state = 'pending', attempts = 0, due = 0 "
+                "WHERE file = '' AND (state = 'failed' OR attempts > 0)"
+            )
+
+    def save_scores(self, project: str, product: str, scores: Mapping[str, tuple[float, float]]) -> None:
+        """Keep (residual, oddness) of images, by SHA-256."""
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE reference_images SET residual = ?, oddness = ? "
+                "WHERE project = ? AND product = ? AND sha = ?",
+                [(residual, odd, project, product, sha) for sha, (residual, odd) in scores.items()],
+            )
+
+    def _select(self, where: str, values: Sequence[Any]) -> list[Reference]:
+        statement = f"SELECT {', '.join(_COLUMNS)} FROM reference_images WHERE {where}"  # noqa: S608  (constants)
+        with self._database.read() as connection:
+            rows = connection.execute(statement, values).fetchall()
+        return [Reference(**row) for row in rows]
+
+
+def insert_reference(connection: sqlite3.Connection, **values: Any) -> int:
+    """Add a pending row inside a `Database.write` block; answer its id."""
+    values = {"state": "pending", "added": time.time(), **values}
+    columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+    statement = f"INSERT INTO reference_images ({columns}) VALUES ({places})"  # noqa: S608  (names are ours)
+    return int(connection.execute(statement, values).lastrowid or 0)

@@ -1,0 +1,30 @@
+"""Fixtures that many test modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.backend import Backend
+
+
+@pytest.fixture
+def make_backend(tmp_path: Path) -> Iterator[Callable[..., Backend]]:
+    """Makes backends on one data folder; keyword arguments are settings."""
+    made: list[Backend] = []
+
+    def make(**settings: Any) -> Backend:
+        made.append(Backend(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        backend.close()
+
+
+@pytest.fixture
+def backend(make_backend: Callable[..., Backend]) -> Backend:
+    """A backend with the default settings."""
+    return make_backend()

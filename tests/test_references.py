@@ -1,0 +1,635 @@
+"""References: every way in and out, in any order, and what happens to those that are no good."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.backend import CONFIG, Backend, annotation, point, task
+from helpers.fake_engine import BROKEN, FakeEngine
+from PIL import Image
+
+from adclick_backend.engine import ImageKey
+from adclick_backend.labelstudio import LabelStudioError
+from adclick_backend.reference_check import GROUP, BankCheck, groups, robust_z_scores
+from adclick_backend.reference_events import Annotation
+from adclick_backend.reference_intake import RETRY_S
+from adclick_backend.store import Reference, Store
+
+NORMAL = ("normal", "good", "ok", "defect-free")
+
+
+def mark(backend: Backend, url: str, number: int = 1, choices: Any = ("normal",), **more: Any) -> Any:
+    """Submit an annotation of task `number`, as annotation `number`."""
+    data = {"id": number, "data": {"image": url}}
+    action = more.pop("action", "ANNOTATION_CREATED")
+    project = more.pop("project", 1)
+    return backend.webhook(
+        action, project=project, annotation=annotation(number, choices, task=number, **more), task=data
+    )
+
+
+def states(backend: Backend, project: str = "1") -> list[str]:
+    return [row.state for row in backend.services.store.references.of_project(project)]
+
+
+def bank(backend: Backend, project: str = "1", product: str = "") -> int:
+    return len(backend.services.references.bank(project, product).references)
+
+
+def png(grey: int = 90, size: tuple[int, int] = (64, 48)) -> bytes:
+    out = BytesIO()
+    Image.new("RGB", size, (grey, grey, grey)).save(out, "PNG")
+    return out.getvalue()
+
+
+# --- which annotations mark an image as normal
+
+
+def choice(value: str, **more: object) -> dict[str, Any]:
+    return {"id": "c", "type": "choices", "value": {"choices": [value]}, **more}
+
+
+REGION: dict[str, Any] = {"id": "r", "type": "brushlabels", "value": {"format": "rle", "rle": []}}
+
+
+@pytest.mark.parametrize(
+    ("result", "normal"),
+    [
+        ([], True),
+        ([choice("normal")], True),
+        ([choice(" Good ")], True),
+        ([choice("DEFECT-FREE")], True),
+        ([choice("defective")], False),
+        ([choice("normal"), REGION], True),
+        ([choice("defective"), choice("ok", id="d")], True),
+        ([REGION], False),
+        ([{"id": "k", "type": "keypointlabels", "value": {"x": 1}}], False),
+        ([{"id": "t", "type": "textarea", "value": {"text": ["fine"]}}], True),
+        ([REGION, choice("ok", id="r")], False),
+        ([{"id": "c", "type": "choices", "value": None}], True),
+        ([{}], False),
+    ],
+)
+def test_which_annotations_mark_an_image_as_normal(result: list[dict[str, Any]], normal: bool) -> None:
+    assert Annotation(id=1, task=1, result=result).is_normal(NORMAL) is normal
+    assert Annotation(id=1, task=1, result=result, was_cancelled=True).is_normal(NORMAL) is False
+
+
+def test_the_choices_that_mean_normal_are_a_setting(make_backend: Callable[..., Backend]) -> None:
+    backend = make_backend(normal_choices="iO, einwandfrei")
+    for number, value in enumerate(("IO", "Einwandfrei", "normal"), 1):
+        mark(backend, backend.draw(f"{number}.png", grey=number), number, [value])
+    assert len(states(backend)) == 2
+
+
+# --- from an annotation to the bank
+
+
+def test_a_normal_image_is_compared_with_from_the_next_click_on(backend: Backend) -> None:
+    started = time.perf_counter()
+    assert mark(backend, backend.draw("a.png", grey=70)).status_code == 201
+    assert time.perf_counter() - started < 1
+    assert states(backend) == ["pending"]
+    backend.work()
+    (row,) = backend.services.store.references.of_project("1")
+    assert (row.state, row.source, row.name, row.task_id) == ("ready", "annotation", "a.png", 1)
+    kept = backend.settings.data_dir / "projects" / "1" / "references" / f"{row.sha}.png"
+    assert kept.read_bytes() == (backend.images / "a.png").read_bytes()
+    assert backend.services.references.thumbnail("1", row.sha).is_file()
+    backend.click(task(backend.draw("b.png", [(20, 20, 250)])), [point(20, 20)])
+    assert backend.engine.clicked[0][1].references == (row.sha,)
+
+
+def test_changing_or_deleting_the_annotation_takes_the_image_out(backend: Backend) -> None:
+    for number in (1, 2, 3, 4):
+        mark(backend, backend.draw(f"{number}.png", grey=number), number)
+    backend.work()
+    assert bank(backend) == 4
+    mark(backend, "/1", 1, ["defective"], action="ANNOTATION_UPDATED", at="2026-11-22T10:00:00Z")
+    assert bank(backend) == 3
+    backend.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 2}])
+    assert bank(backend) == 2
+    backend.webhook("TASKS_DELETED", tasks=[{"id": 3}, {"id": 99}])
+    assert bank(backend) == 1
+    mark(backend, "/4", 4, action="ANNOTATION_UPDATED", at="2026-11-22T10:00:00Z", was_cancelled=True)
+    assert bank(backend) == 0
+
+
+def test_an_image_that_two_annotations_call_normal_goes_with_the_last(backend: Backend) -> None:
+    url = backend.draw("a.png")
+    mark(backend, url, 1)
+    mark(backend, url, 2)
+    backend.work()
+    assert (states(backend), bank(backend)) == (["ready", "ready"], 1)
+    backend.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 1}])
+    assert bank(backend) == 1
+    backend.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 2}])
+    assert bank(backend) == 0
+
+
+def test_each_product_has_a_bank_of_its_own(make_backend: Callable[..., Backend]) -> None:
+    backend = make_backend(product_field="part")
+    for number, part in enumerate(("nut", "nut", "bolt"), 1):
+        data = {"id": number, "data": {"image": backend.draw(f"{number}.png", grey=number), "part": part}}
+        backend.webhook("ANNOTATION_CREATED", annotation=annotation(number, task=number), task=data)
+    backend.work()
+    assert [bank(backend, product=part) for part in ("nut", "bolt", "")] == [2, 1, 0]
+    image = backend.draw("b.png", [(20, 20, 250)])
+    backend.click(task(image, part="bolt"), [point(20, 20)])
+    assert len(backend.engine.clicked[0][1].references) == 1
+    assert backend.engine.clicked[0][1].product == "bolt"
+
+
+def test_projects_do_not_share_references(backend: Backend) -> None:
+    """Reliability row 24: neither rows nor files nor banks cross projects."""
+    url = backend.draw("a.png")
+    mark(backend, url, 1, project=1)
+    mark(backend, url, 1, project=2)
+    backend.work()
+    backend.webhook("ANNOTATIONS_DELETED", project=2, annotations=[{"id": 1}])
+    assert (bank(backend, "1"), bank(backend, "2")) == (1, 0)
+    (row,) = backend.services.store.references.of_project("1")
+    assert set(backend.engine.encoded) == {ImageKey("1", row.sha), ImageKey("2", row.sha)}
+    assert backend.services.references.remove("2", row.id) is False
+    assert bank(backend, "1") == 1
+
+
+def storm(backend: Backend) -> list[tuple[str, dict[str, Any]]]:
+    """Webhooks about 6 annotations; 2 and 5 are normal in the end."""
+    urls = [backend.draw(f"{number}.png", grey=number) for number in range(7)]
+
+    def saved(number: int, choices: list[str], minute: int) -> tuple[str, dict[str, Any]]:
+        at = f"2026-11-22T09:{minute:02d}:00Z"
+        return "ANNOTATION_UPDATED", {
+            "annotation": annotation(number, choices, task=number, at=at),
+            "task": {"id": number, "data": {"image": urls[number]}},
+        }
+
+    return [
+        saved(1, ["normal"], 1),
+        saved(1, ["defective"], 2),
+        saved(2, ["defective"], 1),
+        saved(2, ["normal"], 2),
+        saved(3, ["normal"], 1),
+        ("ANNOTATIONS_DELETED", {"annotations": [{"id": 3}]}),
+        saved(4, ["normal"], 1),
+        ("TASKS_DELETED", {"tasks": [{"id": 4}]}),
+        saved(5, [], 1),
+        saved(6, ["defective"], 1),
+        ("TASKS_CREATED", {"tasks": [{"id": 9}]}),
+        ("SOMETHING_NEW", {"payload": [1, 2]}),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_storm_of_webhooks_in_any_order_ends_in_the_same_bank(backend: Backend, seed: int) -> None:
+    """Reliability row 17: repeated, shuffled, beside another project's; unknown events are fine."""
+    backend.setup()
+    events = [*storm(backend) * 3, *storm(backend)]
+    order = random.Random(seed)
+    order.shuffle(events)
+    for number, (action, body) in enumerate(events):
+        answer = backend.webhook(action, **body)
+        assert answer.status_code in (200, 201)
+        if number % 5 == 0:
+            backend.services.keeper.step()
+        if number % 7 == 0:
+            mark(backend, "/data/local-files/?d=6.png", 6, project=2)
+    backend.work()
+    rows = backend.services.store.references.of_project("1")
+    assert sorted(row.annotation_id or 0 for row in rows) == [2, 5]
+    assert (bank(backend), bank(backend, "2")) == (2, 1)
+
+
+def test_a_storm_from_many_threads_ends_in_the_same_bank(backend: Backend) -> None:
+    """Reliability row 17: Label Studio's workers send at the same time."""
+    backend.setup()
+    events = storm(backend)
+    failed: list[int] = []
+
+    def send(seed: int) -> None:
+        shuffled = list(events)
+        random.Random(seed).shuffle(shuffled)
+        client = backend.app.test_client()
+        for action, body in shuffled:
+            answer = client.post("/webhook", json={"action": action, "project": {"id": 1}, **body})
+            if answer.status_code not in (200, 201):
+                failed.append(answer.status_code)
+
+    threads = [threading.Thread(target=send, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    backend.work()
+    assert failed == []
+    assert bank(backend) == 2
+
+
+# --- files that are handed in
+
+
+def test_a_folder_an_upload_and_the_command_line_bring_references_too(backend: Backend) -> None:
+    for number, source in enumerate(("folder", "upload", "command line")):
+        backend.services.references.add("1", png(number), source=source, name=f"Gut {number} ä.PNG")
+    backend.work()
+    rows = backend.services.store.references.of_project("1")
+    assert [(row.state, row.source) for row in rows] == [
+        ("ready", "folder"), ("ready", "upload"), ("ready", "command line"),
+    ]  # fmt: skip
+    assert all(backend.services.references.path(row).suffix == ".png" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "empty"),
+        (b"hello", "not an image"),
+        (png()[:60], "damaged"),
+        (b"<html>log in</html>", "web page"),
+    ],
+)
+def test_a_file_that_is_no_image_is_skipped_and_listed(backend: Backend, data: bytes, said: str) -> None:
+    """Reliability row 21: corrupt file."""
+    backend.services.references.add("1", data, source="upload", name="bad.png")
+    backend.services.references.add("1", png(), source="upload", name="good.png")
+    backend.work()
+    bad, good = backend.services.store.references.of_project("1")
+    assert (bad.state, good.state, bank(backend)) == ("failed", "ready", 1)
+    assert said in bad.reason
+    assert "bad.png could not become a reference" in backend.services.store.problems.latest("1")[0].sentence
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_click_works_with_no_reference_with_one_and_with_odd_sizes(backend: Backend, count: int) -> None:
+    """Reliability row 21: empty bank, one image, wrong size."""
+    for number in range(count):
+        backend.services.references.add(
+            "1", png(number, size=(3 + 200 * number, 5)), source="upload", name="x.png"
+        )
+    backend.work()
+    answer = backend.click(task(backend.draw("b.png", [(20, 20, 250)])), [point(20, 20)])
+    assert len(answer.json["results"][0]["result"]) == 1
+    assert len(backend.engine.clicked[0][1].references) == count
+
+
+def test_a_hostile_name_stays_a_name(backend: Backend, tmp_path: Path) -> None:
+    for name in ("../../../escape.png", "/etc/passwd", "a\x00b.png", "x." + "y" * 300, "", ".."):
+        backend.services.references.add("1", png(), source="upload", name=name)
+    folder = backend.settings.data_dir / "projects" / "1" / "references"
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == png()]
+    assert files
+    assert all(path.parent == folder for path in files)
+
+
+def test_copies_that_nothing_needs_are_swept_away(backend: Backend) -> None:
+    keep = backend.services.references.add("1", png(1), source="upload", name="keep.png")
+    gone = backend.services.references.add("1", png(2), source="upload", name="gone.png")
+    backend.work()
+    paths = [backend.services.references.path(row) for row in (keep, gone)]
+    thumbnails = [backend.services.references.thumbnail("1", row.sha) for row in (keep, gone)]
+    backend.services.references.remove("1", gone.id)
+    assert backend.services.references.sweep() == 0  # young files are left alone
+    for path in (*paths, *thumbnails):
+        os.utime(path, (1, 1))
+    assert backend.services.references.sweep() == 2
+    assert [path.exists() for path in (*paths, *thumbnails)] == [True, False, True, False]
+
+
+# --- failures on the way
+
+
+def due_now(backend: Backend) -> None:
+    with backend.services.store.database.write() as connection:
+        connection.execute("UPDATE reference_images SET due = 0")
+        connection.execute("UPDATE annotation_checks SET due = 0")
+
+
+def test_an_image_that_cannot_be_fetched_is_tried_again_and_then_given_up(backend: Backend) -> None:
+    backend.setup()
+    mark(backend, "/data/upload/1/a.png")
+    backend.services.connections.load_image = _down  # type: ignore[method-assign]
+    for attempt in range(len(RETRY_S)):
+        backend.work()
+        (row,) = backend.services.store.references.of_project("1")
+        assert (row.state, row.attempts) == ("pending", attempt + 1)
+        assert row.reason == "Label Studio does not answer."
+        assert row.due - time.time() == pytest.approx(RETRY_S[attempt], abs=2)
+        due_now(backend)
+    backend.work()
+    assert states(backend) == ["failed"]
+    backend.services.store.references.fetch_again()  # as after a restart, with the key set or the server up
+    assert states(backend) == ["pending"]
+
+
+def test_a_server_that_comes_back_in_time_loses_nothing(backend: Backend) -> None:
+    mark(backend, "/data/local-files/?d=late.png")
+    backend.services.connections.load_image = _down  # type: ignore[method-assign]
+    backend.work()
+    assert states(backend) == ["pending"]
+    del backend.services.connections.load_image
+    backend.draw("late.png")
+    due_now(backend)
+    backend.work()
+    assert states(backend) == ["ready"]
+
+
+def _down(*_: object, **__: object) -> None:
+    from adclick_backend.errors import ImageError
+
+    raise ImageError("Label Studio does not answer.")
+
+
+def test_a_model_that_cannot_be_loaded_leaves_references_waiting(backend: Backend) -> None:
+    mark(backend, backend.draw("a.png"))
+    backend.engine.state = "failed"
+    backend.work()
+    assert states(backend) == ["pending"]
+    backend.engine.state = "ready"
+    backend.engine.error = BROKEN
+    backend.work()
+    (row,) = backend.services.store.references.of_project("1")
+    assert (row.state, row.reason) == ("pending", str(BROKEN))
+    backend.engine.error = ValueError("surprise")
+    due_now(backend)
+    backend.work()
+    (row,) = backend.services.store.references.of_project("1")
+    assert (row.state, "surprise" in row.reason) == ("failed", False)
+
+
+def test_a_reference_whose_copy_is_gone_says_so(backend: Backend) -> None:
+    reference = backend.services.references.add("1", png(), source="upload", name="a.png")
+    backend.services.references.path(reference).unlink()
+    backend.work()
+    (row,) = backend.services.store.references.of_project("1")
+    assert (row.state, "add the file again" in row.reason) == ("failed", True)
+
+
+def test_an_annotated_task_without_an_image_is_explained(backend: Backend) -> None:
+    backend.setup()
+    data = {"id": 1, "data": {"picture": "/a.png"}}
+    answer = backend.webhook("ANNOTATION_CREATED", annotation=annotation(1), task=data)
+    assert answer.status_code == 201
+    assert "fields picture" in backend.services.store.problems.latest("1")[0].sentence
+
+
+# --- the thread
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_keeper_works_in_the_background_and_goes_on_after_a_restart(
+    make_backend: Callable[..., Backend],
+) -> None:
+    first = make_backend()
+    mark(first, first.draw("a.png", grey=1), 1)
+    first.services.keeper.start()
+    assert wait_for(lambda: bank(first) == 1)
+    first.services.keeper.stop()
+    mark(first, first.draw("b.png", grey=2), 2)
+    assert bank(first) == 1
+    second = make_backend()
+    second.services.keeper.start()
+    assert wait_for(lambda: bank(second) == 2)
+
+
+def test_of_two_workers_one_keeps_and_the_other_takes_over(make_backend: Callable[..., Backend]) -> None:
+    first, second = make_backend(), make_backend()
+    first.services.keeper.start()
+    mark(first, first.draw("a.png", grey=1), 1)
+    assert wait_for(lambda: bank(first) == 1)
+    second.services.keeper.start()
+    mark(second, second.draw("b.png", grey=2), 2)
+    assert wait_for(lambda: bank(second) == 2)
+    assert len(second.engine.encoded) == 0
+    first.services.keeper.stop()
+    mark(second, second.draw("c.png", grey=3), 3)
+    assert wait_for(lambda: bank(second) == 3)
+    assert len(second.engine.encoded) == 1
+
+
+def test_a_new_model_version_encodes_everything_again(make_backend: Callable[..., Backend]) -> None:
+    first = make_backend()
+    mark(first, first.draw("a.png"))
+    first.work()
+    (first.images / "a.png").unlink()  # the kept copy serves
+    second = make_backend()
+    second.engine.version = "fake-2"
+    second.services.keeper.start()
+    assert wait_for(lambda: len(second.engine.encoded) == 1)
+    assert wait_for(lambda: bank(second) == 1)
+
+
+def test_the_keeper_gives_way_to_a_click(backend: Backend) -> None:
+    with backend.services.traffic:
+        started = time.perf_counter()
+        backend.services.traffic.give_way(0.2)
+        assert time.perf_counter() - started >= 0.2
+    started = time.perf_counter()
+    backend.services.traffic.give_way(5)
+    assert time.perf_counter() - started < 1
+
+
+# --- webhooks that are read back
+
+
+class FakeLabelStudio:
+    """Answers for annotations and tasks."""
+
+    url = "http://127.0.0.1:9"
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.down = False
+
+    def get(self, path: str, **_: object) -> Any:
+        if self.down:
+            raise LabelStudioError("Label Studio does not answer.")
+        if path not in self.answers:
+            raise LabelStudioError("Not found.", status=404)
+        return self.answers[path]
+
+
+@pytest.fixture
+def doubtful(
+    make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Backend, FakeLabelStudio]:
+    """A backend with a password, connected to a Label Studio that can be asked."""
+    backend = make_backend(
+        basic_auth_pass="p", label_studio_url="http://127.0.0.1:9", label_studio_api_key="0123456789"
+    )
+    backend.services.store.projects.save("1", label_config=CONFIG)
+    server = FakeLabelStudio()
+    monkeypatch.setattr(backend.services.connections, "label_studio", lambda project: server)
+    return backend, server
+
+
+def test_what_a_webhook_claims_without_password_is_read_back(
+    doubtful: tuple[Backend, FakeLabelStudio],
+) -> None:
+    backend, server = doubtful
+    url = backend.draw("a.png")
+    server.answers["/api/annotations/1/"] = annotation(1)
+    server.answers["/api/tasks/1/"] = {"id": 1, "project": 1, "data": {"image": url}}
+    mark(backend, "/somewhere/else.png", 1, ["defective"])
+    backend.work()
+    (row,) = backend.services.store.references.of_project("1")
+    assert (row.url, row.state) == (url, "ready")
+
+
+def test_a_deletion_is_only_believed_when_the_annotation_is_gone(
+    doubtful: tuple[Backend, FakeLabelStudio],
+) -> None:
+    backend, server = doubtful
+    server.answers["/api/annotations/1/"] = annotation(1)
+    server.answers["/api/tasks/1/"] = {"id": 1, "project": 1, "data": {"image": backend.draw("a.png")}}
+    mark(backend, "/x.png")
+    backend.work()
+    assert bank(backend) == 1
+    backend.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 1}])
+    backend.webhook("TASKS_DELETED", tasks=[{"id": 1}])
+    backend.work()
+    assert bank(backend) == 1
+    server.answers.clear()
+    backend.webhook("TASKS_DELETED", tasks=[{"id": 1}])
+    backend.work()
+    assert bank(backend) == 0
+
+
+def test_an_annotation_of_another_project_is_not_taken(doubtful: tuple[Backend, FakeLabelStudio]) -> None:
+    """Reliability row 24."""
+    backend, server = doubtful
+    server.answers["/api/annotations/1/"] = annotation(1)
+    server.answers["/api/tasks/1/"] = {"id": 1, "project": 2, "data": {"image": backend.draw("a.png")}}
+    mark(backend, "/x.png")
+    backend.work()
+    assert states(backend) == []
+
+
+def test_reading_back_is_tried_again_and_then_explained(doubtful: tuple[Backend, FakeLabelStudio]) -> None:
+    backend, server = doubtful
+    server.down = True
+    mark(backend, "/x.png")
+    for _ in range(len(RETRY_S) + 1):
+        backend.work()
+        due_now(backend)
+    assert backend.services.store.annotations.next_check() is None
+    (problem,) = backend.services.store.problems.latest("1")
+    assert "Annotation 1 could not be read from Label Studio" in problem.sentence
+
+
+# --- the odd one out
+
+
+def test_robust_z_scores_single_out_the_odd_one() -> None:
+    """Reliability row 21: contaminated bank."""
+    residuals = {f"{number}": 1.0 + 0.05 * (number % 4) for number in range(9)} | {"odd": 3.0}
+    scores = robust_z_scores(residuals)
+    assert max(scores, key=lambda name: scores[name]) == "odd"
+    assert scores["odd"] > 3.5
+    assert all(abs(score) < 3.5 for name, score in scores.items() if name != "odd")
+    assert max(map(abs, robust_z_scores({"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.001}).values())) < 3.5
+    assert robust_z_scores({}) == {}
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, GROUP, GROUP + 1, 1000])
+def test_groups_cover_a_bank_and_stay_small(count: int) -> None:
+    shas = [f"{random.Random(number).getrandbits(256):064x}" for number in range(count)]
+    parts = groups(shas)
+    assert sorted(itertools.chain(*parts)) == (sorted(shas) if count >= 4 else [])
+    assert all(len(part) <= 1.5 * GROUP for part in parts)
+    changed = [part for part in groups(shas[1:]) if part not in parts]
+    assert len(changed) <= 1
+
+
+def add_ready(store: Store, engine: FakeEngine, greys: list[int], project: str = "1") -> list[Reference]:
+    rows = []
+    for number, grey in enumerate(greys):
+        sha = f"{number:08x}" + f"{grey:056x}"
+        row = store.references.add(
+            project, product="", sha=sha, source="folder", name=f"{grey}", file=f"{sha}.png"
+        )
+        store.references.settle(row, "ready", model_version="1")
+        engine.encode_reference(ImageKey(project, sha), np.full((2, 2, 3), grey, np.uint8))
+        rows.append(row)
+    return rows
+
+
+def test_the_odd_one_out_is_found_and_kept(backend: Backend) -> None:
+    """Reliability row 21: contaminated."""
+    store, engine = backend.services.store, backend.engine
+    add_ready(store, engine, [90, 91, 92, 93, 250])
+    check = BankCheck(store, engine, settle_s=0)  # type: ignore[arg-type]
+    paused: list[int] = []
+    assert check.step(lambda: paused.append(1))
+    assert len(paused) == 5
+    odd = [row.name for row in store.references.of_project("1") if (row.oddness or 0) > 3.5]
+    assert odd == ["250"]
+    assert not check.step(lambda: None)
+    assert not BankCheck(store, engine, settle_s=0).step(lambda: None)  # type: ignore[arg-type]
+
+
+def test_a_changed_bank_is_checked_again_once_it_is_left_alone(backend: Backend) -> None:
+    store, engine = backend.services.store, backend.engine
+    rows = add_ready(store, engine, [90, 91, 92, 250, 93])
+    patient = BankCheck(store, engine, settle_s=0.3)  # type: ignore[arg-type]
+    assert not patient.step(lambda: None)
+    time.sleep(0.35)
+    assert patient.step(lambda: None)
+    store.references.delete("1", rows[3].id)
+    assert not patient.step(lambda: None)
+    time.sleep(0.35)
+    assert patient.step(lambda: None)
+
+
+def test_a_bank_of_three_is_not_judged(backend: Backend) -> None:
+    add_ready(backend.services.store, backend.engine, [90, 91, 250])
+    check = BankCheck(backend.services.store, backend.engine, settle_s=0)  # type: ignore[arg-type]
+    assert not check.step(lambda: None)
+
+
+def test_a_check_that_fails_is_not_repeated_for_ever(backend: Backend) -> None:
+    add_ready(backend.services.store, backend.engine, [90, 91, 92, 250])
+    backend.engine.error = BROKEN
+    check = BankCheck(backend.services.store, backend.engine, settle_s=0)  # type: ignore[arg-type]
+    assert check.step(lambda: None)
+    assert not check.step(lambda: None)
+
+
+def test_recorded_webhooks_are_understood(backend: Backend) -> None:
+    """Label Studio 1.23.2, as it was recorded: defective, then normal, then deleted."""
+    recorded = json.loads((Path(__file__).parent / "fixtures" / "requests_to_backend.json").read_text())
+
+    def send(action: str) -> Any:
+        return backend.client.post("/webhook", json=recorded[f"POST /webhook {action}"]["body"])
+
+    assert send("ANNOTATION_CREATED").json["result"] == {"references_changed": False}
+    assert send("ANNOTATION_UPDATED").json["result"] == {"references_changed": True}
+    (row,) = backend.services.store.references.of_project("1")
+    assert (row.url, row.task_id, row.annotation_id) == ("/data/upload/1/a66a3fa1-img0.png", 1, 1)
+    assert send("ANNOTATION_CREATED").json["result"] == {"references_changed": False}
+    assert len(states(backend)) == 1
+    assert send("PROJECT_UPDATED").status_code == 200
+    assert backend.services.store.projects.get("1").title == "adclick2"
+    assert send("TASKS_CREATED").status_code == 200
+    assert send("ANNOTATIONS_DELETED").json["result"] == {"references_changed": True}
+    assert send("ANNOTATION_UPDATED").json["result"] == {"references_changed": False}
+    assert states(backend) == []

@@ -1,0 +1,243 @@
+"""The database: shared by threads and processes, surviving restarts and forks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adclick_backend.store import ProjectIdError, Store, StoreError, project_id
+from adclick_backend.store.database import MIGRATIONS, Database
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.close()
+
+
+def put(
+    store: Store, annotation: int = 1, at: float = 1.0, task: int = 1, url: str | None = "/a.png"
+) -> bool:
+    image = None if url is None else {"url": url, "product": "", "name": "a.png"}
+    return store.annotations.put("1", annotation, changed_at=at, task_id=task, image=image)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1.1795338618", "1"), ("17", "17"), (5, "5"), ("0", "0"), ("00012", "00012")]
+)
+def test_a_project_id_is_the_number_before_the_dot(value: object, expected: str) -> None:
+    assert project_id(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ".", "1.", ".1", "../x", "1/2", "x", "-1", "1 ", "1\n", "²", "1" * 40, None, True, 1.0, b"1", ["1"]],
+)
+def test_everything_else_is_no_project_id(value: object) -> None:
+    """Reliability row 24: ids are validated before they become paths."""
+    with pytest.raises(ProjectIdError, match="A project id is a number"):
+        project_id(value)
+
+
+def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    first.projects.save("1", hostname="http://ls", token="secret")
+    first.values.set("1", "key", "value")
+    put(first)
+    first.close()
+    second = Store(tmp_path)
+    assert second.projects.get("1").hostname == "http://ls"
+    assert second.values.get("1", "key") == "value"
+    assert len(second.references.of_project("1")) == 1
+    second.close()
+
+
+def test_a_token_is_not_in_the_text_of_a_project(store: Store) -> None:
+    store.projects.save("1", token="secret")
+    assert "secret" not in repr(store.projects.get("1"))
+
+
+def test_saying_the_same_again_writes_nothing(store: Store) -> None:
+    store.projects.save("1", hostname="http://ls")
+    before = store.projects.get("1")
+    assert store.projects.save("1", hostname="http://ls") == before
+    assert store.projects.get("1").updated == before.updated
+    assert store.projects.save("1", hostname="http://other").hostname == "http://ls"
+    assert [project.id for project in store.projects.all()] == ["1"]
+
+
+def test_values_belong_to_one_project(store: Store) -> None:
+    """Reliability row 24."""
+    store.values.set("1", "key", "one")
+    store.values.set("2", "key", "two")
+    assert (store.values.get("1", "key"), store.values.get("2", "key")) == ("one", "two")
+    assert store.values.get("3", "key") is None
+    assert store.values.get_or_add("3", "key", "three") == "three"
+    assert store.values.get_or_add("3", "key", "four") == "three"
+
+
+def test_threads_can_write_at_the_same_time(store: Store) -> None:
+    def write(number: int) -> None:
+        for round_ in range(20):
+            store.values.set("1", f"{number}-{round_}", "x")
+            store.problems.add("1", f"problem {number}")
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(store.values.get("1", f"{number}-19") for number in range(8))
+    assert {problem.times for problem in store.problems.latest("1")} == {20}
+
+
+def test_a_failed_transaction_leaves_nothing_behind(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.database.write() as connection:
+        connection.execute("INSERT INTO key_values VALUES ('1', 'key', 'half')")
+        raise RuntimeError
+    assert store.values.get("1", "key") is None
+
+
+def test_a_connection_is_not_carried_through_a_fork(store: Store) -> None:
+    store.values.set("1", "key", "parent")
+    child = os.fork()
+    if child == 0:
+        known = store.values.get("1", "key")
+        store.values.set("1", "child", f"{known} {len(store.database._inherited)}")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert store.values.get("1", "child") == "parent 1"
+
+
+def test_workers_that_start_at_once_create_the_tables_once(tmp_path: Path) -> None:
+    start = threading.Barrier(6)
+    errors: list[BaseException] = []
+
+    def open_() -> None:
+        start.wait()
+        try:
+            Store(tmp_path).close()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_newer_database_is_not_touched(tmp_path: Path) -> None:
+    Database(tmp_path / "adclick.sqlite3").close()
+    connection = sqlite3.connect(tmp_path / "adclick.sqlite3")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(StoreError, match="newer ADClick"):
+        Store(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="ADCLICK_DATA_DIR"):
+        Store(tmp_path / "file" / "data")
+
+
+def test_problems_are_counted_and_the_oldest_given_up(store: Store) -> None:
+    for number in range(store.problems.KEPT + 10):
+        store.problems.add("1", f"problem {number}", number)
+    store.problems.add("1", "problem 59", 59)
+    store.problems.add("", "about all of them")
+    store.problems.add("2", "of another project")
+    latest = store.problems.latest("1", limit=100)
+    assert len(latest) == store.problems.KEPT + 1
+    assert [(problem.sentence, problem.times) for problem in latest[:2]] == [
+        ("about all of them", 1),
+        ("problem 59", 2),
+    ]
+    store.problems.clear("1")
+    assert store.problems.latest("1") == []
+    assert len(store.problems.latest("2")) == 1
+
+
+# --- references
+
+
+def test_an_annotation_makes_one_reference_however_often_it_is_told(store: Store) -> None:
+    """Reliability row 17: idempotent."""
+    assert put(store, at=1.0)
+    assert not put(store, at=1.0)
+    assert not put(store, at=2.0)
+    assert len(store.references.of_project("1")) == 1
+    assert put(store, at=3.0, url="/b.png")
+    assert [row.url for row in store.references.of_project("1")] == ["/b.png"]
+
+
+def test_what_is_told_late_does_not_count(store: Store) -> None:
+    """Reliability row 17: reordered webhooks."""
+    assert put(store, at=5.0, url=None) is False
+    assert put(store, at=4.0) is False
+    assert store.references.of_project("1") == []
+    store.annotations.delete("1", 2)
+    assert put(store, annotation=2, at=9.0) is False
+    store.annotations.delete_tasks("1", [7])
+    assert put(store, annotation=3, at=9.0, task=7) is False
+    assert store.references.of_project("1") == []
+
+
+def test_a_file_that_is_handed_in_twice_is_one_reference(store: Store) -> None:
+    given = {"sha": "a" * 64, "source": "folder", "name": "a.png", "file": "a.png"}
+    first = store.references.add("1", product="", **given)
+    store.references.settle(first, "failed", reason="no")
+    again = store.references.add("1", product="", **given)
+    assert (again.id, again.state, again.reason) == (first.id, "pending", "")
+    assert store.references.add("1", product="nut", **given).id != first.id
+    assert store.references.add("2", product="", **given).id != first.id
+
+
+def test_a_bank_holds_each_ready_image_once(store: Store) -> None:
+    given = {"sha": "a" * 64, "source": "folder", "name": "a.png", "file": "a.png"}
+    store.references.settle(store.references.add("1", product="", **given), "ready", model_version="1")
+    put(store)
+    (_, row) = store.references.of_project("1")
+    store.references.fetched(row, "a" * 64, "a.png")
+    store.references.settle(row, "ready", model_version="1")
+    assert store.references.bank("1", "") == ("a" * 64,)
+    assert store.references.bank("1", "nut") == ()
+    assert store.references.bank("2", "") == ()
+    assert store.references.counts() == [("1", "", "ready", 2)]
+
+
+def test_a_reference_that_was_removed_meanwhile_stays_removed(store: Store) -> None:
+    put(store)
+    (row,) = store.references.of_project("1")
+    store.annotations.delete("1", 1)
+    assert store.references.fetched(row, "a" * 64, "a.png") is False
+    store.references.settle(row, "ready", model_version="1")
+    assert store.references.of_project("1") == []
+
+
+def test_another_model_version_encodes_again(store: Store) -> None:
+    given = {"sha": "a" * 64, "source": "folder", "name": "a.png", "file": "a.png"}
+    store.references.settle(store.references.add("1", product="", **given), "ready", model_version="one")
+    assert store.references.encode_again("one") == 0
+    assert store.references.encode_again("two") == 1
+    assert store.references.next_pending() is not None
+
+
+def test_a_check_that_was_asked_for_again_is_still_to_do(store: Store) -> None:
+    store.annotations.ask_check("1", [3])
+    check = store.annotations.next_check()
+    assert check is not None
+    store.annotations.ask_check("1", [3])
+    store.annotations.end_check(check)
+    again = store.annotations.next_check()
+    assert again is not None
+    store.annotations.end_check(again, retry_at=4e9)
+    assert store.annotations.next_check() is None
