@@ -219,7 +219,7 @@ class Engine:
         descriptors = self._features.descriptors(
             bank.project, bank.fingerprint, bank.references, self._redescribe
         )
-        order = self._model().rank(image.descriptor.numpy(), descriptors)
+        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors)
         return [self._reference(bank.project, bank.references[i]) for i in order]
 
     def _redescribe(self, project: str, sha: str) -> None:

@@ -63,6 +63,13 @@ class Encoded:
         h, w = self.pyramid[8].shape[-2:]
         return int(h), int(w)
 
+    def to(self, device: torch.device) -> Encoded:
+        """The same on another device; itself when it is there already."""
+        if self.colour.device == device:
+            return self
+        pyramid = {stride: maps.to(device) for stride, maps in self.pyramid.items()}
+        return Encoded(self.colour.to(device), pyramid, self.descriptor.to(device))
+
 
 def encode(image: NDArray[np.uint8], backbone: Backbone, long_side: int, device: torch.device) -> Encoded:
     """Encode an image (H, W, 3), RGB, uint8."""

@@ -48,10 +48,16 @@ class Prepared:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return sum(
-            m.nbytes
-            for m in (self.static, *self.levels.values(), self.scales, self.vectors, self.log_energies)
-        )
+        maps = (self.static, *self.levels.values(), self.scales, self.vectors, self.log_energies)
+        return sum(m.nbytes for m in maps)
+
+    def to(self, device: torch.device) -> Prepared:
+        """The same on another device; itself when it is there already."""
+        if self.static.device == device:
+            return self
+        levels = {name: maps.to(device) for name, maps in self.levels.items()}
+        scales, vectors, logs = (maps.to(device) for maps in (self.scales, self.vectors, self.log_energies))
+        return Prepared(self.static.to(device), levels, scales, vectors, logs)
 
 
 def level_maps(encoded: Encoded) -> tuple[dict[str, Tensor], Tensor]:

@@ -83,17 +83,16 @@ class Predictor:
             references: those that :func:`model.references.rank` chose from its bank; may be empty.
             normal: what is usual among the references (:meth:`usual`), if known.
         """
-        residual = (
-            match(image, Retrieved(references))
-            if references
-            else match(image, Retrieved([image]), itself=True)
-        )
+        if references:
+            residual = match(image, Retrieved([r.to(self.device) for r in references]))
+        else:
+            residual = match(image, Retrieved([image]), itself=True)
         return prepare(image, residual, normal, len(references))
 
     @torch.inference_mode()
     def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
         """Residual energies of one defect-free image against others (their 95 % quantiles), by name."""
-        return normal_levels([match(image, Retrieved(others))])
+        return normal_levels([match(image.to(self.device), Retrieved([o.to(self.device) for o in others]))])
 
     def rank(self, descriptor: NDArray[np.float32], bank: NDArray[np.float32]) -> list[int]:
         """Which references of a bank (N, D) an image with this descriptor (D,) is matched with, best first."""
@@ -120,7 +119,7 @@ class Predictor:
             if previous is None
             else torch.nn.functional.avg_pool2d(previous.float(), 2)
         )
-        shown = evidence(prepared, _to_grid(clicks, frame).to(self.device), before)
+        shown = evidence(prepared.to(self.device), _to_grid(clicks, frame).to(self.device), before)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
             logits = self.network(shown)
         return torch.sigmoid(logits.float())
