@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.features import Pyramid
-from model.residual import nearest
+from model.residual import gather, nearest
 from model.swin import SwinBlock
 
 
@@ -58,9 +58,7 @@ def _to_grid(cells: Tensor, h: int, w: int) -> Tensor:
 
 def squared_residual(query: Tensor, references: list[Tensor]) -> Tensor:
     """The residual tensor R (1, D, h, w): squared difference to the best match, element by element (Eq. 3-4)."""
-    best = nearest(query, references, itself=False)
-    bank = torch.cat([r[0].flatten(1) for r in references], 1)
-    return (query - bank[:, best].view_as(query)).square()
+    return (query - gather(references, nearest(query, references))).square()
 
 
 class PixelWordAttention(nn.Module):

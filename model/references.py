@@ -8,6 +8,8 @@ from torch import Tensor
 from model.encoding import DESCRIPTOR_BLOCKS, Encoded
 from model.features import Pyramid
 
+MATCH_STRIDES = (4, 8, 16)  # the levels in which places are compared
+
 KEPT_SHARE = 0.8  # of the blocks: the least alike fifth may be the defect
 
 
@@ -41,7 +43,7 @@ class Retrieved:
             raise ValueError("Retrieved needs at least one image; without references pass the image itself.")
         self.references = references
         self.statistics: dict[int, tuple[Tensor, Tensor]] = {}
-        for stride in references[0].pyramid:
+        for stride in MATCH_STRIDES:
             values = torch.cat([r.pyramid[stride][0].flatten(1) for r in references], dim=1)  # (C, cells)
             std, mean = torch.std_mean(values, dim=1)
             self.statistics[stride] = (mean.view(1, -1, 1, 1), std.clamp_min(1e-3).view(1, -1, 1, 1))

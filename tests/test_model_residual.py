@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from model.encoding import Encoded
 from model.references import Retrieved, rank
-from model.residual import match, nearest
+from model.residual import gather, match, nearest
 
 
 def encoded(seed: int, side: int = 64) -> Encoded:
@@ -45,9 +46,9 @@ def test_a_changed_place_stands_out_from_its_own_reference() -> None:
 def test_without_references_no_cell_is_matched_with_itself() -> None:
     """A reference must never be matched with itself; without any, the image's own near cells are left out."""
     features = torch.randn(1, 12, 10, 10)
-    best = nearest(features, [features], itself=True)
-    own = torch.arange(100)
-    distance = ((best // 10 - own // 10) ** 2 + (best % 10 - own % 10) ** 2).sqrt()
+    found = nearest(features, [features], itself=True)
+    own = torch.arange(100).view(10, 10)
+    distance = ((found.row - own // 10) ** 2 + (found.column - own % 10) ** 2).sqrt()
     assert float(distance.min()) >= 2.0
 
 
@@ -55,17 +56,27 @@ def test_nearest_agrees_with_exhaustive_distances(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("model.residual.POSITION_WEIGHT", 0.0)
     torch.manual_seed(3)
     query, bank = torch.randn(1, 20, 6, 7), [torch.randn(1, 20, 5, 5), torch.randn(1, 20, 6, 7)]
-    best = nearest(query, bank, itself=False)
+    found = (query - gather(bank, nearest(query, bank))).square().sum(1).sqrt().flatten()
     cells, all_cells = query[0].flatten(1).T, torch.cat([b[0].flatten(1).T for b in bank])
-    distances = torch.cdist(cells, all_cells)
-    chosen = distances[torch.arange(len(cells)), best]
-    assert torch.all(chosen <= distances.min(1).values * 1.05 + 0.05)
+    assert torch.all(found <= torch.cdist(cells, all_cells).min(1).values * 1.05 + 0.05)
+
+
+def test_a_large_bank_is_searched_sparsely_and_almost_as_well() -> None:
+    torch.manual_seed(0)
+    smooth = [
+        F.avg_pool2d(torch.randn(1, 20, 66, 66), 3, 1) * 3 for _ in range(4)
+    ]  # as features are averaged
+    query, bank = smooth[0], smooth[1:]
+    found = (query - gather(bank, nearest(query, bank))).square().sum(1)
+    all_cells = torch.cat([b[0].flatten(1).T for b in bank])
+    best = torch.cdist(query[0].flatten(1).T, all_cells).square().min(1).values
+    assert float(found.mean()) < 1.25 * float(best.mean())
 
 
 def test_the_position_prior_prefers_the_own_place_among_equals() -> None:
     flat = torch.ones(1, 4, 9, 9)
-    best, own = nearest(flat, [flat], itself=False), torch.arange(81)
-    away = (best // 9 - own // 9).abs() + (best % 9 - own % 9).abs()
+    found, own = nearest(flat, [flat]), torch.arange(81).view(9, 9)
+    away = (found.row - own // 9).abs() + (found.column - own % 9).abs()
     assert int(away.max()) <= 1  # bfloat16 does not tell the nearest neighbours apart
 
 
