@@ -123,6 +123,71 @@ def test_a_context_that_began_as_a_lone_click_keeps_its_object(memory: ClickMemo
     assert (grown.region_id, grown.clicks) == ("adclick-a", (plus(100), plus(120), minus(140)))
 
 
+def test_after_a_mask_accepted_by_hand_a_lone_positive_click_is_a_new_object(
+    memory: ClickMemory, clock: Clock
+) -> None:
+    """Its key points were still there long after an answer, so auto-accept is off."""
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 2
+    memory.merge("1", "7", request("a", plus(100), minus(160)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 120, 110))
+    near = memory.merge("1", "7", request("b", plus(160)))
+    assert (near.region_id, near.clicks) == ("adclick-b", (plus(160),))
+    again = memory.merge("1", "7", request("b", plus(160), plus(170)))
+    assert (again.region_id, again.clicks) == ("adclick-b", (plus(160), plus(170)))
+    first = memory.merge("1", "7", request("a", plus(100), minus(160), plus(95)))  # an acceptance undone
+    assert (first.region_id, len(first.clicks)) == ("adclick-a", 3)
+
+
+def test_an_accepted_mask_can_still_be_corrected_by_a_negative_click(
+    memory: ClickMemory, clock: Clock
+) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 2
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    corrected = memory.merge("1", "7", request("b", minus(140)))
+    assert (corrected.region_id, corrected.clicks) == ("adclick-a", (plus(100), plus(120), minus(140)))
+
+
+@pytest.mark.parametrize("answered, later", [(True, 1.4), (False, 5.0)])
+def test_two_quick_clicks_do_not_end_the_growth_of_auto_accept(
+    memory: ClickMemory, clock: Clock, answered: bool, later: float
+) -> None:
+    """The second is made before the answer to the first has come, so both key points are still there."""
+    memory.merge("1", "7", request("a", plus(100)))
+    if answered:
+        memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += later
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 20
+    third = memory.merge("1", "7", request("b", plus(160)))
+    assert (third.region_id, third.clicks) == ("adclick-a", (plus(100), plus(120), plus(160)))
+
+
+def test_clicks_that_wait_for_their_answer_say_nothing_about_auto_accept(
+    memory: ClickMemory, clock: Clock
+) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 20
+    memory.merge("1", "7", request("b", plus(120)))  # its answer takes three seconds
+    clock.now += 2
+    memory.merge("1", "7", request("b", plus(120), plus(140)))
+    assert memory.merge("1", "7", request("c", plus(160))).region_id == "adclick-a"
+
+
+def test_the_same_context_again_is_no_growth(memory: ClickMemory, clock: Clock) -> None:
+    """Label Studio repeats a request, or a click was taken back."""
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 20
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    assert memory.merge("1", "7", request("b", plus(160))).region_id == "adclick-a"
+
+
 def test_a_lone_positive_click_joins_the_nearest_object(memory: ClickMemory) -> None:
     for name, x in (("a", 100.0), ("b", 200.0)):
         memory.merge("1", "7", request(name, plus(x), plus(x + 1)))
@@ -182,7 +247,10 @@ def test_of_many_lone_clicks_the_newest_are_kept(memory: ClickMemory, tmp_path: 
     assert merged.region_id == "adclick-0"
     assert merged.clicks == tuple(plus(100 + i) for i in range(32, 40))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        assert db.execute("SELECT COUNT(*), MAX(LENGTH(state)) < 1000 FROM click_memory").fetchone() == (1, 1)
+        assert db.execute("SELECT COUNT(*), MAX(LENGTH(state)) < 1000 FROM clicked_objects").fetchone() == (
+            1,
+            1,
+        )
 
 
 def test_tasks_and_projects_are_apart(memory: ClickMemory) -> None:
@@ -215,7 +283,7 @@ def test_an_object_that_is_no_longer_clicked_expires(
     clock.now += 601
     assert memory.merge("1", "9", request("d", plus(103))).region_id == "adclick-d"
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        assert db.execute("SELECT task FROM click_memory").fetchall() == [("9",)]
+        assert db.execute("SELECT task FROM clicked_objects").fetchall() == [("9",)]
 
 
 def test_the_time_can_be_said(memory: ClickMemory) -> None:
@@ -228,7 +296,7 @@ def test_a_task_keeps_a_limited_number_of_objects(memory: ClickMemory, tmp_path:
     for i in range(MAX_OBJECTS + 5):
         memory.merge("1", "7", request(f"many {i}", plus(i), plus(i + 1)))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        names = [name for (name,) in db.execute("SELECT region_id FROM click_memory ORDER BY rowid")]
+        names = [name for (name,) in db.execute("SELECT region_id FROM clicked_objects ORDER BY rowid")]
     assert names == [f"adclick-many {i}" for i in range(5, MAX_OBJECTS + 5)]
 
 
@@ -242,7 +310,7 @@ def test_a_borrowed_connection_is_left_open(connection: sqlite3.Connection) -> N
     memory = ClickMemory(lambda: connection, ttl_s=600)
     memory.merge("1", "7", request("a", plus(100)))
     assert not connection.in_transaction
-    assert connection.execute("SELECT region_id FROM click_memory").fetchall() == [("adclick-a",)]
+    assert connection.execute("SELECT region_id FROM clicked_objects").fetchall() == [("adclick-a",)]
 
 
 def test_a_failed_merge_leaves_nothing_behind(connection: sqlite3.Connection) -> None:

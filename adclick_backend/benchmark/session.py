@@ -35,7 +35,7 @@ class BackendSession:
     """Starts ``adclick serve`` on a free loopback port and clicks in it over HTTP; a context manager.
 
     Args:
-        folder: data folder of the backend, for this session alone.
+        folder: data folder of the backend, used by nothing else.
         images: folder that all images lie in; served as Label Studio's local files.
         environment: further environment variables of the backend.
     """
