@@ -3,6 +3,13 @@
 Two habits of Label Studio make this necessary. Key points of another label are never in the same request, so
 a point labelled ``background`` arrives without the clicks it corrects. And with auto-accept on, key points
 are deleted after each answer, so every click arrives alone.
+
+With auto-accept off, the key points stay until the mask is accepted or rejected by hand, and the next click
+arrives alone too. No request says which of the two it is: after the first answer both hold one region and no
+key point. What tells them apart is that key points outlive an answer only when it is accepted by hand. An
+object seen to grow that way is finished once a lone positive click comes, which then begins a region of its
+own. A mask accepted after its only click leaves no trace; a lone positive click within reach goes on with it,
+and Label Studio replaces the accepted region by the mask of both clicks.
 """
 
 from __future__ import annotations
@@ -24,11 +31,13 @@ BBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in image pixels
 MAX_OBJECTS = 64  # of one task
 # A lone click this far outside a mask still belongs to it, as a share of the image diagonal.
 REACH = 0.15
+# Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
+DELIVERY_S = 1.5
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS click_memory (
+CREATE TABLE IF NOT EXISTS clicked_objects (
     project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
-    state TEXT NOT NULL, bbox TEXT NOT NULL, touched REAL NOT NULL,
+    state TEXT NOT NULL, bbox TEXT NOT NULL, touched REAL NOT NULL, answered REAL,
     PRIMARY KEY (project, task, region_id)
 )
 """
@@ -42,7 +51,9 @@ class _Remembered:
         contexts: its clicks by the context they came in, which is known by the id that its first key point
             gives to an object. Label Studio sends a context again, one click longer, until it is accepted.
         background: the same for points of a background label.
+        by_hand: its key points outlived an answer, so the person accepts masks by hand.
         bbox: bounding box of its mask, None before the first answer.
+        answered: when its newest click was answered with a mask, seconds; None while it is not.
     """
 
     region_id: str
@@ -51,7 +62,9 @@ class _Remembered:
     height: int
     contexts: dict[str, tuple[Click, ...]] = field(default_factory=dict)
     background: dict[str, tuple[Click, ...]] = field(default_factory=dict)
+    by_hand: bool = False
     bbox: BBox | None = None
+    answered: float | None = None
 
     def clicks(self, limit: int) -> tuple[Click, ...]:
         """The newest clicks, each once, background last."""
@@ -108,14 +121,15 @@ class ClickMemory:
         * Background points join the object clicked last, whatever its label. Several of them replace all
           background points of that object; one alone is added.
         * A lone negative click joins the object of its label clicked last; a lone positive one the nearest
-          object of its label within reach of its mask.
+          object of its label within reach of its mask, unless the key points of that object had outlived an
+          answer: then they were accepted or rejected by hand, and the object is finished.
         * Everything else begins an object.
 
         Background points with no object to join come back as they are and are not remembered.
         """
         now = self._clock() if now is None else now
         with self._transaction() as db:
-            db.execute("DELETE FROM click_memory WHERE touched < ?", (now - self._ttl_s,))
+            db.execute("DELETE FROM clicked_objects WHERE touched < ?", (now - self._ttl_s,))
             known = [
                 entry
                 for entry in _load(db, project, task)
@@ -130,6 +144,7 @@ class ClickMemory:
                 self._put(entry.background, request)
             else:
                 entry = self._owner(known, request)
+                entry.by_hand |= _outlived_answer(entry, request, now)
                 self._put(entry.contexts, request)
             _save(db, project, task, entry, now)
         return replace(
@@ -141,17 +156,19 @@ class ClickMemory:
         )
 
     def remember_mask(self, project: str, task: str, region_id: str, bbox: BBox) -> None:
-        """Keep the bounding box of the mask that answered an object: x0, y0, x1, y1 in image pixels."""
+        """Keep the bounding box of the mask that answers an object now: x0, y0, x1, y1 in image pixels."""
+        sides = json.dumps([float(side) for side in bbox])
         with self._transaction() as db:
             db.execute(
-                "UPDATE click_memory SET bbox = ? WHERE project = ? AND task = ? AND region_id = ?",
-                (json.dumps([float(side) for side in bbox]), project, task, region_id),
+                "UPDATE clicked_objects SET bbox = ?, answered = ? "
+                "WHERE project = ? AND task = ? AND region_id = ?",
+                (sides, self._clock(), project, task, region_id),
             )
 
     def forget(self, project: str, task: str) -> None:
         """Forget every object of a task."""
         with self._transaction() as db:
-            db.execute("DELETE FROM click_memory WHERE project = ? AND task = ?", (project, task))
+            db.execute("DELETE FROM clicked_objects WHERE project = ? AND task = ?", (project, task))
 
     def _owner(self, known: list[_Remembered], request: ClickObject) -> _Remembered:
         """The object that a request without background points goes on with, or a new one."""
@@ -164,7 +181,9 @@ class ClickMemory:
             candidates = [entry for entry in known if entry.label == request.label]
             if click.positive:
                 reach = REACH * math.hypot(request.width, request.height)
-                candidates = [entry for entry in candidates if entry.distance(click) <= reach]
+                candidates = [
+                    entry for entry in candidates if not entry.by_hand and entry.distance(click) <= reach
+                ]
                 candidates.sort(key=lambda entry: entry.distance(click))  # stable: the newest of the nearest
             if candidates:
                 return candidates[0]
@@ -194,6 +213,17 @@ class ClickMemory:
                 db.close()
 
 
+def _outlived_answer(entry: _Remembered, request: ClickObject, now: float) -> bool:
+    """Whether a context holds a click more than when it was answered, though the answer has long arrived."""
+    before = entry.contexts.get(request.region_id)
+    return (
+        before is not None
+        and len(request.clicks) > len(before)
+        and entry.answered is not None
+        and now - entry.answered > DELIVERY_S
+    )
+
+
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
@@ -204,30 +234,35 @@ def _load(db: sqlite3.Connection, project: str, task: str) -> list[_Remembered]:
     """The objects of a task, the one clicked last first."""
     rows = db.execute(
         # Saving replaces the row and thereby gives it the highest rowid; clocks of workers may differ.
-        "SELECT region_id, state, bbox FROM click_memory WHERE project = ? AND task = ? ORDER BY rowid DESC",
+        "SELECT region_id, state, bbox, answered FROM clicked_objects WHERE project = ? AND task = ? "
+        "ORDER BY rowid DESC",
         (project, task),
     )
     return [_from_row(*row) for row in rows.fetchall()]
 
 
-def _from_row(region_id: str, state: str, bbox: str) -> _Remembered:
-    label, width, height, *groups = json.loads(state)
+def _from_row(region_id: str, state: str, bbox: str, answered: float | None) -> _Remembered:
+    label, width, height, by_hand, *groups = json.loads(state)
     contexts, background = (
         {key: tuple(Click(*click) for click in clicks) for key, clicks in group.items()} for group in groups
     )
-    return _Remembered(region_id, label, width, height, contexts, background, json.loads(bbox))
+    return _Remembered(
+        region_id, label, width, height, contexts, background, by_hand, json.loads(bbox), answered
+    )
 
 
 def _save(db: sqlite3.Connection, project: str, task: str, entry: _Remembered, now: float) -> None:
-    """Write an object as the one clicked last, and drop those beyond the cap."""
-    state = json.dumps([entry.label, entry.width, entry.height, entry.contexts, entry.background])
+    """Write an object as the one clicked last and not yet answered, and drop those beyond the cap."""
+    state = json.dumps(
+        [entry.label, entry.width, entry.height, entry.by_hand, entry.contexts, entry.background]
+    )
     db.execute(
-        "REPLACE INTO click_memory (project, task, region_id, state, bbox, touched) "
+        "REPLACE INTO clicked_objects (project, task, region_id, state, bbox, touched) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         (project, task, entry.region_id, state, json.dumps(entry.bbox), now),
     )
     db.execute(
-        "DELETE FROM click_memory WHERE project = ? AND task = ? AND rowid NOT IN "
-        "(SELECT rowid FROM click_memory WHERE project = ? AND task = ? ORDER BY rowid DESC LIMIT ?)",
+        "DELETE FROM clicked_objects WHERE project = ? AND task = ? AND rowid NOT IN "
+        "(SELECT rowid FROM clicked_objects WHERE project = ? AND task = ? ORDER BY rowid DESC LIMIT ?)",
         (project, task, project, task, MAX_OBJECTS),
     )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Request, Route, expect, sync_playwright
 from servers import PASSWORD, USER
 
 CHROMIUM = os.environ.get("ADCLICK_CHROMIUM", "/usr/bin/chromium")
@@ -47,11 +47,27 @@ def _abort(route: Route) -> None:
     route.abort()
 
 
+# Where the stage shows the upper left corner of the image and how large, both in pixels of the window.
+IMAGE_ON_STAGE = """() => {
+    const image = Htx.annotationStore.selected.objects[0], scale = image.zoomScale;
+    return [image.zoomingPositionX, image.zoomingPositionY, image.stageWidth * scale, image.stageHeight * scale];
+}"""
+
+
 class LabelStudioWindow:
-    """A logged-in Label Studio window."""
+    """A logged-in Label Studio window.
+
+    Attributes:
+        clicked: the key points that the request of the last click held.
+        errors: what Label Studio's pages complained about so far; a file that is not there is no complaint.
+    """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
+        self.clicked: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._note)
         page.goto(f"{url}/user/login/")
         page.fill("input[name=email]", USER)
         page.fill("input[name=password]", PASSWORD)
@@ -79,13 +95,17 @@ class LabelStudioWindow:
         )
         self.page.wait_for_timeout(800)
 
-    def take_smart_keypoint(self, label: str) -> None:
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.errors.append(message.text)
+
+    def take_smart_keypoint(self, label: str, *, auto_accept: bool = False) -> None:
         """Auto-Annotation on, the purple key point tool, a label that stays selected."""
         toggle = self.page.get_by_test_id("bottombar-auto-annotation-toggle")
         if not toggle.is_checked():
             toggle.click(force=True)
         accept = self.page.get_by_test_id("bottombar-auto-accept-toggle")
-        if accept.is_checked():
+        if accept.is_checked() != auto_accept:
             accept.click(force=True)
         self._select(label)
         self.page.locator(".lsf-tool_smart").first.click()
@@ -96,17 +116,25 @@ class LabelStudioWindow:
         if "selected" not in (choice.get_attribute("class") or ""):
             choice.click()
 
-    def click(self, label: str, x: float, y: float, *, alt: bool = False) -> dict[str, Any]:
-        """Click at x, y (fractions of the image) and return the backend's answer as Label Studio got it."""
+    def click(
+        self, label: str, x: float, y: float, *, alt: bool = False, on_region: bool = False
+    ) -> dict[str, Any]:
+        """Click at x, y (fractions of the image) and return the backend's answer as Label Studio got it.
+
+        On a region, which an accepted mask is, Label Studio selects the region instead, unless Ctrl is held.
+        """
         self._select(label)
-        box = self.page.locator(".konvajs-content").first.bounding_box()
-        assert box is not None
-        if alt:
-            self.page.keyboard.down("Alt")
+        stage = self.page.locator(".konvajs-content").first.bounding_box()
+        assert stage is not None
+        left, top, width, height = self.page.evaluate(IMAGE_ON_STAGE)
+        held = [key for key, down in (("Alt", alt), ("Control", on_region)) if down]
+        for key in held:
+            self.page.keyboard.down(key)
         with self.page.expect_response(lambda r: "/interactive-annotating" in r.url) as caught:
-            self.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-        if alt:
-            self.page.keyboard.up("Alt")
+            self.page.mouse.click(stage["x"] + left + x * width, stage["y"] + top + y * height)
+        for key in held:
+            self.page.keyboard.up(key)
+        self.clicked = caught.value.request.post_data_json["context"]["result"]
         answer: dict[str, Any] = caught.value.json()
         self.page.wait_for_timeout(400)
         return answer

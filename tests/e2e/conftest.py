@@ -12,6 +12,7 @@ import requests
 import servers
 
 if TYPE_CHECKING:
+    from browser import LabelStudioWindow
     from playwright.sync_api import Page
 
 
@@ -56,6 +57,14 @@ def page() -> Iterator[Page]:
 
     with chromium() as window:
         yield window
+
+
+@pytest.fixture(scope="session")
+def window(page: Page, label_studio: str) -> LabelStudioWindow:
+    """Label Studio as a logged-in person sees it."""
+    from browser import LabelStudioWindow
+
+    return LabelStudioWindow(page, label_studio)
 
 
 @pytest.fixture

@@ -33,19 +33,30 @@ class Project:
         found = cls(person, url)._get("/projects", title=title, page_size=100)["results"]
         return [cls(person, url, row["id"]) for row in found if row["title"] == title]
 
+    def connect(self, backend: str) -> None:
+        """Connect an ML backend that answers clicks."""
+        self._post(
+            "/ml", json={"project": self.id, "url": backend, "title": "ADClick", "is_interactive": True}
+        )
+
     def models(self) -> list[dict[str, Any]]:
         """The ML backends that are connected."""
         rows: list[dict[str, Any]] = self._get("/ml", project=self.id)
         return rows
 
     def upload(self, images: list[NDArray[np.uint8]]) -> list[int]:
-        """Upload images, H x W x 3 uint8 RGB; returns the task of each."""
+        """Upload the images, H x W x 3 uint8 RGB, of a project that has none; returns the task of each."""
         for number, image in enumerate(images):
             data = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
             self._post(
                 f"/projects/{self.id}/import", files={"file": (f"{number:03d}.png", data, "image/png")}
             )
         return sorted(task["id"] for task in self._get("/tasks", project=self.id, page_size=1000)["tasks"])
+
+    def data(self, task: int) -> dict[str, Any]:
+        """What a task is about: the URL of its image."""
+        data: dict[str, Any] = self._get(f"/tasks/{task}")["data"]
+        return data
 
     def mark_normal(self, task: int) -> None:
         """Submit an annotation whose only content is the choice "normal"."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from project import Project, decode
 
 if TYPE_CHECKING:
+    from browser import LabelStudioWindow
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.e2e
@@ -30,19 +31,17 @@ def project(person: requests.Session, label_studio: str) -> Project:
 
 def test_a_clicked_defect_becomes_its_mask_and_a_normal_image_a_reference(
     project: Project,
-    label_studio: str,
     backend: str,
+    window: LabelStudioWindow,
     page: Page,
     screenshot: Callable[[str], None],
 ) -> None:
-    from browser import LabelStudioWindow
     from draw_samples import draw
 
     sample = draw(PRODUCT, DEFECT, seed=8)
     good = [draw(PRODUCT, seed=seed).image for seed in range(GOOD)]
     defective, another, *normal = project.upload([sample.image, *good])
 
-    window = LabelStudioWindow(page, label_studio)
     said = window.connect_model(project.id, backend)
     assert "Connected" in said, said
     for task in normal:
