@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.encoding import Frame
-from model.predictor import expected_iou, to_mask
+from model.predictor import expected_iou, merge, to_mask
 
 FRAME = Frame(image_height=256, image_width=384, height=128, width=192)  # the image is twice as large
 
@@ -62,6 +62,17 @@ def test_a_frayed_edge_is_smoothed() -> None:
     mask = to_mask(found, FRAME, [Click(192, 128, True)])
     perimeter = (mask[:, 1:] != mask[:, :-1]).sum() + (mask[1:] != mask[:-1]).sum()
     assert perimeter < 1.5 * 4 * (mask.sum() * 4 / np.pi) ** 0.5
+
+
+def test_a_further_click_changes_its_own_place_and_others_half_way() -> None:
+    before = probability(disc(50, 40, 20))
+    new = probability(disc(50, 40, 20), disc(80, 40, 12), disc(150, 100, 9))
+    merged = merge(new, before, Click(160.0, 80.0, True), FRAME)
+    assert merged[40, 80] == pytest.approx(0.9)  # grown at the click
+    assert merged[100, 150] == pytest.approx(0.5)  # appeared far away: not yet
+    assert merged[40, 50] == pytest.approx(0.9)
+    again = merge(new, merged, Click(162.0, 80.0, True), FRAME)
+    assert again[100, 150] > 0.5  # confirmed by another click
 
 
 def test_the_score_is_the_iou_to_expect() -> None:
