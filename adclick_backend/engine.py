@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,8 +100,9 @@ class _Opened:
 class Engine:
     """Runs the model for all threads of a process.
 
-    One click and one preparation are computed at a time, so that they share the processor instead of fighting for
-    it: a click never waits for the preparation of another image.
+    Two threads of its own do all computing, one the clicks and one the preparations: a click never waits for the
+    preparation of another image, they share the processor instead of fighting for it, and the working memory that
+    torch keeps for every thread that ever computed is kept twice, not once for each thread of the server.
 
     Args:
         settings: paths, sizes and limits.
@@ -122,7 +124,9 @@ class Engine:
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
         self._maps: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Tensor] = WeightedLru(64 << 20)
-        self._loading, self._clicking, self._preparing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._loading = threading.Lock()
+        self._clicking = ThreadPoolExecutor(1, "adclick-click")
+        self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
         self._predictor: Predictor | None = None
 
     # --- loading
@@ -134,10 +138,10 @@ class Engine:
         predictor = self._model()
         grey = np.full((predictor.long_side, predictor.long_side, 3), 127, np.uint8)
         grey[::8] += 40
-        with self._preparing:
-            prepared = predictor.prepare(predictor.encode(grey), [], None)
-        with self._clicking:
-            predictor.probability(prepared, self._frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)], None)
+        image = self._preparing.submit(predictor.encode, grey).result()
+        prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
+        frame, clicks = self._frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
+        self._clicking.submit(predictor.probability, prepared, frame, clicks, None).result()
 
     def _model(self) -> Predictor:
         with self._loading:
@@ -166,7 +170,7 @@ class Engine:
     def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
         if not self._features.has(key.project, key.sha):
-            self._encode(key, lambda: pixels)
+            self._preparing.submit(self._encode, key, pixels).result()
 
     def leave_one_out(
         self, bank: Bank, progress: Callable[[int, int], None] | None = None
@@ -185,7 +189,7 @@ class Engine:
         usual = self._usual(bank)
         found = {}
         for done, sha in enumerate(bank.references, 1):
-            levels = self._usual_of(bank, sha)
+            levels = self._preparing.submit(self._usual_of, bank, sha).result()
             usual.put(sha, len(bank.references), levels)
             found[sha] = levels["joint"]
             if progress is not None:
@@ -197,11 +201,8 @@ class Engine:
 
     def _usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
         """Residual energies of one reference matched with the others of its bank."""
-        predictor = self._model()
         image = self._reference(bank.project, sha)
-        others = self._nearest(bank.without(sha), image)
-        with self._preparing:
-            return predictor.usual(image, others)
+        return self._model().usual(image, self._nearest(bank.without(sha), image))
 
     def _normal(self, bank: Bank) -> dict[str, float] | None:
         """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
@@ -223,7 +224,7 @@ class Engine:
         return [self._reference(bank.project, bank.references[i]) for i in order]
 
     def _redescribe(self, project: str, sha: str) -> None:
-        self._encode(ImageKey(project, sha), lambda: self._kept_copy(project, sha))
+        self._encode(ImageKey(project, sha), self._kept_copy(project, sha))
 
     def _reference(self, project: str, sha: str) -> Encoded:
         """The features of a reference: from memory, from disk, or computed again from the kept copy of its image."""
@@ -232,17 +233,14 @@ class Engine:
             return cached
         encoded = self._features.load(project, sha)
         if encoded is None:
-            encoded = self._encode(key, lambda: self._kept_copy(project, sha))
+            encoded = self._encode(key, self._kept_copy(project, sha))
         self._encoded.put(
             key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
         )
         return encoded
 
-    def _encode(self, key: ImageKey, load: Load) -> Encoded:
-        pixels = load()
-        predictor = self._model()
-        with self._preparing:
-            encoded = predictor.encode(pixels)
+    def _encode(self, key: ImageKey, pixels: Pixels) -> Encoded:
+        encoded = self._model().encode(pixels)
         self._features.save(key.project, key.sha, encoded)
         return encoded
 
@@ -286,9 +284,7 @@ class Engine:
         milliseconds: dict[str, float] = {}
         opened = self._open(key, bank, load, milliseconds)
         started = time.perf_counter()
-        with self._clicking:
-            tensor = self._map(key, bank, opened, shown)
-        probability = tensor[0, 0].float().cpu().numpy()
+        probability = self._clicking.submit(self._map, key, bank, opened, shown).result()
         milliseconds["network"] = _since(started)
         started = time.perf_counter()
         mask = to_mask(probability, opened.frame, shown)
@@ -296,11 +292,13 @@ class Engine:
         milliseconds["mask"] = _since(started)
         return Segmentation(mask, probability, score, milliseconds)
 
-    def _map(self, key: ImageKey, bank: Bank, opened: _Opened, clicks: tuple[ModelClick, ...]) -> Tensor:
+    def _map(
+        self, key: ImageKey, bank: Bank, opened: _Opened, clicks: tuple[ModelClick, ...]
+    ) -> NDArray[np.float32]:
         """The probability map after ``clicks``, each click seeing the map after the one before."""
         name = (key, bank.fingerprint, clicks)
         if (cached := self._maps.get(name)) is not None:
-            return cached
+            return cached[0, 0].float().cpu().numpy()
         previous = None
         if len(clicks) > 1:
             earlier = clicks[:-1]
@@ -308,9 +306,10 @@ class Engine:
             previous = self._maps.get((key, bank.fingerprint, earlier))
             if previous is None:
                 previous = self._model().probability(opened.prepared, opened.frame, earlier, None)
-        result = self._model().probability(opened.prepared, opened.frame, clicks, previous).half()
-        self._maps.put(name, result, result.nbytes)
-        return result
+        result = self._model().probability(opened.prepared, opened.frame, clicks, previous)
+        kept = result.half()
+        self._maps.put(name, kept, kept.nbytes)
+        return result[0, 0].cpu().numpy()
 
     def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
         name = (key, bank.fingerprint)
@@ -319,32 +318,33 @@ class Engine:
                 return opened
             stored = self._features.load_prepared(key.project, key.sha, bank.fingerprint)
             if stored is None:
-                stored = self._prepare(key, bank, load, milliseconds)
-                self._features.save_prepared(key.project, key.sha, bank.fingerprint, *stored)
+                started = time.perf_counter()
+                pixels = load()
+                milliseconds["read"] = _since(started)
+                stored = self._preparing.submit(self._prepare, key, bank, pixels, milliseconds).result()
             prepared, shape = stored
             opened = _Opened(prepared, self._frame(shape))
             self._opened.put(name, opened, prepared.nbytes)
             return opened
 
     def _prepare(
-        self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]
+        self, key: ImageKey, bank: Bank, pixels: Pixels, milliseconds: dict[str, float]
     ) -> tuple[Prepared, tuple[int, int]]:
         predictor = self._model()
         started = time.perf_counter()
-        pixels = load()
-        milliseconds["read"] = _since(started)
-        started = time.perf_counter()
-        with self._preparing:
-            image = predictor.encode(pixels)
+        image = predictor.encode(pixels)
         milliseconds["features"] = _since(started)
         started = time.perf_counter()
         references, normal = self._nearest(bank, image), self._normal(bank)
         milliseconds["references"] = _since(started)
         started = time.perf_counter()
-        with self._preparing:
-            prepared = predictor.prepare(image, references, normal)
+        prepared, shape = (
+            predictor.prepare(image, references, normal).kept(),
+            (pixels.shape[0], pixels.shape[1]),
+        )
         milliseconds["match"] = _since(started)
-        return prepared, (int(pixels.shape[0]), int(pixels.shape[1]))
+        self._features.save_prepared(key.project, key.sha, bank.fingerprint, prepared, shape)
+        return prepared, shape
 
     def _frame(self, shape: tuple[int, ...]) -> Frame:
         from model.encoding import Frame

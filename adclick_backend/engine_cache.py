@@ -149,11 +149,11 @@ class FeatureFiles:
     def save_prepared(
         self, project: str, sha: str, fingerprint: str, prepared: Prepared, shape: tuple[int, int]
     ) -> None:
-        """Keep a prepared image of ``shape`` (height, width)."""
+        """Keep a prepared image (:meth:`model.evidence.Prepared.kept`) of ``shape`` (height, width)."""
         import torch
 
-        tensors = {f"level.{k}": v.half() for k, v in prepared.levels.items()}
-        tensors |= {k: getattr(prepared, k).half() for k in ("static", "vectors", "log_energies")}
+        tensors = {f"level.{k}": v for k, v in prepared.levels.items()}
+        tensors |= {k: getattr(prepared, k) for k in ("static", "vectors", "log_energies")}
         tensors |= {"scales": prepared.scales, "shape": torch.tensor(shape)}
         self._write(self._path(project, f"{sha}-{fingerprint}", "prepared"), tensors)
 
@@ -166,11 +166,10 @@ class FeatureFiles:
         tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
         if tensors is None:
             return None
-        levels = {k.removeprefix("level."): v.float() for k, v in tensors.items() if k.startswith("level.")}
-        maps = (tensors[k].float() for k in ("static", "vectors", "log_energies"))
-        static, vectors, log_energies = maps
+        levels = {k.removeprefix("level."): v for k, v in tensors.items() if k.startswith("level.")}
         height, width = (int(v) for v in tensors["shape"])
-        return Prepared(static, levels, tensors["scales"], vectors, log_energies), (height, width)
+        maps = (tensors[k] for k in ("scales", "vectors", "log_energies"))
+        return Prepared(tensors["static"], levels, *maps), (height, width)
 
     # --- files
 

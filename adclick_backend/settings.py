@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     checkpoint: Path | None = None  # default: the weights inside the package
     device: str = "cpu"
     model_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    memory_cache_mb: int = 400  # prepared images in memory
+    memory_cache_mb: int = 150  # prepared images in memory, 6 MB each
     disk_cache_mb: int = 4000  # prepared images and reference features on disk
 
     # --- Label Studio

@@ -51,13 +51,15 @@ class Prepared:
         maps = (self.static, *self.levels.values(), self.scales, self.vectors, self.log_energies)
         return sum(m.nbytes for m in maps)
 
-    def to(self, device: torch.device) -> Prepared:
-        """The same on another device; itself when it is there already."""
-        if self.static.device == device:
-            return self
-        levels = {name: maps.to(device) for name, maps in self.levels.items()}
-        scales, vectors, logs = (maps.to(device) for maps in (self.scales, self.vectors, self.log_energies))
-        return Prepared(self.static.to(device), levels, scales, vectors, logs)
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Prepared:
+        """The same on another device or in another number format."""
+        levels = {name: maps.to(device, dtype) for name, maps in self.levels.items()}
+        vectors, log_energies = (maps.to(device, dtype) for maps in (self.vectors, self.log_energies))
+        return Prepared(self.static.to(device, dtype), levels, self.scales.to(device), vectors, log_energies)
+
+    def kept(self) -> Prepared:
+        """The form in which many are kept: in main memory, at half the size."""
+        return self.to(torch.device("cpu"), torch.float16)
 
 
 def level_maps(encoded: Encoded) -> tuple[dict[str, Tensor], Tensor]:
