@@ -186,15 +186,13 @@ class Engine:
         """
         if len(bank.references) < 3:
             return {}
-        usual = self._usual(bank)
-        found = {}
+        levels = {}
         for done, sha in enumerate(bank.references, 1):
-            levels = self._preparing.submit(self._usual_of, bank, sha).result()
-            usual.put(sha, len(bank.references), levels)
-            found[sha] = levels["joint"]
+            levels[sha] = self._preparing.submit(self._usual_of, bank, sha).result()
             if progress is not None:
                 progress(done, len(bank.references))
-        return found
+        self._usual(bank).put(levels, len(bank.references))
+        return {sha: found["joint"] for sha, found in levels.items()}
 
     def _usual(self, bank: Bank) -> Usual:
         return Usual(self._features.folder(bank.project), bank.product)
@@ -202,7 +200,7 @@ class Engine:
     def _usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
         """Residual energies of one reference matched with the others of its bank."""
         image = self._reference(bank.project, sha)
-        return self._model().usual(image, self._nearest(bank.without(sha), image))
+        return self._model().usual(image, self._nearest(bank, image, besides=sha))
 
     def _normal(self, bank: Bank) -> dict[str, float] | None:
         """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
@@ -210,17 +208,18 @@ class Engine:
             return None
         usual = self._usual(bank)
         if sha := usual.wanted(bank.references):
-            usual.put(sha, len(bank.references), self._usual_of(bank, sha))
+            usual.put({sha: self._usual_of(bank, sha)}, len(bank.references))
         return usual.mean(bank.references)
 
-    def _nearest(self, bank: Bank, image: Encoded) -> list[Encoded]:
-        """The references of a bank that an image is matched with."""
+    def _nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> list[Encoded]:
+        """The references of a bank that an image is matched with, besides itself when it is one of them."""
         if not bank.references:
             return []
         descriptors = self._features.descriptors(
             bank.project, bank.fingerprint, bank.references, self._redescribe
         )
-        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors)
+        itself = None if besides is None else bank.references.index(besides)
+        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors, itself)
         return [self._reference(bank.project, bank.references[i]) for i in order]
 
     def _redescribe(self, project: str, sha: str) -> None:

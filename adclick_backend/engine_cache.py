@@ -244,9 +244,10 @@ class Usual:
             return None
         return next(sha for sha in references if sha not in known)
 
-    def put(self, sha: str, count: int, levels: dict[str, float]) -> None:
-        """Keep a measurement made in a bank of ``count`` references."""
-        entries = {**self._read(), sha: _Measurement(count=count, levels=levels)}
+    def put(self, levels: dict[str, dict[str, float]], count: int) -> None:
+        """Keep measurements, by reference, made in a bank of ``count`` references."""
+        new = {sha: _Measurement(count=count, levels=found) for sha, found in levels.items()}
+        entries = {**self._read(), **new}
         temporary = self._path.with_name(f".{secrets.token_hex(8)}")
         temporary.write_text(json.dumps(entries))
         temporary.replace(self._path)

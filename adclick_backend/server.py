@@ -102,6 +102,8 @@ def _stop_background(_: Any, worker: Any) -> None:
 
 
 def _forget_worker(settings: Settings) -> Callable[[Any, Any], None]:
+    """The hook for a worker process that is gone: stop counting what it had in flight."""
+
     def forget(_: Any, worker: Any) -> None:
         if settings.prometheus_multiproc_dir is not None:
             from prometheus_client.multiprocess import mark_process_dead

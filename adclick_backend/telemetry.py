@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from adclick_backend.store import Store
@@ -97,11 +97,6 @@ class Telemetry:
         stored = CollectorRegistry()
         stored.register(_StoredCounts(self._store))
         return generate_latest(registry) + generate_latest(stored)
-
-    def worker_ended(self, pid: int) -> None:
-        """A worker process is gone: stop counting what it had in flight."""
-        if self._multiprocess_dir is not None:
-            mark_process_dead(pid, str(self._multiprocess_dir))  # type: ignore[no-untyped-call]
 
 
 class _StoredCounts(Collector):

@@ -100,9 +100,16 @@ class Predictor:
         """Residual energies of one defect-free image against others (their 95 % quantiles), by name."""
         return normal_levels([match(image.to(self.device), Retrieved([o.to(self.device) for o in others]))])
 
-    def rank(self, descriptor: NDArray[np.float32], bank: NDArray[np.float32]) -> list[int]:
-        """Which references of a bank (N, D) an image with this descriptor (D,) is matched with, best first."""
-        return rank(torch.from_numpy(descriptor), torch.from_numpy(bank), NEAREST_REFERENCES)
+    def rank(
+        self, descriptor: NDArray[np.float32], bank: NDArray[np.float32], left_out: int | None = None
+    ) -> list[int]:
+        """Which references of a bank (N, D) an image with this descriptor (D,) is matched with, best first.
+
+        ``left_out`` is the row of the image itself, when it is one of them.
+        """
+        count = NEAREST_REFERENCES + (left_out is not None)
+        order = rank(torch.from_numpy(descriptor), torch.from_numpy(bank), count)
+        return [i for i in order if i != left_out][:NEAREST_REFERENCES]
 
     @torch.inference_mode()
     def probability(

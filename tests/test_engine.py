@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.clicks import Click
 from adclick_backend.engine import Bank, Engine, EngineError, ImageKey
-from adclick_backend.engine_cache import Usual, WeightedLru
+from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
 from adclick_backend.settings import Settings
 
 Pixels = NDArray[np.uint8]
@@ -146,6 +146,19 @@ def test_leave_one_out_finds_the_odd_one(tmp_path: Path) -> None:
     assert shelf.engine.leave_one_out(Bank("7", "", shelf.bank.references[:2])) == {}
 
 
+def test_leave_one_out_reads_a_bank_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cost grows linearly with the bank: nothing of the whole bank is read again for each reference."""
+    shelf, reads = Shelf(tmp_path), []
+    for seed in range(4):
+        shelf.add(draw(seed))
+    rows = FeatureFiles._rows
+    monkeypatch.setattr(
+        FeatureFiles, "_rows", lambda self, project: reads.append(project) or rows(self, project)
+    )
+    assert len(shelf.engine.leave_one_out(shelf.bank)) == 4
+    assert reads == ["7"]
+
+
 def test_further_clicks_see_the_mask_before(shelf: Shelf) -> None:
     key, first = ImageKey("7", "1" * 64), Click(60.0, 110.0, True)
     image = draw(60, (60, 110))
@@ -201,8 +214,8 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
 def test_usual_energies_are_measured_again_when_the_bank_has_doubled(tmp_path: Path) -> None:
     usual = Usual(tmp_path, "")
     assert usual.wanted(["a", "b"]) == "a"
-    usual.put("a", 2, {"joint": 4.0})
-    usual.put("b", 2, {"joint": 2.0})
+    usual.put({"a": {"joint": 4.0}}, 2)
+    usual.put({"b": {"joint": 2.0}}, 2)
     assert usual.wanted(["a", "b"]) is None
     assert usual.mean(["a", "b"]) == {"joint": 3.0}
     assert usual.wanted(["a", "b", "c", "d", "e"]) == "a"

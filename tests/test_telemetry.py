@@ -66,6 +66,9 @@ def test_counting_starts_anew_with_each_app(backend: Backend) -> None:
 WORKERS = """
 import os, sys
 from pathlib import Path
+from types import SimpleNamespace
+from adclick_backend.server import _forget_worker
+from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 from adclick_backend.telemetry import Telemetry
 
@@ -79,7 +82,7 @@ if child == 0:
     os._exit(0)
 os.waitpid(child, 0)
 print(telemetry.exposition().decode())
-telemetry.worker_ended(child)
+_forget_worker(Settings(prometheus_multiproc_dir=folder))(None, SimpleNamespace(pid=child))
 print(telemetry.exposition().decode())
 """
 

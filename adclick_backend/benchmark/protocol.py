@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adclick_backend.benchmark.peers import PEERS
-from adclick_backend.benchmark.report import TARGETS, Row, table
+from adclick_backend.benchmark.report import SHOWN, TARGETS, Row, table
 from adclick_backend.benchmark.session import BackendSession
 from adclick_backend.clicks import Click
 from model.clicks import next_click
 from model.mvtec import Category, find_categories, read_mask, read_rgb
 
-COUNTED = 5  # clicks that every image gets, whatever it reached before
+COUNTED = max(SHOWN)  # clicks that every image gets, whatever it reached before
 Segment = Callable[[Sequence[Click]], NDArray[np.bool_]]
 
 
@@ -70,9 +70,8 @@ def _measure_category(
     for task_id, (image, mask_file) in enumerate(tqdm(left, desc=category.name), 1):
         pixels, target = read_rgb(image), read_mask(mask_file)
         session.open(project, image, task_id)
-        segments: dict[str, Segment] = {
-            "ADClick": partial(_click, session, project, image, task_id, (target.shape[1], target.shape[0]))
-        }
+        size = (target.shape[1], target.shape[0])
+        segments: dict[str, Segment] = {"ADClick": partial(session.click, project, image, task_id, size=size)}
         segments |= {name: partial(PEERS[name], pixels) for name in methods[1:]}
         for method, segment in segments.items():
             if (category.name, _name(category, image), method) in done:
@@ -84,17 +83,6 @@ def _measure_category(
             done[row.key] = row
             with results.open("a") as file:
                 file.write(json.dumps(row.__dict__) + "\n")
-
-
-def _click(
-    session: BackendSession,
-    project: str,
-    image: Path,
-    task: int,
-    size: tuple[int, int],
-    clicks: Sequence[Click],
-) -> NDArray[np.bool_]:
-    return session.click(project, image, task, clicks, size)
 
 
 def _name(category: Category, image: Path) -> str:
