@@ -82,6 +82,64 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX problems_of_project ON problems (project, last)",
     ),
+    (
+        # What was answered to the clicks of one region: kept, so that the mask can become a weak label once accepted.
+        """CREATE TABLE answers (
+            project TEXT NOT NULL,
+            region TEXT NOT NULL,
+            task_id INTEGER,
+            label TEXT NOT NULL,
+            clicks TEXT NOT NULL,
+            sha TEXT NOT NULL,
+            model_version TEXT NOT NULL,
+            reference_shas TEXT NOT NULL,
+            height INTEGER NOT NULL,
+            width INTEGER NOT NULL,
+            probability BLOB NOT NULL,
+            answered REAL NOT NULL,
+            PRIMARY KEY (project, region)
+        )""",
+        """CREATE TABLE labelled_tasks (
+            project TEXT NOT NULL,
+            task_id INTEGER NOT NULL,
+            data TEXT NOT NULL,
+            annotations TEXT NOT NULL,
+            sha TEXT NOT NULL DEFAULT '',
+            file TEXT NOT NULL DEFAULT '',
+            problem TEXT NOT NULL DEFAULT '',
+            updated REAL NOT NULL,
+            PRIMARY KEY (project, task_id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE jobs (
+            id INTEGER PRIMARY KEY,
+            project TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            state TEXT NOT NULL,
+            trigger TEXT NOT NULL DEFAULT '',
+            message TEXT NOT NULL DEFAULT '',
+            progress REAL NOT NULL DEFAULT 0,
+            seconds_left REAL,
+            version TEXT NOT NULL DEFAULT '',
+            pid INTEGER,
+            heartbeat REAL,
+            cancel INTEGER NOT NULL DEFAULT 0,
+            created REAL NOT NULL,
+            started REAL,
+            ended REAL
+        )""",
+        """CREATE UNIQUE INDEX one_active_job ON jobs (project, kind)
+            WHERE state IN ('queued', 'preparing', 'training', 'evaluating')""",
+        "CREATE INDEX jobs_of_project ON jobs (project, id)",
+        """CREATE TABLE prompts (
+            project TEXT NOT NULL,
+            label TEXT NOT NULL,
+            phrase TEXT NOT NULL,
+            source TEXT NOT NULL,
+            valid INTEGER NOT NULL DEFAULT 1,
+            added REAL NOT NULL,
+            PRIMARY KEY (project, label, phrase)
+        ) WITHOUT ROWID""",
+    ),
 )
 
 
