@@ -70,6 +70,8 @@ $(VENV)/.installed: $(VENV)/.created setup.cfg pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo 'Installing the development tools ...'
 	@$(PIP) install --editable '.[dev]'
+	@# An oracle of the metrics. It asks for opencv-python, which would overwrite the headless wheel's cv2.
+	@$(PIP) install --no-deps ADEval==1.1.0
 	@touch $@
 
 $(LABEL_STUDIO_VENV)/.installed: | $(VENV)/.installed-dev
