@@ -96,7 +96,7 @@ class References:
         elif isinstance(event, AnnotationsDeleted):
             asked = [named.id for named in event.annotations]
         else:
-            asked = self._store.references.annotations_of(project, [named.id for named in event.tasks])
+            asked = self._store.annotations.of_tasks(project, [named.id for named in event.tasks])
         self._store.annotations.ask_check(project, asked)
 
     # --- the copies

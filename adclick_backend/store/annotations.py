@@ -50,7 +50,7 @@ class AnnotationTable:
             image: ``url``, ``product`` and ``name`` of the image when it is a reference; None when it is not.
         """
         with self._database.write() as connection:
-            if not _is_news(connection, project, annotation_id, task_id, changed_at):
+            if not is_news(connection, project, annotation_id, task_id, changed_at):
                 return False
             known = connection.execute(
                 "SELECT * FROM reference_images WHERE project = ? AND annotation_id = ?",
@@ -78,7 +78,7 @@ class AnnotationTable:
         """The annotation is gone for good: nothing that arrives late brings it back."""
         with self._database.write() as connection:
             connection.execute(
-                "INSERT INTO annotation_revisions VALUES (?, ?, ?, 1) "
+                "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted) VALUES (?, ?, ?, 1) "
                 "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1",
                 (project, annotation_id, time.time()),
             )
@@ -101,6 +101,20 @@ class AnnotationTable:
                 "DELETE FROM reference_images WHERE project = ? AND task_id = ?", keys
             )
         return gone.rowcount > 0
+
+    def of_tasks(self, project: str, tasks: Iterable[int]) -> list[int]:
+        """The annotations of these tasks that are known and not deleted."""
+        with self._database.read() as connection:
+            rows = [
+                row
+                for task in tasks
+                for row in connection.execute(
+                    "SELECT annotation_id FROM annotation_revisions "
+                    "WHERE project = ? AND task_id = ? AND NOT deleted",
+                    (project, task),
+                )
+            ]
+        return [int(row["annotation_id"]) for row in rows]
 
     # --- annotations to be read before they are believed
 
@@ -143,10 +157,13 @@ class AnnotationTable:
                 )
 
 
-def _is_news(
+def is_news(
     connection: sqlite3.Connection, project: str, annotation_id: int, task_id: int, changed_at: float
 ) -> bool:
-    """Whether this is the latest word about the annotation; if so, remember that it was said."""
+    """Whether this is the latest word about an annotation; if so, remember that it was said.
+
+    Called inside a `Database.write` block. What was said last may be said again: it is as new as it was.
+    """
     if connection.execute(
         "SELECT 1 FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
     ).fetchone():
@@ -158,8 +175,9 @@ def _is_news(
     if known and (known["deleted"] or known["changed_at"] > changed_at):
         return False
     connection.execute(
-        "INSERT INTO annotation_revisions VALUES (?, ?, ?, 0) "
-        "ON CONFLICT (project, annotation_id) DO UPDATE SET changed_at = excluded.changed_at",
-        (project, annotation_id, changed_at),
+        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, task_id) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (project, annotation_id) DO UPDATE SET changed_at = excluded.changed_at, "
+        "task_id = excluded.task_id",
+        (project, annotation_id, changed_at, task_id),
     )
     return True

@@ -83,11 +83,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX problems_of_project ON problems (project, last)",
     ),
     (
+        # Which task an annotation is of, so that it is found when only its deletion is announced.
+        "ALTER TABLE annotation_revisions ADD COLUMN task_id INTEGER",
+        """UPDATE annotation_revisions SET task_id = (
+            SELECT task_id FROM reference_images AS r
+            WHERE r.project = annotation_revisions.project AND r.annotation_id = annotation_revisions.annotation_id
+        )""",
+        "CREATE INDEX revisions_of_task ON annotation_revisions (project, task_id)",
         # What was answered to the clicks of one region: kept, so that the mask can become a weak label once accepted.
         """CREATE TABLE answers (
             project TEXT NOT NULL,
+            task_id INTEGER NOT NULL,
             region TEXT NOT NULL,
-            task_id INTEGER,
             label TEXT NOT NULL,
             clicks TEXT NOT NULL,
             sha TEXT NOT NULL,
@@ -95,21 +102,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             reference_shas TEXT NOT NULL,
             height INTEGER NOT NULL,
             width INTEGER NOT NULL,
+            mask BLOB NOT NULL,
+            map_height INTEGER NOT NULL,
+            map_width INTEGER NOT NULL,
             probability BLOB NOT NULL,
             answered REAL NOT NULL,
-            PRIMARY KEY (project, region)
+            accepted INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (project, task_id, region)
         )""",
+        "CREATE INDEX answers_to_prune ON answers (accepted, answered)",
         """CREATE TABLE labelled_tasks (
             project TEXT NOT NULL,
             task_id INTEGER NOT NULL,
             data TEXT NOT NULL,
             annotations TEXT NOT NULL,
+            kinds TEXT NOT NULL DEFAULT '',
+            url TEXT NOT NULL DEFAULT '',
             sha TEXT NOT NULL DEFAULT '',
             file TEXT NOT NULL DEFAULT '',
             problem TEXT NOT NULL DEFAULT '',
             updated REAL NOT NULL,
             PRIMARY KEY (project, task_id)
-        ) WITHOUT ROWID""",
+        )""",
         """CREATE TABLE jobs (
             id INTEGER PRIMARY KEY,
             project TEXT NOT NULL,

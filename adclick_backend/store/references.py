@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -74,15 +74,6 @@ class ReferenceTable:
                 "SELECT DISTINCT project, product FROM reference_images WHERE state = 'ready' ORDER BY 1, 2"
             ).fetchall()
         return [(row["project"], row["product"]) for row in rows]
-
-    def annotations_of(self, project: str, tasks: Iterable[int]) -> list[int]:
-        """The annotations of these tasks that made references."""
-        wanted = set(tasks)
-        return [
-            row.annotation_id
-            for row in self.of_project(project)
-            if row.task_id in wanted and row.annotation_id is not None
-        ]
 
     def kept_shas(self, project: str) -> set[str]:
         """SHA-256 of every image of which a copy must be kept."""
