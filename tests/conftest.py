@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.backend import Backend
+
+from adclick_backend.connections import Link
 
 
 @pytest.fixture
@@ -28,3 +31,12 @@ def make_backend(tmp_path: Path) -> Iterator[Callable[..., Backend]]:
 def backend(make_backend: Callable[..., Backend]) -> Backend:
     """A backend with the default settings."""
     return make_backend()
+
+
+@pytest.fixture
+def connected(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """A backend with project 1, and no network behind it."""
+    link = Link("good", "http://127.0.0.1:9 answers to the personal access token of a@b.c.", time.time())
+    monkeypatch.setattr(backend.services.links, "look", lambda project: link)
+    backend.setup()
+    return backend

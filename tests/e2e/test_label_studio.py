@@ -67,9 +67,9 @@ def test_a_clicked_defect_becomes_its_mask_and_a_normal_image_a_reference(
     window.choose("normal")
     window.submit()
     wait_for_references(backend, project.id, ready=GOOD)
-    page.goto(f"{backend}/projects/{project.id}")
+    page.goto(f"{backend}/projects/{project.id}/references")
     assert "001.png" in page.inner_text("body")  # the file that was just marked
-    screenshot("status_page")
+    screenshot("references_page")
 
 
 def where_to_click(mask: NDArray[np.bool_], truth: NDArray[np.bool_], *, alt: bool) -> tuple[float, float]:

@@ -1,0 +1,113 @@
+"""The first page of a project: its labeling config, its Label Studio, what went wrong, how to connect."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from adclick_backend.connections import Link
+from adclick_backend.dashboard.pages import Pages
+from adclick_backend.labeling_config import (
+    LabelingConfig,
+    parse_labeling_config,
+    recommended_config,
+    summary_sentence,
+)
+from adclick_backend.services import Services
+from adclick_backend.store import Problem
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """Whether a project can be labelled by clicks."""
+
+    config: LabelingConfig
+    sentence: str
+    link: Link
+
+
+@dataclass(frozen=True)
+class Connecting:
+    """What to enter in Label Studio."""
+
+    backend_url: str
+    is_private: bool
+    needs_password: bool
+    example_config: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The page; ``setup`` is None before a project was connected."""
+
+    setup: SetUp | None
+    problems: Sequence[Problem]
+    connecting: Connecting
+
+
+def build_overview(services: Services, project: str, *, backend_url: str, host: str) -> Overview:
+    """Gather the page.
+
+    Args:
+        services: of the backend.
+        project: its id, "" for none.
+        backend_url: the address that the person used, which is probably the one to give to Label Studio.
+        host: its host, with or without a port.
+    """
+    return Overview(
+        setup=_setup(services, project) if project else None,
+        problems=services.store.problems.latest(project),
+        connecting=Connecting(
+            backend_url=backend_url,
+            is_private=is_private(host),
+            needs_password=bool(services.settings.basic_auth_user or services.settings.basic_auth_pass),
+            example_config=recommended_config(("scratch", "dent")),
+        ),
+    )
+
+
+def _setup(services: Services, project: str) -> SetUp:
+    known = services.store.projects.get(project)
+    config = parse_labeling_config(known.label_config, background_labels=services.settings.background_labels)
+    return SetUp(config, summary_sentence(config), services.links.look(project))
+
+
+def is_private(host: str) -> bool:
+    """Whether Label Studio would call this host (with or without a port) a reserved network address."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return not ipaddress.ip_address(name).is_global
+    except ValueError:
+        return "." not in name or name.endswith((".local", ".internal", ".localhost"))
+
+
+def add_overview(blueprint: Blueprint, pages: Pages) -> None:
+    """Add the routes of the page."""
+
+    @blueprint.get("/")
+    def home() -> ResponseReturnValue:
+        projects = pages.services.store.projects.all()
+        if projects:
+            return redirect(url_for("dashboard.overview", project=projects[0].id))
+        return _show("")
+
+    @blueprint.get("/projects/<project>")
+    def overview(project: str) -> ResponseReturnValue:
+        return _show(pages.known(project))
+
+    def _show(project: str) -> ResponseReturnValue:
+        view = build_overview(
+            pages.services, project, backend_url=request.host_url.rstrip("/"), host=request.host
+        )
+        asking = view.setup is not None and view.setup.link.state == "unknown"
+        return pages.show("overview", project, changing=asking, view=view)
+
+    @blueprint.post("/projects/<project>/problems/clear")
+    def clear_problems(project: str) -> ResponseReturnValue:
+        pages.services.store.problems.clear(pages.known(project))
+        return pages.back("overview", project, "problems")
