@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from adclick_backend.engine import Engine
+from adclick_backend.lock_file import try_lock
 from adclick_backend.reference_check import BankCheck
 from adclick_backend.reference_intake import ReferenceIntake
 from adclick_backend.references import References
@@ -113,7 +112,7 @@ class ReferenceKeeper:
     def _run(self) -> None:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("w") as file:
-            while not self._stopping.is_set() and not _is_mine(file):
+            while not self._stopping.is_set() and not try_lock(file):
                 self._stopping.wait(self._poll_s)
             self._safely(self._begin)
             while not self._stopping.is_set():
@@ -128,12 +127,3 @@ class ReferenceKeeper:
         except Exception:
             log.exception("The references could not be worked on")
             return False
-
-
-def _is_mine(file: IO[str]) -> bool:
-    """Whether this process holds the lock now; it does until it closes the file, or dies."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -11,11 +11,13 @@ from functools import lru_cache
 from adclick_backend.click_memory import ClickMemory
 from adclick_backend.connections import Connections, LinkChecker
 from adclick_backend.engine import Engine, EngineError
+from adclick_backend.jobs import Jobs
 from adclick_backend.prewarm import Prewarmer
 from adclick_backend.reference_check import BankCheck
 from adclick_backend.reference_intake import ReferenceIntake
 from adclick_backend.reference_keeper import ReferenceKeeper
 from adclick_backend.references import References
+from adclick_backend.registry import Registry
 from adclick_backend.segmentation import Segmenter
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import Store
@@ -41,6 +43,8 @@ class Services:
         self.connections = Connections(settings, self.store)
         self.links = LinkChecker(settings, self.connections)
         self.references = References(self.store, settings)
+        self.registry = Registry(settings.data_dir, self.engine.version)
+        self.jobs = Jobs(self.store, settings)
         self.memory = ClickMemory(
             settings.data_dir / "clicks.sqlite3",
             ttl_s=settings.click_memory_s,
@@ -72,9 +76,11 @@ class Services:
         self._started_in = os.getpid()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.keeper.start()
+        self.jobs.start()
 
     def stop(self) -> None:
         """End the background threads and close the database."""
+        self.jobs.stop()
         self.keeper.stop()
         self.prewarmer.stop()
         self.store.close()

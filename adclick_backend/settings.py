@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     connect_timeout_s: float = 5.0
     fetch_timeout_s: float = 60.0  # for the whole download
 
+    # --- training
+    training_threads: int = Field(default_factory=lambda: max((os.cpu_count() or 1) // 2, 1), ge=1)
+    train_every: int = Field(0, ge=0)  # new labels after which a training starts by itself; 0: never
+    push_after_training: bool = False  # send predictions of a new version to Label Studio at once
+
     # --- labelling
     normal_choices: Annotated[tuple[str, ...], NoDecode] = ("normal", "good", "ok", "defect-free")
     background_labels: Annotated[tuple[str, ...], NoDecode] = ("background",)

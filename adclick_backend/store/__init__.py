@@ -1,4 +1,4 @@
-"""What outlives a request: projects, references and problems, in one SQLite file."""
+"""What outlives a request: projects, references, jobs and problems, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from pathlib import Path
 
 from adclick_backend.store.annotations import AnnotationCheck, AnnotationTable
 from adclick_backend.store.database import Database, StoreError
+from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectIdError, ProjectTable, project_id
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
 
 __all__ = [
     "AnnotationCheck",
+    "Job",
+    "JobKind",
+    "JobState",
     "Problem",
     "Project",
     "ProjectIdError",
@@ -32,6 +36,7 @@ class Store:
         self.values = KeyValueTable(self.database)
         self.references = ReferenceTable(self.database)
         self.annotations = AnnotationTable(self.database)
+        self.jobs = JobTable(self.database)
         self.problems = ProblemTable(self.database)
 
     def close(self) -> None:
