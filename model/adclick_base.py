@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.features import Pyramid
+from model.language import PixelWordAttention
 from model.residual import gather, nearest
 from model.swin import SwinBlock
 
@@ -61,31 +62,6 @@ def squared_residual(query: Tensor, references: list[Tensor]) -> Tensor:
     return (query - gather(references, nearest(query, references))).square()
 
 
-class PixelWordAttention(nn.Module):
-    """Each place attends to the words of the defect's description; a gate decides how much of that enters.
-
-    The paper computes this on RGB features of a separate network; here, as in the final version of the method, the
-    residual tokens themselves ask.
-    """
-
-    def __init__(self, width: int, words: int):
-        super().__init__()
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(words, width)
-        self.value = nn.Linear(words, width)
-        self.gate = nn.Linear(width, width)
-        nn.init.zeros_(self.gate.weight)  # closed at first: words must earn their influence
-        nn.init.zeros_(self.gate.bias)
-
-    def forward(self, tokens: Tensor, words: Tensor, present: Tensor) -> Tensor:
-        """Tokens (B, h, w, width), words (B, T, words), present (B, T) bool -> tokens."""
-        asked = self.query(tokens).flatten(1, 2)  # (B, hw, width)
-        told = F.scaled_dot_product_attention(
-            asked, self.key(words), self.value(words), attn_mask=present[:, None]
-        )
-        return tokens + (torch.tanh(self.gate(asked * told)) * told).view_as(tokens)
-
-
 class BaseClickNetwork(nn.Module):
     """Ψ of Eq. 1 in the paper's size: R, clicks, previous mask and words in, logits out."""
 
@@ -127,9 +103,9 @@ class BaseClickNetwork(nn.Module):
             prompts: (B, 3, H, W) float32 in [0, 1]: previous probability map, discs of the positive clicks, discs of
                 the negative clicks (:func:`click_discs`).
             words: (B, T, words) states of the text encoder, averaged over prompts (Eq. 6); None: no language.
-            present: (B, T) bool, which of them are words; default: all.
+            present: (B, T), which of them are words, or how much of one (averaged); default: all.
         """
-        x = (self.embed(residual) + self.click_embed(prompts)).permute(0, 2, 3, 1)
+        x = self.embed(residual) + self.click_embed(prompts)
         if words is not None:
             known = (
                 torch.ones(words.shape[:2], dtype=torch.bool, device=words.device)
@@ -137,7 +113,7 @@ class BaseClickNetwork(nn.Module):
                 else present
             )
             x = self.language(x, words, known)
-        x = self.blocks(x).permute(0, 3, 1, 2)
+        x = self.blocks(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         maps = []
         for level, norm, head in zip(self.levels, self.level_norms, self.level_heads, strict=True):
             maps.append(head(F.gelu(norm(level(x)))))
