@@ -130,7 +130,8 @@ class ADClickBackend(ProjectModel):
         )
 
     def _believe(self, event: Event) -> bool:
-        """Do what an event says about references; whether anything changed."""
+        """Do what an event says; whether anything changed about references."""
+        self._services.labels.apply(self._project, event)
         field = self.labeling_config.image_value
         try:
             return self._services.references.apply(self._project, event, image_field=field)
@@ -178,12 +179,15 @@ class ADClickBackend(ProjectModel):
             raise ClickError(
                 f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
             )
-        found = services.segmenter.segment(self._project, task, wanted, config.image_value)
+        answered = services.segmenter.segment(self._project, task, wanted, config.image_value)
+        found = answered.segmentation
         if not found.mask.any():
             return empty_prediction()
         services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
         with services.telemetry.phase("encode"):
             region = _region(wanted, found, config, label)
+        if task.id is not None:
+            services.answers.remember(self._project, task.id, wanted, answered, region)
         return {"result": [region], "score": region["score"], "model_version": services.engine.version}
 
     def _open(self, tasks: Sequence[Task]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from xml.etree.ElementTree import Element
 
 from adclick_backend.config_advice import corrected_config, recommended_config
@@ -22,6 +23,9 @@ from adclick_backend.config_xml import (
 __all__ = ["LabelingConfig", "parse_labeling_config", "recommended_config", "summary_sentence"]
 
 
+_DRAWING = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "labels")
+
+
 @dataclass(frozen=True)
 class LabelingConfig:
     """The parts of a labeling config that this backend answers with; a missing part is "" or ().
@@ -35,6 +39,7 @@ class LabelingConfig:
         click_labels: its labels.
         choices_name: name of the ``<Choices>`` about the whole image.
         choices: its choices.
+        drawn_labels: labels of every control that draws regions, brushes first, as regions store them.
         labels_from_task: the brush labels come with each task, so every label may be the right one.
         problems: what keeps a person's click from becoming a mask, one sentence each.
         can_click: a click can be answered with a mask; Label Studio's side may still be in the way of it.
@@ -49,6 +54,7 @@ class LabelingConfig:
     click_labels: tuple[str, ...] = ()
     choices_name: str = ""
     choices: tuple[str, ...] = ()
+    drawn_labels: tuple[str, ...] = ()
     labels_from_task: bool = False
     problems: tuple[str, ...] = ()
     can_click: bool = False
@@ -94,6 +100,7 @@ def parse_labeling_config(xml: str, *, background_labels: Sequence[str] = ("back
         click_labels=click_labels,
         choices_name=get(controls.choices, "name"),
         choices=tuple(options(controls.choices)),
+        drawn_labels=tuple(dict.fromkeys(chain(brush_labels, *map(options, find(controls.root, *_DRAWING))))),
         labels_from_task=from_task,
         problems=problems,
         can_click=controls.is_pair and image_value.startswith("$") and bool(brush_labels or from_task),

@@ -1,9 +1,9 @@
-"""What a Label Studio webhook says about references."""
+"""What a Label Studio webhook says about annotations and tasks."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,17 +42,9 @@ class Annotation(Body):
         """
         if self.was_cancelled:
             return False
-        regions = {item.get("id") for item in self.result if item.get("type") not in _NOT_REGIONS}
-        choices = [
-            str(choice).strip().lower()
-            for item in self.result
-            # A choice that shares its id with a region is about that region, not about the image.
-            if item.get("type") == "choices" and item.get("id") not in regions
-            for choice in _choices(item.get("value"))
-        ]
-        if choices:
-            return any(choice in normal_choices for choice in choices)
-        return not regions
+        if choices := image_choices(self.result):
+            return any(choice.strip().lower() in normal_choices for choice in choices)
+        return not any(is_region(item) for item in self.result)
 
 
 class TaskData(Body):
@@ -99,13 +91,32 @@ _EVENTS: dict[str, type[AnnotationSaved] | type[AnnotationsDeleted] | type[Tasks
 
 
 def read_event(action: str, body: Mapping[str, Any]) -> Event | None:
-    """The event of a webhook body; None when the action has nothing to do with references.
+    """The event of a webhook body; None when the action has nothing to do with annotations.
 
     Raises:
         ApiError: 400; the body lacks what the action should carry.
     """
     model = _EVENTS.get(action)
     return read_body(model, body) if model else None
+
+
+def is_region(item: Mapping[str, Any]) -> bool:
+    """Whether an item of an annotation's result has a place in the image."""
+    return str(item.get("type")) not in _NOT_REGIONS
+
+
+def image_choices(result: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The choices of an annotation's result that are about the image as a whole.
+
+    A choice that shares its id with a region is about that region.
+    """
+    regions = {str(item.get("id")) for item in result if is_region(item)}
+    return [
+        str(choice)
+        for item in result
+        if item.get("type") == "choices" and str(item.get("id")) not in regions
+        for choice in _choices(item.get("value"))
+    ]
 
 
 def _choices(value: object) -> list[Any]:

@@ -15,6 +15,7 @@ from adclick_backend.engine import Engine, EngineError, ImageKey
 from adclick_backend.errors import ImageError
 from adclick_backend.images import decode_image
 from adclick_backend.labeling_config import parse_labeling_config
+from adclick_backend.labels import Labels
 from adclick_backend.labelstudio import LabelStudioError
 from adclick_backend.reference_events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
 from adclick_backend.references import References, write_atomically
@@ -39,12 +40,14 @@ class ReferenceIntake:
         settings: Settings,
         store: Store,
         references: References,
+        labels: Labels,
         connections: Connections,
         engine: Engine,
     ) -> None:
         self._settings = settings
         self._store = store
         self._references = references
+        self._labels = labels
         self._connections = connections
         self._engine = engine
 
@@ -126,10 +129,12 @@ class ReferenceIntake:
             if error.status != 404:
                 raise
             gone = AnnotationsDeleted(annotations=[Named(id=check.annotation_id)])
+            self._labels.apply(check.project, gone)
             self._references.apply(check.project, gone, image_field=field)
             return
         if str(task.project) == check.project:  # anything else was made up by whoever sent the webhook
             event = AnnotationSaved(annotation=annotation, task=task)
+            self._labels.apply(check.project, event)
             self._references.apply(check.project, event, image_field=field)
 
 

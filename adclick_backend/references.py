@@ -103,8 +103,7 @@ class References:
 
     def keep(self, project: str, sha: str, data: bytes, name: str) -> str:
         """Keep a copy of an image file; answer its file name."""
-        suffix = _SUFFIX.search(name)
-        file = f"{sha}.{suffix[1].lower() if suffix else 'img'}"
+        file = copy_name(sha, name)
         write_atomically(self._folder(project, "references") / file, data)
         return file
 
@@ -132,7 +131,7 @@ class References:
         for folder in (*projects.glob("*/references"), *projects.glob("*/thumbnails")):
             kept = self._store.references.kept_shas(folder.parent.name)
             for file in folder.iterdir():
-                if file.name.partition(".")[0] not in kept and _age_s(file) > _LEFTOVER_AGE_S:
+                if file.name.partition(".")[0] not in kept and not is_young(file):
                     file.unlink(missing_ok=True)
                     deleted += 1
         return deleted
@@ -164,6 +163,12 @@ def image_name(url: str) -> str:
     return unquote(path).rstrip("/").rpartition("/")[2][:200]
 
 
+def copy_name(sha: str, name: str) -> str:
+    """The file name of a kept copy: its SHA-256, with the ending of the name that a person knows it by."""
+    suffix = _SUFFIX.search(name)
+    return f"{sha}.{suffix[1].lower() if suffix else 'img'}"
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that nobody ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,8 +180,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         half.unlink(missing_ok=True)
 
 
-def _age_s(file: Path) -> float:
+def is_young(file: Path) -> bool:
+    """Whether the file was written just now: what refers to it may be about to be written as well."""
     try:
-        return time.time() - file.stat().st_mtime
+        return time.time() - file.stat().st_mtime <= _LEFTOVER_AGE_S
     except FileNotFoundError:  # another worker swept it
-        return 0.0
+        return True

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +13,26 @@ from adclick_backend.clicks import Click, ClickObject
 from adclick_backend.connections import Connections
 from adclick_backend.engine import Bank, Engine, ImageKey, Segmentation
 from adclick_backend.images import LoadedImage
+from adclick_backend.label_regions import resize_mask
 from adclick_backend.references import References, image_url
 from adclick_backend.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a click and what it comes from.
+
+    Attributes:
+        segmentation: mask and probability map.
+        sha: SHA-256 of the image file.
+        references: SHA-256 of the references it was compared with.
+        model_version: that answered.
+    """
+
+    segmentation: Segmentation
+    sha: str
+    references: tuple[str, ...]
+    model_version: str
 
 
 class Segmenter:
@@ -39,7 +56,7 @@ class Segmenter:
         key = ImageKey(project, image.sha256)
         self._telemetry.phases(self._engine.prepare(key, self._bank(project, task), self._loader(image)))
 
-    def segment(self, project: str, task: Task, wanted: ClickObject, image_field: str) -> Segmentation:
+    def segment(self, project: str, task: Task, wanted: ClickObject, image_field: str) -> Answered:
         """The mask that the clicks ask for, in their frame: ``wanted.height`` x ``wanted.width`` pixels.
 
         Raises:
@@ -51,18 +68,15 @@ class Segmenter:
             Click(x * width / wanted.width, y * height / wanted.height, positive)
             for x, y, positive in wanted.clicks
         ]
-        found = self._engine.click(
-            ImageKey(project, image.sha256), self._bank(project, task), self._loader(image), clicks
-        )
+        bank = self._bank(project, task)
+        found = self._engine.click(ImageKey(project, image.sha256), bank, self._loader(image), clicks)
         self._telemetry.phases(found.milliseconds)
         self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
-        if (width, height) == (wanted.width, wanted.height):
-            return found
-        # The browser was shown a scaled copy, as a resizing proxy gives it: answer in the frame it knows.
-        mask = cv2.resize(
-            found.mask.astype(np.uint8), (wanted.width, wanted.height), interpolation=cv2.INTER_NEAREST
-        )
-        return replace(found, mask=mask.astype(bool))
+        if (width, height) != (wanted.width, wanted.height):
+            # The browser was shown a scaled copy, as a resizing proxy gives it: answer in the frame it knows.
+            found = replace(found, mask=resize_mask(found.mask, wanted.height, wanted.width))
+        references = bank.without(image.sha256).references
+        return Answered(found, image.sha256, references, self._engine.version)
 
     def _fetch(self, project: str, task: Task, image_field: str) -> LoadedImage:
         url = image_url(task.data, image_field)

@@ -8,10 +8,12 @@ import sqlite3
 import threading
 from functools import lru_cache
 
+from adclick_backend.answer_keeper import AnswerKeeper
 from adclick_backend.click_memory import ClickMemory
 from adclick_backend.connections import Connections, LinkChecker
 from adclick_backend.engine import Engine, EngineError
 from adclick_backend.jobs import Jobs
+from adclick_backend.labels import Labels
 from adclick_backend.prewarm import Prewarmer
 from adclick_backend.reference_check import BankCheck
 from adclick_backend.reference_intake import ReferenceIntake
@@ -45,6 +47,8 @@ class Services:
         self.references = References(self.store, settings)
         self.registry = Registry(settings.data_dir, self.engine.version)
         self.jobs = Jobs(self.store, settings)
+        self.answers = AnswerKeeper(self.store)
+        self.labels = Labels(settings, self.store, self.connections)
         self.memory = ClickMemory(
             settings.data_dir / "clicks.sqlite3",
             ttl_s=settings.click_memory_s,
@@ -56,7 +60,9 @@ class Services:
         self.keeper = ReferenceKeeper(
             store=self.store,
             references=self.references,
-            intake=ReferenceIntake(settings, self.store, self.references, self.connections, self.engine),
+            intake=ReferenceIntake(
+                settings, self.store, self.references, self.labels, self.connections, self.engine
+            ),
             check=BankCheck(self.store, self.engine),
             engine=self.engine,
             give_way=self.traffic.give_way,
@@ -83,6 +89,7 @@ class Services:
         self.jobs.stop()
         self.keeper.stop()
         self.prewarmer.stop()
+        self.answers.stop()
         self.store.close()
 
     def report(self, project: str, sentence: str, task_id: int | None = None) -> None:

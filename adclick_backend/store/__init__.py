@@ -1,21 +1,26 @@
-"""What outlives a request: projects, references, jobs and problems, in one SQLite file."""
+"""What outlives a request: projects, references, labels, jobs and problems, in one SQLite file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from adclick_backend.store.annotations import AnnotationCheck, AnnotationTable
+from adclick_backend.store.answers import Answer, AnswerTable
 from adclick_backend.store.database import Database, StoreError
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
+from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectIdError, ProjectTable, project_id
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
 
 __all__ = [
+    "Annotated",
     "AnnotationCheck",
+    "Answer",
     "Job",
     "JobKind",
     "JobState",
+    "LabelledTask",
     "Problem",
     "Project",
     "ProjectIdError",
@@ -37,6 +42,8 @@ class Store:
         self.references = ReferenceTable(self.database)
         self.annotations = AnnotationTable(self.database)
         self.jobs = JobTable(self.database)
+        self.answers = AnswerTable(self.database)
+        self.labels = LabelTable(self.database)
         self.problems = ProblemTable(self.database)
 
     def close(self) -> None:

@@ -77,11 +77,7 @@ class AnnotationTable:
     def delete(self, project: str, annotation_id: int) -> bool:
         """The annotation is gone for good: nothing that arrives late brings it back."""
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted) VALUES (?, ?, ?, 1) "
-                "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1",
-                (project, annotation_id, time.time()),
-            )
+            mark_deleted(connection, project, annotation_id)
             connection.execute(
                 "DELETE FROM annotation_checks WHERE project = ? AND annotation_id = ?",
                 (project, annotation_id),
@@ -96,7 +92,7 @@ class AnnotationTable:
         """The tasks are gone for good, and with them the references that their annotations made."""
         keys = [(project, task) for task in tasks]
         with self._database.write() as connection:
-            connection.executemany("INSERT OR IGNORE INTO deleted_tasks VALUES (?, ?)", keys)
+            mark_tasks_deleted(connection, keys)
             gone = connection.executemany(
                 "DELETE FROM reference_images WHERE project = ? AND task_id = ?", keys
             )
@@ -181,3 +177,17 @@ def is_news(
         (project, annotation_id, changed_at, task_id),
     )
     return True
+
+
+def mark_deleted(connection: sqlite3.Connection, project: str, annotation_id: int) -> None:
+    """Nothing that is said of the annotation from now on is news; inside a `Database.write` block."""
+    connection.execute(
+        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted) VALUES (?, ?, ?, 1) "
+        "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1",
+        (project, annotation_id, time.time()),
+    )
+
+
+def mark_tasks_deleted(connection: sqlite3.Connection, tasks: Iterable[tuple[str, int]]) -> None:
+    """Nothing that is said of annotations of these (project, task) is news; inside a `Database.write` block."""
+    connection.executemany("INSERT OR IGNORE INTO deleted_tasks VALUES (?, ?)", tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from helpers.local_server import LocalServer, Reply, Request
@@ -32,6 +33,7 @@ class FakeLabelStudio(LocalServer):
     def __init__(self) -> None:
         super().__init__(self._answer)
         self.tasks: list[dict[str, object]] = []
+        self.projects = [1]
         self.files: dict[str, Reply] = {}  # by path and query
         self.failures: list[Reply] = []
         self.legacy_enabled = True
@@ -50,6 +52,8 @@ class FakeLabelStudio(LocalServer):
             return Reply.json({"detail": "Authentication credentials were not provided."}, 401)
         if url.path == "/api/current-user/whoami":
             return Reply.json({"id": 1, "email": "ada@example.com"})
+        if (known := re.fullmatch(r"/api/(tasks|projects)/(\d+)/", url.path)) is not None:
+            return self._one(known[1], int(known[2]))
         if url.path == "/api/tasks":
             return self._page({name: values[0] for name, values in parse_qs(url.query).items()})
         if url.path == "/api/echo":
@@ -68,7 +72,15 @@ class FakeLabelStudio(LocalServer):
 
     def _page(self, query: dict[str, str]) -> Reply:
         size, page = int(query["page_size"]), int(query["page"])
-        tasks = self.tasks[(page - 1) * size : page * size]
+        tasks = [task for task in self.tasks if "only_annotated" not in query or task["annotations"]]
+        total, tasks = len(tasks), tasks[(page - 1) * size : page * size]
         if page > 1 and not tasks:
             return Reply.json({"detail": "Invalid page."}, 404)
-        return Reply.json({"tasks": tasks, "total": len(self.tasks)})
+        return Reply.json({"tasks": tasks, "total": total})
+
+    def _one(self, kind: str, number: int) -> Reply:
+        found = self.tasks if kind == "tasks" else [{"id": project} for project in self.projects]
+        return next(
+            (Reply.json(one) for one in found if one["id"] == number),
+            Reply.json({"detail": "Not found."}, 404),
+        )
