@@ -27,7 +27,13 @@ log = logging.getLogger(__name__)
 OPEN_ROUTES = frozenset({"/health", "/webhook"})  # a webhook without password is believed less, see `webhook`
 
 QUIET_ROUTES = frozenset(
-    {"/health", "/metrics", "/static/<path:filename>", "/projects/<project>/thumbnails/<sha>.jpg"}
+    {
+        "/health",
+        "/metrics",
+        "/static/<path:filename>",
+        "/projects/<project>/thumbnails/<sha>.jpg",
+        "/projects/<project>/training/<int:job>/live",
+    }
 )
 
 

@@ -46,6 +46,11 @@ FORMS = [
     "/projects/1/references/1/remove",
     "/projects/1/references/1/retry",
     "/projects/1/problems/clear",
+    "/projects/1/training",
+    "/projects/1/training/1/cancel",
+    "/projects/1/versions/v1/activate",
+    "/projects/1/versions/roll-back",
+    "/projects/1/versions/v1/delete",
 ]
 
 
@@ -71,6 +76,7 @@ def test_a_form_from_another_page_is_refused(
     assert answer.status_code == 403
     assert connected.services.store.references.of_project("1") == [reference]
     assert len(connected.services.store.problems.latest("1")) == 1
+    assert connected.services.jobs.of_project("1") == []
 
 
 def test_the_form_token_is_the_same_for_every_worker(

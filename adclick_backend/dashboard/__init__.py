@@ -7,7 +7,10 @@ from flask import Blueprint, Response, request
 from adclick_backend.dashboard.overview import add_overview
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.references import add_references
-from adclick_backend.dashboard.words import ago
+from adclick_backend.dashboard.reports import add_reports
+from adclick_backend.dashboard.training import add_training
+from adclick_backend.dashboard.versions import add_versions
+from adclick_backend.dashboard.words import ago, change, percent
 from adclick_backend.services import Services
 
 # Nothing is loaded from elsewhere, no script stands in the page, and no other page may frame it.
@@ -22,10 +25,14 @@ def create_dashboard(services: Services) -> Blueprint:
     blueprint = Blueprint(
         "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
     )
-    blueprint.add_app_template_filter(ago, "ago")
+    for words in (ago, percent, change):
+        blueprint.add_app_template_filter(words)
     pages = Pages(services)
     add_overview(blueprint, pages)
     add_references(blueprint, pages)
+    add_training(blueprint, pages)
+    add_versions(blueprint, pages)
+    add_reports(blueprint, pages)
 
     @blueprint.before_request
     def refuse_foreign_forms() -> None:

@@ -18,6 +18,9 @@ from adclick_backend.store import Project, ProjectIdError, project_id
 TABS = (
     ("overview", "Overview"),
     ("references", "References"),
+    ("training", "Training"),
+    ("versions", "Versions"),
+    ("reports", "Reports"),
 )
 
 
@@ -49,18 +52,22 @@ class Pages:
         self.services = services
         self.token = FormToken(services.store)
 
-    def show(self, tab: str, project: str, *, changing: bool = False, **view: object) -> Response:
+    def show(
+        self, tab: str, project: str, *, template: str = "", changing: bool = False, **view: object
+    ) -> Response:
         """The page of a project as an answer that no cache keeps.
 
         Args:
-            tab: name of the page in `TABS`, and of its template.
+            tab: name of the page in `TABS`, and of its template unless another one is given.
             project: its id; "" before one was connected.
+            template: of a page below one of `TABS`.
             changing: work goes on that the page will show when it is loaded again.
             view: what the template is given.
         """
         head = self._head(tab, project)
         changing = changing or head.model_state == "loading"
-        page = render_template(f"{tab}.html", head=head, token=self.token, changing=changing, **view)
+        name = template or f"{tab}.html"
+        page = render_template(name, head=head, token=self.token, changing=changing, **view)
         answer = Response(page)
         answer.headers["Cache-Control"] = "no-store"
         return answer
@@ -89,7 +96,7 @@ class Pages:
         engine, store = self.services.engine, self.services.store
         return Head(
             version=__version__,
-            model_version=engine.version,
+            model_version=self.services.registry.serving_name(project) if project else engine.version,
             model_state=engine.state,
             model_failure=engine.failure or "",
             projects=store.projects.all(),

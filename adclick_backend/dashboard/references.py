@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.api_errors import ApiError, bad_request
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.task_links import task_url
 from adclick_backend.reference_check import FEWEST, ODD
 from adclick_backend.store import Reference
 
@@ -55,7 +56,11 @@ def list_references(references: Sequence[Reference], hostname: str, number: int)
         if reference.state == "ready":
             images.add(reference.sha)
     tiles = [
-        Tile(reference, _is_odd(reference, len(ready[reference.product])), _task_url(reference, hostname))
+        Tile(
+            reference,
+            _is_odd(reference, len(ready[reference.product])),
+            task_url(hostname, reference.project, reference.task_id),
+        )
         for reference in references
     ]
     order = {"failed": 0, "pending": 1, "ready": 2}
@@ -95,12 +100,6 @@ def advice(product: str, ready: int) -> str:
 
 def _is_odd(reference: Reference, bank_size: int) -> bool:
     return bank_size >= FEWEST and reference.oddness is not None and reference.oddness > ODD
-
-
-def _task_url(reference: Reference, hostname: str) -> str:
-    if reference.task_id is None or not hostname.startswith(("http://", "https://")):
-        return ""
-    return f"{hostname.rstrip('/')}/projects/{reference.project}/data?task={reference.task_id}"
 
 
 def add_references(blueprint: Blueprint, pages: Pages) -> None:

@@ -17,3 +17,24 @@ def ago(moment: float) -> str:
 def count(number: int, noun: str) -> str:
     """A number with its noun: ``1 label``, ``2 labels``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words: ``less than a minute``, ``12 minutes``, ``1 hour 5 minutes``."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 60:
+        return count(minutes, "minute")
+    hours, rest = divmod(minutes, 60)
+    return count(hours, "hour") + (f" {count(rest, 'minute')}" if rest else "")
+
+
+def percent(share: float | None) -> str:
+    """A share as ``87.3 %``; a dash when there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def change(difference: float | None) -> str:
+    """The difference of two shares as ``+1.2`` percentage points; a dash when there is none."""
+    return "–" if difference is None else f"{100 * difference:+.1f}"

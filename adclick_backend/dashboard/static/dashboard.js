@@ -21,3 +21,28 @@ if (main.dataset.reload) {
     }
   }, Number(main.dataset.reload));
 }
+
+// Follow a job: each part that has changed is replaced, so that focus, selection and scrolling stay where they are.
+for (const live of document.querySelectorAll("[data-live]")) {
+  const timer = setInterval(async () => {
+    if (document.hidden) {
+      return;
+    }
+    const answer = await fetch(live.dataset.live).catch(() => null); // the server may be starting again
+    if (!answer || !answer.ok) {
+      return;
+    }
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (fresh.querySelector("[data-ended]")) {
+      clearInterval(timer);
+      location.reload();
+      return;
+    }
+    for (const part of fresh.querySelectorAll("[data-part]")) {
+      const shown = live.querySelector(`[data-part="${part.dataset.part}"]`);
+      if (shown.innerHTML !== part.innerHTML) {
+        shown.innerHTML = part.innerHTML;
+      }
+    }
+  }, 1500);
+}

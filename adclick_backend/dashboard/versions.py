@@ -1,0 +1,111 @@
+"""The page of a project's versions: which serves, how good each is, and switching between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, request, send_file
+from flask.typing import ResponseReturnValue
+
+from adclick_backend.api_errors import ApiError
+from adclick_backend.dashboard.figures import Figure, measures, side_by_side
+from adclick_backend.dashboard.pages import Pages
+from adclick_backend.registry import RegistryError, Version
+
+SHOWN = 4  # measures in the table
+
+
+@dataclass(frozen=True)
+class VersionTable:
+    """The versions, the newest first, with the measures that the newest has."""
+
+    versions: Sequence[Version]
+    columns: Sequence[str]
+    figures: Mapping[str, Mapping[str, float]]  # of each version, by name
+
+    @property
+    def serving(self) -> Version | None:
+        """The one that serves."""
+        return next((version for version in self.versions if version.serving), None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions side by side, and pictures of where they differ."""
+
+    first: Version
+    second: Version
+    figures: Sequence[Figure]
+    pictures: Sequence[str]  # names of files; empty when these two were never compared on images
+    reason: str  # why the second was promoted, or was not
+
+
+def list_versions(versions: Sequence[Version]) -> VersionTable:
+    """Lay out the versions of a project."""
+    figures = {version.name: measures(version.metrics) for version in versions}
+    columns = list(figures[versions[0].name])[:SHOWN] if versions else []
+    return VersionTable(versions, columns, figures)
+
+
+def compare(first: Version, second: Version) -> Comparison:
+    """Two versions side by side. Pictures were drawn when the second was trained, if the first served then."""
+    drawn = second.comparison.get("against") == first.name
+    return Comparison(
+        first,
+        second,
+        side_by_side(first.metrics, second.metrics),
+        [path.name for path in second.pictures] if drawn else [],
+        str(second.comparison.get("reason", "")) if drawn else "",
+    )
+
+
+def add_versions(blueprint: Blueprint, pages: Pages) -> None:
+    """Add the routes of the page."""
+    registry = pages.services.registry
+
+    def find(project: str, name: str) -> Version:
+        try:
+            return registry.get(pages.known(project), name)
+        except RegistryError as error:
+            raise ApiError(404, "not_found", str(error)) from error
+
+    def change(project: str, action: Callable[[str], object]) -> ResponseReturnValue:
+        project = pages.known(project)
+        try:
+            action(project)
+        except RegistryError as error:
+            raise ApiError(409, "conflict", str(error)) from error
+        return pages.back("versions", project)
+
+    @blueprint.get("/projects/<project>/versions")
+    def versions(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        return pages.show("versions", project, view=list_versions(registry.list(project)))
+
+    @blueprint.get("/projects/<project>/versions/compare")
+    def compare_versions(project: str) -> ResponseReturnValue:
+        first = find(project, request.args.get("first", ""))
+        second = find(project, request.args.get("second", ""))
+        return pages.show(
+            "versions", pages.known(project), template="compare.html", view=compare(first, second)
+        )
+
+    @blueprint.get("/projects/<project>/versions/<name>/pictures/<picture>")
+    def picture(project: str, name: str, picture: str) -> ResponseReturnValue:
+        known = {path.name: path for path in find(project, name).pictures}
+        if picture not in known:
+            raise ApiError(404, "not_found", "There is no such picture.")
+        return send_file(known[picture].resolve(), mimetype="image/png", conditional=True)
+
+    @blueprint.post("/projects/<project>/versions/<name>/activate")
+    def activate(project: str, name: str) -> ResponseReturnValue:
+        return change(project, lambda known: registry.activate(known, name))
+
+    @blueprint.post("/projects/<project>/versions/roll-back")
+    def roll_back(project: str) -> ResponseReturnValue:
+        return change(project, registry.roll_back)
+
+    @blueprint.post("/projects/<project>/versions/<name>/delete")
+    def delete(project: str, name: str) -> ResponseReturnValue:
+        return change(project, lambda known: registry.delete(known, name))
