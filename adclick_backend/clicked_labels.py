@@ -49,7 +49,7 @@ def clicked_target(final: NDArray[np.bool_], answer: Answer) -> tuple[NDArray[np
 
 def _beyond(final: NDArray[np.bool_], before: NDArray[np.bool_], border: int) -> NDArray[np.bool_]:
     """Where two masks differ, farther than ``border`` pixels from the border of the earlier one."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * border + 1, 2 * border + 1))
-    grown = cv2.dilate(before.astype(np.uint8), disc) > 0
-    shrunk = cv2.erode(before.astype(np.uint8), disc) > 0
+    square = np.ones((2 * border + 1, 2 * border + 1), np.uint8)  # a disc takes ten times as long
+    grown = cv2.dilate(before.astype(np.uint8), square) > 0
+    shrunk = cv2.erode(before.astype(np.uint8), square) > 0
     return np.asarray((final & ~grown) | (~final & shrunk))
