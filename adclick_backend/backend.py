@@ -23,11 +23,6 @@ from adclick_backend.services import Services, default_services
 
 log = logging.getLogger(__name__)
 
-NO_TRAINING = (
-    "This version of ADClick does not retrain: it learns a product from its normal images. Mark more images "
-    "as normal instead; they are used at once."
-)
-
 Prediction = dict[str, Any]
 
 
@@ -102,7 +97,7 @@ class ADClickBackend(ProjectModel):
         services = self._services
         trusted = kwargs.get("trusted", True)
         if event == "START_TRAINING":
-            return {"message": NO_TRAINING}
+            return self._start_training()
         if trusted:
             self._take_over(
                 read_body(WebhookProject, data.get("project") or {}), updated=event == "PROJECT_UPDATED"
@@ -120,6 +115,17 @@ class ADClickBackend(ProjectModel):
         if changed:
             services.keeper.wake()
         return {"references_changed": changed}
+
+    def _start_training(self) -> dict[str, Any]:
+        """Put a training in the queue; with one there already, that one is the answer."""
+        job = self._services.jobs.enqueue(self._project, "train", "Start Training in Label Studio")
+        if job.state == "queued":
+            message = (
+                f"Training {job.id} of this project waits for its turn; the dashboard shows how it goes."
+            )
+        else:
+            message = f"Training {job.id} of this project runs already ({job.progress:.0%} done)."
+        return {"job": job.id, "message": message}
 
     def _take_over(self, project: WebhookProject, *, updated: bool) -> None:
         known = {"title": project.title}

@@ -6,18 +6,29 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from adclick_backend import __version__
 
 
 class Command(NamedTuple):
-    """A command: the module with its ``add_arguments(parser)`` and ``run(args) -> int``, and what it does."""
+    """A command: what it does, and either its module or the commands it is made of.
+
+    The module has ``add_arguments(parser)`` and ``run(args) -> int``, the exit status.
+    """
 
     module: str
     summary: str
+    parts: Mapping[str, Command] = {}
 
+
+TRAININGS = {
+    "project": Command(
+        "adclick_backend.project_train_command", "Train a project on its labels, as Start Training does."
+    ),
+    "click": Command("model.train_command", "Train the click network."),
+}
 
 COMMANDS = {
     "serve": Command("adclick_backend.serve_command", "Serve Label Studio."),
@@ -30,7 +41,10 @@ COMMANDS = {
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks after 1, 2, 3, 5 clicks on images with known masks."
     ),
-    "train": Command("model.train_command", "Train the click network."),
+    "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
+    "versions": Command(
+        "adclick_backend.versions_command", "List, compare, activate, roll back and delete trained versions."
+    ),
 }
 
 
@@ -41,14 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="adclick", description="Label Studio ML backend: click a defect, get its mask."
     )
     parser.add_argument("--version", action="version", version=f"adclick {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
-        if words[:1] == [name]:
-            importlib.import_module(command.module).add_arguments(subparser)
+    _add_commands(parser, COMMANDS, words)
     args = parser.parse_args(words)
     try:
-        return int(importlib.import_module(COMMANDS[args.command].module).run(args))
+        return int(importlib.import_module(args.module).run(args))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
@@ -56,3 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) left. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _add_commands(
+    parser: argparse.ArgumentParser, commands: Mapping[str, Command], words: Sequence[str]
+) -> None:
+    """Declare commands, and the arguments of the one that `words` begins with."""
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in commands.items():
+        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
+        subparser.set_defaults(module=command.module)
+        if words[:1] != [name]:
+            continue
+        if command.parts:
+            _add_commands(subparser, command.parts, words[1:])
+        else:
+            importlib.import_module(command.module).add_arguments(subparser)

@@ -16,6 +16,10 @@ class JobCancelled(Exception):
     """Somebody cancelled the job, or it was given up: stop."""
 
 
+class JobFailed(RuntimeError):
+    """The job cannot go on; the message says why and what to do, for a person."""
+
+
 class JobControl:
     """Progress of one job, from inside its process."""
 
@@ -29,8 +33,8 @@ class JobControl:
 
     def report(
         self,
-        message: str,
-        progress: float,
+        share: float,
+        sentence: str,
         state: JobState = "evaluating",
         *,
         loss: float | None = None,
@@ -39,8 +43,8 @@ class JobControl:
         """Say how far the job is; most calls in quick succession cost nothing.
 
         Args:
-            message: a sentence for a person.
-            progress: share of the whole job that is done, in [0, 1].
+            share: of the whole job that is done, in [0, 1].
+            sentence: for a person.
             state: ``"preparing"``, ``"training"`` or ``"evaluating"``.
             loss: of the step, for the curve.
             metrics: by name, for the curve.
@@ -52,12 +56,12 @@ class JobControl:
         if metrics or state != self._said[0] or now - self._said[1] >= SILENCE_S:
             self._said = state, now
             seconds = now - self._began
-            left = seconds * (1 - progress) / progress if progress > 0.02 and seconds > 2 else None
+            left = seconds * (1 - share) / share if share > 0.02 and seconds > 2 else None
             self._stopped = not self._table.report(
-                self.job.id, state, message=message, progress=progress, seconds_left=left
+                self.job.id, state, message=sentence, progress=share, seconds_left=left
             )
             if loss is not None or metrics:
-                point = {"seconds": round(seconds, 1), "progress": round(progress, 4), "state": state}
+                point = {"seconds": round(seconds, 1), "progress": round(share, 4), "state": state}
                 if loss is not None:
                     point["loss"] = loss
                 self._files.add_to_curve(self.job.project, self.job.id, {**point, **(metrics or {})})

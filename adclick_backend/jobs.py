@@ -11,6 +11,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import Job, JobKind, Store
 
 WAITING = "Waiting for its turn."
+NEW_LABELS = "labels_since_training"
 CANCELLED_WAITING = "Cancelled before it began."
 
 
@@ -29,6 +30,8 @@ class Jobs:
 
     def __init__(self, store: Store, settings: Settings, program: tuple[str, ...] = PROGRAM) -> None:
         self._table = store.jobs
+        self._values = store.values
+        self._train_every = settings.train_every
         self._files = JobFiles(settings.data_dir)
         lock = settings.data_dir / "jobs.lock"
         self._runner = JobRunner(
@@ -54,6 +57,15 @@ class Jobs:
         job = self._table.enqueue(project, kind, trigger, WAITING)
         self._runner.wake()
         return job
+
+    def count_label(self, project: str) -> Job | None:
+        """A label came in or changed; after every ``ADCLICK_TRAIN_EVERY`` of them a training starts by itself."""
+        if not self._train_every:
+            return None
+        if self._values.add(project, NEW_LABELS, 1) < self._train_every:
+            return None
+        self._values.set(project, NEW_LABELS, "0")
+        return self.enqueue(project, "train", f"{self._train_every} new labels")
 
     def cancel(self, project: str, job_id: int) -> bool:
         """Ask a job to end; it does within seconds. False when it was over already.

@@ -1,4 +1,4 @@
-"""``adclick train``: from folders of images to a checkpoint, in one command that can be stopped and resumed."""
+"""``adclick train click``: from folders of images to a checkpoint, in one command that can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG_SIDE = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``adclick train``."""
+    """Declare the arguments of ``adclick train click``."""
     parser.add_argument("folders", type=Path, nargs="+", help="folders with products in MVTec layout")
     parser.add_argument(
         "--run", type=Path, default=Path("runs/click"), help="samples, state and curve (default: %(default)s)"

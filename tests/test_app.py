@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,18 @@ def test_recorded_batches_are_answered(with_image: Backend, name: str) -> None:
 def test_start_training_answers_with_a_sentence(backend: Backend) -> None:
     answer = replay(backend, "POST /webhook START_TRAINING")
     assert answer.status_code == 201
-    assert "does not retrain" in answer.json["result"]["message"]
+    assert "waits for its turn" in answer.json["result"]["message"]
+
+
+def test_a_storm_of_start_training_is_one_job_and_each_is_answered_at_once(backend: Backend) -> None:
+    """Reliability rows 17 and 23: the toggle that trains on every submission."""
+    for _ in range(20):
+        started = time.perf_counter()
+        answer = replay(backend, "POST /webhook START_TRAINING")
+        assert time.perf_counter() - started < 1
+        assert answer.status_code == 201
+    (job,) = backend.services.jobs.of_project("1")
+    assert (job.kind, job.state) == ("train", "queued")
 
 
 def test_unknown_events_are_fine(backend: Backend) -> None:
@@ -193,8 +205,6 @@ def test_health_and_setup_answer_at_once_before_any_weight_is_there(tmp_path: Pa
 
 def test_a_webhook_answers_at_once(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reliability row 23: under 1 s, because Label Studio waits no longer and a person waits for it."""
-    import time
-
     monkeypatch.setattr(backend.services.connections, "load_image", lambda *_: time.sleep(30))
     started = time.perf_counter()
     answer = replay(backend, "POST /webhook ANNOTATION_UPDATED")

@@ -109,7 +109,7 @@ def test_training_needs_the_password(guarded: Backend) -> None:
     assert guarded.webhook("START_TRAINING").status_code == 401
     answer = guarded.webhook("START_TRAINING", headers=basic(USER, PASSWORD))
     assert answer.status_code == 201
-    assert "does not retrain" in answer.json["result"]["message"]
+    assert "waits for its turn" in answer.json["result"]["message"]
 
 
 def test_a_webhook_without_password_is_not_believed_where_it_can_be_checked(

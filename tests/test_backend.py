@@ -335,6 +335,6 @@ def test_the_class_can_be_used_without_http(backend: Backend) -> None:
     (prediction,) = model.predict([task(image)], {"result": [point(20, 20)]}, login=None, password=None)
     assert np.array_equal(mask_of(prediction["result"][0]), square(20, 20))
     assert model.predict([task(image)]) == [[]]
-    assert "retrain" in (model.fit("START_TRAINING", {"project": {"id": 1}}) or {})["message"]
+    assert "waits for its turn" in (model.fit("START_TRAINING", {"project": {"id": 1}}) or {})["message"]
     assert model.fit("TASKS_CREATED", {"project": {"id": 1}}) is None
     assert model.model_version == "fake-1"

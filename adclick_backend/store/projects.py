@@ -113,6 +113,19 @@ class KeyValueTable:
                 (project, key, value),
             )
 
+    def add(self, project: str, key: str, amount: int) -> int:
+        """Add to the whole number that is kept, 0 at first; answer the sum."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO key_values VALUES (?, ?, ?) "
+                "ON CONFLICT (project, key) DO UPDATE SET value = CAST(value AS INTEGER) + ?",
+                (project, key, str(amount), amount),
+            )
+            row = connection.execute(
+                "SELECT value FROM key_values WHERE project = ? AND key = ?", (project, key)
+            ).fetchone()
+        return int(row["value"])
+
     def get_or_add(self, project: str, key: str, value: str) -> str:
         """The value that is there; `value`, kept from now on, when there was none."""
         with self._database.write() as connection:

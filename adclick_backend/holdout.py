@@ -1,0 +1,77 @@
+"""Which images a training must not see, so that what comes of it can be judged by them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from model.labelled import LabelledImage
+
+SHARE = 0.2
+FEWEST_LABELLED = 5
+"""Labelled images below which all are trained on: a fifth of them would say nothing, and they are needed."""
+MOST = 40
+"""Images of each sort that are judged at most; the comparison is read by a person who waits for it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images that are trained on, and images to judge by.
+
+    Attributes:
+        training: all that may be learned from.
+        labelled: images with a mask to judge by.
+        normal: images free of defects to judge by.
+        held_out: whether `labelled` was kept from the training; otherwise it is a part of it.
+    """
+
+    training: list[LabelledImage]
+    labelled: list[LabelledImage]
+    normal: list[LabelledImage]
+    held_out: bool
+
+
+def split(images: Sequence[LabelledImage], seen: Collection[str] = ()) -> Split:
+    """Hold out a fifth of the images of each defect type, and of the normal ones.
+
+    The choice follows from the names of the images alone: the same images are held out whenever the same data is
+    trained on, and mostly the same ones when some are added. Images that the serving version has not been trained on
+    come first, for it would win on the others.
+
+    Args:
+        images: all of the training set. Only labels with a mask, painted or clicked, can be judged by.
+        seen: names of the images that the serving version was trained on.
+    """
+    strata: defaultdict[tuple[str, ...], list[LabelledImage]] = defaultdict(list)
+    for image in images:
+        if not image.labels or any(label.kind in ("mask", "clicked") for label in image.labels.values()):
+            strata[tuple(sorted(image.labels))].append(image)
+    judged = sum(len(stratum) for types, stratum in strata.items() if types)
+    held: list[LabelledImage] = []
+    for types, stratum in sorted(strata.items()):
+        if types and judged < FEWEST_LABELLED:
+            continue
+        stratum.sort(key=lambda image: (image.name in seen, _order(image)))
+        held += stratum[: round(SHARE * len(stratum))]
+    if judged >= FEWEST_LABELLED and not any(
+        image.labels for image in held
+    ):  # many types, few images of each
+        all_labelled = [image for types, stratum in strata.items() if types for image in stratum]
+        held.append(min(all_labelled, key=lambda image: (image.name in seen, _order(image))))
+    names = {image.name for image in held}
+    labelled = [image for image in held if image.labels]
+    everything = [image for types, stratum in sorted(strata.items()) if types for image in stratum]
+    normal = [image for image in held if not image.labels] or strata.get((), [])
+    return Split(
+        [image for image in images if image.name not in names],
+        (labelled or everything)[:MOST],
+        normal[:MOST],
+        held_out=bool(labelled),
+    )
+
+
+def _order(image: LabelledImage) -> str:
+    """A place in an order that has nothing to do with how the images came in."""
+    return hashlib.sha256(f"hold-out {image.name}".encode()).hexdigest()

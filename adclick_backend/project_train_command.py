@@ -1,0 +1,63 @@
+"""``adclick train project``: what the button Start Training does, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from adclick_backend.jobs import Jobs
+from adclick_backend.settings import get_settings
+from adclick_backend.store import Job, Store, project_id
+
+POLL_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--project", required=True, metavar="ID", help="project id in Label Studio")
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="stay until it is over, and run it from here when no backend is serving",
+    )
+    parser.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask for the training; returns the exit status, with ``--wait`` 0 only when it went well."""
+    settings = get_settings()
+    if args.data_dir:
+        settings = settings.model_copy(update={"data_dir": args.data_dir})
+    try:
+        project = project_id(args.project)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    store = Store(settings.data_dir)
+    jobs = Jobs(store, settings)
+    try:
+        job = jobs.enqueue(project, "train", "command line")
+        if args.wait:
+            jobs.start()
+            return _follow(jobs, job)
+        print(f"Job {job.id} is {job.state}. A serving backend starts it at once; without one, add --wait.")
+        return 0
+    finally:
+        jobs.stop()
+        store.close()
+
+
+def _follow(jobs: Jobs, job: Job) -> int:
+    """Print what happens to the job until it is over."""
+    said = ""
+    while True:
+        job = jobs.get(job.project, job.id)
+        words = f"{job.state}: {job.message}"
+        if words != said:
+            print(f"{job.progress:4.0%}  {words}", flush=True)
+            said = words
+        if not job.active:
+            return 0 if job.state == "done" else 1
+        time.sleep(POLL_S)
