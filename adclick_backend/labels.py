@@ -43,9 +43,22 @@ class Labels:
     """The labels of all projects. One instance serves all requests of a process.
 
     Annotations are kept in the database, their images in ``data_dir/projects/<id>/labels/`` under their SHA-256.
+
+    Args:
+        settings: of the backend.
+        store: where annotations are kept.
+        connections: to Label Studio.
+        on_label: told the project whenever an annotation came in or changed.
     """
 
-    def __init__(self, settings: Settings, store: Store, connections: Connections) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        connections: Connections,
+        on_label: Callable[[str], object] = lambda project: None,
+    ) -> None:
+        self._on_label = on_label
         self._settings = settings
         self._store = store
         self._connections = connections
@@ -92,6 +105,8 @@ class Labels:
         task = self._task(project, event.annotation.task, event.task.data)
         changed = labels.put(task, _kept(event.annotation), self._summary(project))
         self._accept(task, [event.annotation])
+        if changed:
+            self._on_label(project)
         return changed
 
     def mirror(self, project: str, raw: Mapping[str, Any], asked: float) -> None:

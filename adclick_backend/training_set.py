@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class TrainingSet:
     """
 
     images: list[LabelledImage]
-    references: dict[str, list[Callable[[], NDArray[np.uint8]]]]
+    references: dict[str, list[KeptImage]]
     skipped: list[str]
     fingerprint: str
 
@@ -107,7 +107,7 @@ class _Builder:
         self._services = services
         self._vocabulary = services.labels.vocabulary(project)
         self._images: dict[str, LabelledImage] = {}
-        self._references: dict[str, list[Callable[[], NDArray[np.uint8]]]] = {}
+        self._references: dict[str, list[KeptImage]] = {}
         self._skipped: list[str] = []
         self._prints: list[str] = []
 

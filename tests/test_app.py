@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.backend import CONFIG, Backend, mask_of
+from helpers.references import mark
 
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parent / "fixtures" / "requests_to_backend.json").read_text()
@@ -127,6 +129,16 @@ def test_recorded_clicks_are_answered(with_image: Backend, name: str) -> None:
     ((_, _, clicks),) = with_image.engine.clicked
     assert [click.positive for click in clicks] == [point["is_positive"] for point in points]
     assert clicks[0].x == pytest.approx(points[0]["value"]["x"] * 3.2)
+
+
+def test_every_few_labels_a_training_starts_by_itself(make_backend: Callable[..., Backend]) -> None:
+    backend = make_backend(train_every=2)
+    mark(backend, backend.draw("a.png"), 1)
+    mark(backend, backend.draw("a.png"), 1)  # says nothing new
+    assert backend.services.jobs.of_project("1") == []
+    mark(backend, backend.draw("b.png"), 2)
+    (job,) = backend.services.jobs.of_project("1")
+    assert (job.kind, job.trigger) == ("train", "2 new labels")
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if name.startswith("POST /predict batch")])
