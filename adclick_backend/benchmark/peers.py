@@ -1,4 +1,4 @@
-"""Classical interactive segmentation, measured beside the network on the same images and clicks."""
+"""Other interactive segmentation, measured beside the network on the same images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.benchmark.protocol import Answer, Segment
 from adclick_backend.clicks import Click
 
-Peer = Callable[[NDArray[np.uint8], Sequence[Click]], NDArray[np.bool_]]
-SIDE = 256  # longer side at which the peers work: GrabCut is better there than at 512, the walker bearable
+Pixels = NDArray[np.uint8]
+Classical = Callable[[Pixels, Sequence[Click]], NDArray[np.float32]]
+Peer = Callable[[Pixels], Segment]
+"""Opens an image (H, W, 3) uint8 RGB."""
+
+SIDE = 256  # longer side at which the classical peers work: GrabCut is better there than at 512, the walker bearable
 DISC = 2  # radius, in pixels, of what a click is sure of
 
 
-def grab_cut(image: NDArray[np.uint8], clicks: Sequence[Click]) -> NDArray[np.bool_]:
+def grab_cut(image: Pixels, clicks: Sequence[Click]) -> NDArray[np.float32]:
     """OpenCV's GrabCut: sure discs at the clicks, and larger ones as the first guess of the defect."""
     h, w = image.shape[:2]
     mask = np.full((h, w), cv2.GC_PR_BGD, np.uint8)
@@ -28,10 +33,10 @@ def grab_cut(image: NDArray[np.uint8], clicks: Sequence[Click]) -> NDArray[np.bo
         cv2.circle(mask, (int(click.x), int(click.y)), DISC, int(sure), -1)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(image, mask, None, background, foreground, 5, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-    return np.asarray((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD))
+    return np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
 
 
-def random_walker(image: NDArray[np.uint8], clicks: Sequence[Click]) -> NDArray[np.bool_]:
+def random_walker(image: Pixels, clicks: Sequence[Click]) -> NDArray[np.float32]:
     """scikit-image's random walker; the border of the image is background unless it was clicked as defect."""
     from skimage.segmentation import random_walker as walk
 
@@ -39,21 +44,38 @@ def random_walker(image: NDArray[np.uint8], clicks: Sequence[Click]) -> NDArray[
     seeds[[0, -1], :] = seeds[:, [0, -1]] = 2
     for click in sorted(clicks, key=lambda c: c.positive):
         cv2.circle(seeds, (int(click.x), int(click.y)), DISC, 1 if click.positive else 2, -1)
-    labels = walk(image.astype(np.float64) / 255, seeds, beta=130, mode="cg_j", prob_tol=1.0, channel_axis=-1)
-    return np.asarray(labels == 1)
+    if not (seeds == 1).any():
+        return np.zeros(image.shape[:2], np.float32)
+    found = walk(
+        image.astype(np.float64) / 255, seeds, beta=130, mode="cg_j", prob_tol=1.0, channel_axis=-1,
+        return_full_prob=True,
+    )  # fmt: skip
+    return np.asarray(found[0], np.float32)
 
 
-def at_side(peer: Peer, image: NDArray[np.uint8], clicks: Sequence[Click]) -> NDArray[np.bool_]:
-    """Run a peer on the image scaled to ``SIDE``, and scale its mask back."""
+def classical(method: Classical, graded: bool, image: Pixels) -> Segment:
+    """Open an image for a method that works on pixels scaled down to ``SIDE``.
+
+    Args:
+        method: (h, w, 3) pixels and clicks in them -> (h, w) share of the defect in each, cut at 0.5.
+        graded: whether that is a probability rather than a mask.
+        image: (H, W, 3) uint8 RGB.
+    """
     h, w = image.shape[:2]
-    scale = SIDE / max(h, w)
-    small = cv2.resize(image, (round(w * scale), round(h * scale)), interpolation=cv2.INTER_AREA)
-    scaled = [Click(c.x * scale, c.y * scale, c.positive) for c in clicks]
-    found = peer(np.asarray(small, np.uint8), scaled).astype(np.float32)
-    return np.asarray(cv2.resize(found, (w, h), interpolation=cv2.INTER_LINEAR) > 0.5)
+    scale = min(1.0, SIDE / max(h, w))
+    small = np.asarray(
+        cv2.resize(image, (round(w * scale), round(h * scale)), interpolation=cv2.INTER_AREA), np.uint8
+    )
+
+    def segment(clicks: Sequence[Click]) -> Answer:
+        found = method(small, [Click(c.x * scale, c.y * scale, c.positive) for c in clicks])
+        mask = np.asarray(cv2.resize(found, (w, h), interpolation=cv2.INTER_LINEAR) > 0.5)
+        return Answer(mask, np.clip(found, 0, 1) if graded else None)
+
+    return segment
 
 
-PEERS: dict[str, Peer] = {
-    "GrabCut": partial(at_side, grab_cut),
-    "random walker": partial(at_side, random_walker),
+CLASSICAL: dict[str, Peer] = {
+    "GrabCut": partial(classical, grab_cut, False),
+    "random walker": partial(classical, random_walker, True),
 }

@@ -1,59 +1,151 @@
-"""Results of the benchmark as a table."""
+"""Results of the benchmark as tables and JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-SHOWN = (1, 2, 3, 5)
-TARGETS = (0.80, 0.85, 0.90)
-MOST = 20  # clicks that count for an image that never reaches the target
+from adclick_backend.benchmark.calibration import Calibration, calibrate, reliability_table
+from adclick_backend.benchmark.pixels import Figures
+from adclick_backend.benchmark.protocol import MAPPED, SHOWN, TARGETS
+from adclick_backend.benchmark.rows import Row
+
+CLICK_HEADS = [f"mIoU@{n}" for n in SHOWN] + [f"NoC@{100 * t:.0f}" for t in TARGETS]
+PIXEL_HEADS = [f"{name}@{n}" for n in MAPPED for name in ("AP", "PRO", "AUROC")]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image and method: IoU after each click."""
+class Line:
+    """One product, method and setting.
 
-    category: str
-    image: str
+    Attributes:
+        method: ADClick or a peer.
+        references: as they were asked for: a number, ``all``, or ``-`` for a method that knows none.
+        jitter: percent of the longer side.
+        category: set and product.
+        rows: its images.
+        pixels: AP, PRO and AUROC of its maps.
+    """
+
     method: str
-    ious: list[float]
+    references: str
+    jitter: float
+    category: str
+    rows: Sequence[Row]
+    pixels: Figures
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """What makes it the same measurement."""
-        return self.category, self.image, self.method
+    def clicks(self) -> list[float]:
+        """Means over the images, in the order of ``CLICK_HEADS``."""
+        return [float(v) for v in np.mean([row.figures() for row in self.rows], axis=0)]
 
-    def iou(self, clicks: int) -> float:
-        """IoU after so many clicks, in [0, 1]."""
-        return self.ious[min(clicks, len(self.ious)) - 1]
+    @property
+    def maps(self) -> list[float]:
+        """Figures of the maps, in the order of ``PIXEL_HEADS``; NaN where there are none."""
+        return [self.pixels[name].get(n, math.nan) for n in MAPPED for name in ("AP", "PRO", "AUROC")]
 
-    def clicks_to(self, target: float) -> int:
-        """NoC: the first click that reaches an IoU; 20 when none does."""
-        return next((i for i, iou in enumerate(self.ious, 1) if iou >= target), MOST)
-
-    def figures(self) -> list[float]:
-        """IoU in percent after 1, 2, 3, 5 clicks, then NoC@80/85/90."""
-        return [100 * self.iou(n) for n in SHOWN] + [float(self.clicks_to(t)) for t in TARGETS]
+    @property
+    def group(self) -> tuple[str, str, float]:
+        """What its mean is taken over: the products of one method and setting."""
+        return self.method, self.references, self.jitter
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Markdown: per category and method, and the mean over categories of each method."""
-    groups: dict[str, dict[str, list[list[float]]]] = {}
-    for row in rows:
-        groups.setdefault(row.method, {}).setdefault(row.category, []).append(row.figures())
-    heads = [f"mIoU@{n}" for n in SHOWN] + [f"NoC@{100 * t:.0f}" for t in TARGETS]
-    lines = ["| method | category | images | " + " | ".join(heads) + " |", "|---" * (3 + len(heads)) + "|"]
-    for method, categories in groups.items():
-        means = {name: np.mean(figures, axis=0) for name, figures in sorted(categories.items())}
-        for name, mean in means.items():
-            lines.append(_line(method, name, len(categories[name]), mean))
-        images = sum(len(figures) for figures in categories.values())
-        lines.append(_line(f"**{method}**", "**mean**", images, np.mean(list(means.values()), axis=0)))
-    return "\n".join(lines)
+def means(lines: Iterable[Line]) -> dict[tuple[str, str, float], tuple[int, list[float], list[float]]]:
+    """Images, click figures and map figures of each method and setting, the mean over **products**."""
+    groups: dict[tuple[str, str, float], list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line.group, []).append(line)
+    return {
+        group: (
+            sum(len(line.rows) for line in members),
+            [float(v) for v in np.mean([line.clicks for line in members], axis=0)],
+            [float(v) for v in np.mean([line.maps for line in members], axis=0)],
+        )
+        for group, members in groups.items()
+    }
 
 
-def _line(method: str, category: str, images: int, figures: Iterable[float]) -> str:
-    return f"| {method} | {category} | {images} | " + " | ".join(f"{f:.1f}" for f in figures) + " |"
+def calibrations(lines: Iterable[Line]) -> dict[tuple[str, str, float], Calibration]:
+    """Scores against true IoUs of each method that scores its masks, after 1 to 5 clicks."""
+    pairs: dict[tuple[str, str, float], list[tuple[float, float]]] = {}
+    for line in lines:
+        for row in line.rows:
+            scored = list(zip(row.scores, row.ious, strict=False))[:5]
+            pairs.setdefault(line.group, []).extend(scored)
+    return {group: calibrate(*zip(*p, strict=True)) for group, p in pairs.items() if len(p) > 1}
+
+
+def tables(lines: Sequence[Line]) -> str:
+    """Markdown: the means, then every product, then how good the scores are."""
+    overall = means(lines)
+    parts = ["## Clicks, mean over products", _head(CLICK_HEADS)]
+    parts += [_line(group, "**mean**", images, clicks) for group, (images, clicks, _) in overall.items()]
+    parts += ["", "## Probability maps, mean over products (defective images only)", _head(PIXEL_HEADS)]
+    parts += [
+        _line(group, "**mean**", images, maps)
+        for group, (images, _, maps) in overall.items()
+        if not all(map(math.isnan, maps))
+    ]
+    parts += ["", "## Each product", _head(CLICK_HEADS + PIXEL_HEADS)]
+    parts += [_line(x.group, x.category, len(x.rows), x.clicks + x.maps) for x in lines]
+    for group, found in calibrations(lines).items():
+        method, references, jitter = group
+        parts += [
+            "",
+            f"## Scores of {method}, {references} references, jitter {jitter:g} %",
+            f"Correlation with the true IoU after 1 to 5 clicks: {found.pearson:.2f} (Pearson), {found.spearman:.2f} "
+            f"(Spearman), of {found.count} masks; mean distance of score and IoU {found.error:.3f}.\n",
+            reliability_table(found),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def as_json(lines: Sequence[Line], facts: Mapping[str, Any]) -> str:
+    """Everything in the tables, for programs; what is unknown is null."""
+    scored = calibrations(lines)
+    document = {
+        **facts,
+        "means": [
+            {**_named(group), "images": images, **_figures(clicks, maps)}
+            | ({"scores": asdict(scored[group])} if group in scored else {})
+            for group, (images, clicks, maps) in means(lines).items()
+        ],
+        "products": [
+            {**_named(x.group), "category": x.category, "images": len(x.rows), **_figures(x.clicks, x.maps)}
+            for x in lines
+        ],
+    }
+    return json.dumps(_without_nan(document), indent=1) + "\n"
+
+
+def _named(group: tuple[str, str, float]) -> dict[str, Any]:
+    return dict(zip(("method", "references", "jitter"), group, strict=True))
+
+
+def _figures(clicks: Sequence[float], maps: Sequence[float]) -> dict[str, float]:
+    return dict(zip(CLICK_HEADS + PIXEL_HEADS, [round(v, 2) for v in [*clicks, *maps]], strict=True))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _head(heads: Sequence[str]) -> str:
+    columns = ["method", "references", "jitter", "category", "images", *heads]
+    return "| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|"
+
+
+def _line(group: tuple[str, str, float], category: str, images: int, figures: Sequence[float]) -> str:
+    method, references, jitter = group
+    cells = [method, references, f"{jitter:g} %", category, str(images)]
+    cells += ["–" if math.isnan(figure) else f"{figure:.1f}" for figure in figures]
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,95 @@
+"""The server's engine in this process, for measuring: the code behind every click, without HTTP around it.
+
+Probability maps do not travel through Label Studio's protocol, and an engine on each core gets through more images than
+one server. What HTTP costs is measured by :mod:`adclick_backend.bench`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from adclick_backend.benchmark.protocol import Answer, Segment
+from adclick_backend.clicks import Click
+from adclick_backend.decode import decode_image
+from adclick_backend.engine import Bank, Engine, ImageKey, Pixels
+from adclick_backend.settings import get_settings
+
+
+class LocalEngine:
+    """An engine on a data folder that several processes of one benchmark share.
+
+    Args:
+        folder: data folder, for nothing else.
+        checkpoint: weights; default: those that ship.
+
+    It computes with one thread: two processes of one thread are quicker than one of two.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Path | None = None) -> None:
+        changes = {"data_dir": folder, "checkpoint": checkpoint, "model_threads": 1}
+        self._settings = get_settings().model_copy(update=changes)
+        self.engine = Engine(self._settings)
+        self._banks: dict[tuple[str, tuple[Path, ...]], Bank] = {}
+
+    def bank(self, project: str, files: Sequence[Path]) -> Bank:
+        """The references of a project, ready as a server has them once its leave-one-out check is through.
+
+        Args:
+            project: digits; always with the same files.
+            files: defect-free images. An image that is measured never counts among its own references.
+        """
+        known = self._banks.get((project, tuple(files)))
+        if known is not None:
+            return known
+        shas = sorted({self._keep(project, file) for file in files})
+        bank = Bank(project, "", tuple(shas))
+        folder = self._folder(project)
+        with _alone(folder / "lock"):
+            ready = folder / "ready"
+            if not ready.exists():
+                for sha in shas:
+                    kept = next(folder.glob(f"{sha}.*"))
+                    self.engine.encode_reference(ImageKey(project, sha), self._pixels(kept.read_bytes()))
+                self.engine.leave_one_out(bank)
+                ready.touch()
+        self._banks[project, tuple(files)] = bank
+        return bank
+
+    def open(self, bank: Bank, file: Path) -> Segment:
+        """Open an image; it is prepared by the first click."""
+        data = file.read_bytes()
+        key = ImageKey(bank.project, hashlib.sha256(data).hexdigest())
+
+        def segment(clicks: Sequence[Click]) -> Answer:
+            found = self.engine.click(key, bank, lambda: self._pixels(data), clicks)
+            return Answer(found.mask, found.probability, found.score)
+
+        return segment
+
+    def _keep(self, project: str, file: Path) -> str:
+        """Link a file where the engine looks for the images of references; its SHA-256."""
+        sha = hashlib.sha256(file.read_bytes()).hexdigest()
+        link = self._folder(project) / f"{sha}{file.suffix.lower()}"
+        if not link.exists():
+            link.symlink_to(file.resolve())
+        return sha
+
+    def _folder(self, project: str) -> Path:
+        folder = self._settings.data_dir / "projects" / project / "references"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _pixels(self, data: bytes) -> Pixels:
+        return decode_image(data, max_megapixels=self._settings.max_megapixels)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

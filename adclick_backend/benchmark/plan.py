@@ -1,0 +1,136 @@
+"""What a benchmark measures: which images, which references, which methods and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from adclick_backend.benchmark.peers import CLASSICAL
+from adclick_backend.benchmark.rows import Results, Row, Setting
+from model.mvtec import Category
+
+ADCLICK = "ADClick"
+MOBILE_SAM = "MobileSAM"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One image with what has to be measured on it.
+
+    Attributes:
+        number: of its product, from 1.
+        category: set and product.
+        name: what the image is called in the results.
+        image: its file.
+        mask: its true mask's file.
+        good: the defect-free images of the product; the first of them are the references.
+        settings: what is missing.
+    """
+
+    number: int
+    category: str
+    name: str
+    image: Path
+    mask: Path
+    good: tuple[Path, ...]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The images, methods and settings of a benchmark.
+
+    Attributes:
+        categories: the products.
+        methods: ``ADCLICK`` and peers.
+        references: numbers of references as words, or ``all``; a product that has fewer is measured with what it has.
+        jitters: standard deviations of the clicks, in percent of the longer side.
+        limit: at most so many images of each product, drawn by ``seed``; None for all.
+        seed: also of the order in which defect-free images become references.
+    """
+
+    categories: Sequence[Category]
+    methods: Sequence[str]
+    references: Sequence[str]
+    jitters: Sequence[float]
+    limit: int | None
+    seed: int
+    _pairs: dict[str, list[tuple[Path, Path]]] = field(default_factory=dict)
+    _good: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def missing(self, results: Results, version: str, clicks: int) -> list[Work]:
+        """What was not yet measured with weights of this version and so many clicks."""
+        return [
+            w for n, c in enumerate(self.categories, 1) for w in self._work(n, c, results, version, clicks)
+        ]
+
+    def _work(
+        self, number: int, category: Category, results: Results, version: str, clicks: int
+    ) -> Iterator[Work]:
+        wanted = [s for method in self.methods for s, _ in self._settings(category, method)]
+        for image, mask in self.images(category):
+            name = image_name(category, image)
+            lacking = tuple(
+                s
+                for s in dict.fromkeys(wanted)
+                if not results.has((category.name, name, s), version if s.method == ADCLICK else "", clicks)
+            )
+            if lacking:
+                yield Work(number, category.name, name, image, mask, self.good(category), lacking)
+
+    def lines(
+        self, results: Results
+    ) -> Iterator[tuple[str, Setting, Category, list[tuple[Row, Path, Path]]]]:
+        """What is there to report, peers measured earlier included: (references as asked, setting, product, images).
+
+        Each image with its row, its file and its mask's file.
+        """
+        found = {row.key: row for row in results.rows()}
+        for method in (ADCLICK, *CLASSICAL, MOBILE_SAM):
+            for place in range(len(self.jitters) * (len(self.references) if method == ADCLICK else 1)):
+                for category in self.categories:
+                    setting, asked = self._settings(category, method)[place]
+                    images = [
+                        (found[key], image, mask)
+                        for image, mask in self.images(category)
+                        if (key := (category.name, image_name(category, image), setting)) in found
+                    ]
+                    if images:
+                        yield asked, setting, category, images
+
+    def _settings(self, category: Category, method: str) -> list[tuple[Setting, str]]:
+        """The settings of a method, each with the references as they were asked for; ``-`` for what knows none."""
+        if method != ADCLICK:
+            return [(Setting(method, None, jitter), "-") for jitter in self.jitters]
+        there = len(self.good(category))
+        return [
+            (Setting(method, there if asked == "all" else min(int(asked), there), jitter), asked)
+            for asked in self.references
+            for jitter in self.jitters
+        ]
+
+    def images(self, category: Category) -> list[tuple[Path, Path]]:
+        """The defect images that are measured, with their masks."""
+        if category.name not in self._pairs:
+            pairs = category.defects()
+            if self.limit is not None and self.limit < len(pairs):
+                order = np.random.default_rng(self.seed).permutation(len(pairs))[: self.limit]
+                pairs = [pairs[i] for i in sorted(order)]
+            self._pairs[category.name] = pairs
+        return self._pairs[category.name]
+
+    def good(self, category: Category) -> tuple[Path, ...]:
+        """The defect-free images in the order in which they become references."""
+        if category.name not in self._good:
+            files = category.good()
+            order = np.random.default_rng(self.seed).permutation(len(files))
+            self._good[category.name] = tuple(files[i] for i in order)
+        return self._good[category.name]
+
+
+def image_name(category: Category, image: Path) -> str:
+    """What an image is called in the results: its path from the set's folder on."""
+    return str(image.relative_to(category.root.parent.parent))

