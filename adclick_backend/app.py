@@ -103,7 +103,7 @@ def _install_routes(app: Flask, services: Services) -> None:
 
     @app.get("/versions")
     def versions() -> ResponseReturnValue:
-        return {"versions": [services.engine.version]}
+        return {"versions": _versions(services)}
 
     @app.post("/predict")
     def predict() -> ResponseReturnValue:
@@ -116,6 +116,21 @@ def _install_routes(app: Flask, services: Services) -> None:
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
         return Response(services.telemetry.exposition(), content_type=Telemetry.CONTENT_TYPE)
+
+
+def _versions(services: Services) -> list[str]:
+    """What Label Studio may have been told as ``model_version``: of each project the serving one, then the older ones.
+
+    Label Studio does not say which project it asks for.
+    """
+    names = []
+    for project in services.store.projects.all():
+        names.append(services.registry.serving_name(project.id))
+        names += [
+            services.registry.full_name(project.id, version.name)
+            for version in services.registry.list(project.id)
+        ]
+    return list(dict.fromkeys([*names, services.engine.version]))
 
 
 def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
@@ -138,7 +153,8 @@ def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
         )
     backend = ADClickBackend(body.project, body.label_config, services)
     config = backend.labeling_config
-    answer = {"model_version": services.engine.version, "message": summary_sentence(config)}
+    version = services.registry.serving_name(body.project)
+    answer = {"model_version": version, "message": summary_sentence(config)}
     if not config.problems:
         return answer
     log.warning("Project %s: %s", body.project, summary_sentence(config))
@@ -152,11 +168,13 @@ def _predict(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
         backend = ADClickBackend(body.project, body.label_config, services)
         results = backend.predict(tasks, body.context)
     except Exception:
-        if body.context is None:
-            raise
-        # Label Studio drops the error of a click without a word; an empty answer at least ends its spinner.
-        log.exception("The clicks of project %s could not be answered", body.project)
-        results = [empty_prediction() for _ in tasks]
+        # Label Studio drops the error without a word; an empty answer at least ends the spinner of a click.
+        log.exception("A request for predictions of project %s could not be answered", body.project)
+        services.report(
+            body.project or "",
+            f"A request failed; see {request_id.get()} in the backend's log for the reason.",
+        )
+        results = [empty_prediction() if body.context is not None else [] for _ in tasks]
     if body.context is not None and not results:
         results = [empty_prediction()]
     return jsonify(results=results)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from adclick_backend.bodies import Task, WebhookProject, read_body
-from adclick_backend.brush import encode_rle
-from adclick_backend.clicks import ClickError, ClickObject, read_context
+from adclick_backend.clicks import ClickError, read_context
 from adclick_backend.contract import ProjectModel
 from adclick_backend.engine import EngineError, Segmentation
 from adclick_backend.errors import ImageError
 from adclick_backend.labeling_config import LabelingConfig, parse_labeling_config, summary_sentence
 from adclick_backend.labelstudio import LabelStudioError
 from adclick_backend.logs import request_id
+from adclick_backend.opened_tasks import OpenedTasks
 from adclick_backend.reference_events import AnnotationSaved, Event, read_event
+from adclick_backend.regions import brush_region
 from adclick_backend.services import Services, default_services
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class ADClickBackend(ProjectModel):
 
     def setup(self) -> None:
         """Say which model answers."""
-        self.set("model_version", self._services.engine.version)
+        self.set("model_version", self._services.registry.serving_name(self._project))
 
     @property
     def labeling_config(self) -> LabelingConfig:
@@ -71,14 +72,14 @@ class ADClickBackend(ProjectModel):
 
         Returns:
             With a context, one prediction for each task, an empty one where the clicks ask for nothing or
-            cannot be answered; the reason of the latter is on the status page. Without a context, ``[]`` for
-            each task, which says that there is no prediction; the images are prepared in the background.
+            cannot be answered; the reason of the latter is on the status page. Without a context, what is
+            proposed for each task (:class:`OpenedTasks`), ``[]`` where nothing is; the images are ready for
+            a click then, or prepared in the background.
         """
         read = [read_body(Task, task) for task in tasks]
         if context is not None:
             return [self._answer(task, context) for task in read]
-        self._open(read)
-        return [[] for _ in read]
+        return OpenedTasks(self._services, self._project, self.labeling_config).answer(read)
 
     def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any] | None:
         """Take in an event of Label Studio; done within milliseconds, images are fetched in the background.
@@ -191,43 +192,11 @@ class ADClickBackend(ProjectModel):
             return empty_prediction()
         services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
         with services.telemetry.phase("encode"):
-            region = _region(wanted, found, config, label)
+            region = brush_region(wanted.region_id, found.mask, label, found.score, config)
         if task.id is not None:
             services.answers.remember(self._project, task.id, wanted, answered, region)
-        return {"result": [region], "score": region["score"], "model_version": services.engine.version}
-
-    def _open(self, tasks: Sequence[Task]) -> None:
-        """Prepare the images of opened tasks, the first of them first."""
-        services, config = self._services, self.labeling_config
-        if not config.image_value:
-            return
-        for task in reversed(tasks[: services.prewarmer.capacity]):
-            services.prewarmer.submit(
-                (self._project, task.id, str(task.data.get(config.image_value))),
-                lambda task=task: self._prepare(task, config.image_value),  # type: ignore[misc]
-            )
-
-    def _prepare(self, task: Task, image_field: str) -> None:
-        try:
-            self._services.segmenter.prepare(self._project, task, image_field)
-        except (ImageError, EngineError, LabelStudioError) as error:
-            self._services.report(self._project, str(error), task.id)
-
-
-def _region(wanted: ClickObject, found: Segmentation, config: LabelingConfig, label: str) -> dict[str, Any]:
-    """The mask as a region of Label Studio, in the frame of the picture that the person sees."""
-    height, width = found.mask.shape
-    return {
-        "id": wanted.region_id,
-        "from_name": config.brush_name,
-        "to_name": config.image_name,
-        "type": "brushlabels",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": encode_rle(found.mask), "brushlabels": [label]},
-        "score": round(min(max(float(found.score), 0.0), 1.0), 4),
-    }
+        version = services.registry.serving_name(self._project)
+        return {"result": [region], "score": region["score"], "model_version": version}
 
 
 def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:

@@ -38,6 +38,9 @@ COMMANDS = {
     "references": Command(
         "adclick_backend.references_command", "Add, list, check and remove defect-free reference images."
     ),
+    "predict": Command(
+        "adclick_backend.predict_command", "Propose defect masks for image files, without Label Studio."
+    ),
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
     ),

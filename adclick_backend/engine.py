@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from adclick_backend.clicks import Click
 from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine_segmenters import Segmenters
 from adclick_backend.errors import ImageError
 from adclick_backend.images import decode_image
+from adclick_backend.proposals import UNKNOWN, Map, Proposals, Source, propose
 from adclick_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Load = Callable[[], Pixels]
+
+FEWEST_REFERENCES = 3
+"""With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
+
+MEASURED_REFERENCES = 8
+"""References that are compared with the others of their bank to find what is usual; more are seldom higher."""
 
 
 class EngineError(RuntimeError):
@@ -124,6 +132,8 @@ class Engine:
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
         self._maps: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Tensor] = WeightedLru(64 << 20)
+        self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
+        self._segmenters = Segmenters(settings.device)
         self._loading = threading.Lock()
         self._clicking = ThreadPoolExecutor(1, "adclick-click")
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
@@ -309,6 +319,71 @@ class Engine:
         kept = result.half()
         self._maps.put(name, kept, kept.nbytes)
         return result[0, 0].cpu().numpy()
+
+    # --- proposing
+
+    def source(self, bank: Bank, weights: Path | None) -> Source:
+        """What a proposal for an image with these references would come from; "none" when there is nothing."""
+        if weights is not None:
+            return "trained"
+        return "residual" if len(bank.references) >= FEWEST_REFERENCES else "none"
+
+    def propose(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> Proposals:
+        """Regions for an image that nobody has clicked yet. See :meth:`prepare` for the other arguments.
+
+        Args:
+            weights: the checkpoint of the project's trained version; without one the residual against at least
+                `FEWEST_REFERENCES` references proposes, and with fewer nothing does.
+
+        Raises:
+            EngineError: the checkpoint cannot be used, or the model cannot be loaded.
+        """
+        bank = bank.without(key.sha)
+        source = self.source(bank, weights)
+        name = (key, bank.fingerprint, weights)
+        with self._proposals.flight(name):
+            if (known := self._proposals.get(name)) is not None:
+                return known
+            opened = self._open(key, bank, load, {})
+            size = opened.frame.image_height, opened.frame.image_width
+            if source == "none":
+                return Proposals((), 0.0, "none", size)
+            maps = (
+                self._residual_map(bank, opened) if weights is None else self._trained_maps(weights, opened)
+            )
+            regions, score = propose(maps, opened.frame)
+            found = Proposals(tuple(regions), score, source, size)
+            self._proposals.put(name, found, found.nbytes)
+            return found
+
+    def _trained_maps(self, weights: Path, opened: _Opened) -> dict[str, Map]:
+        from model.manifest import CheckpointError
+
+        def compute() -> dict[str, Map]:
+            prepared = opened.prepared.to(self._model().device)
+            return self._segmenters.get(weights).maps(prepared, opened.frame)
+
+        try:
+            return self._preparing.submit(compute).result()
+        except CheckpointError as error:
+            raise EngineError(f"The trained version could not be loaded: {error}") from error
+
+    def _residual_map(self, bank: Bank, opened: _Opened) -> dict[str, Map]:
+        from model.suspicion import residual_probability
+
+        measured = Usual(self._features.folder(bank.project), bank.product, "peak", MEASURED_REFERENCES)
+        while sha := measured.wanted(bank.references):  # one at a time: a click may have to prepare an image
+            peak = self._preparing.submit(self._peak_of, bank, sha).result()
+            measured.put({sha: {"joint": peak}}, len(bank.references))
+        peaks = measured.every(bank.references, "joint")
+        return {UNKNOWN: residual_probability(opened.prepared, opened.frame, peaks)}
+
+    def _peak_of(self, bank: Bank, sha: str) -> float:
+        """How suspicious the most suspicious place of a reference is, matched with the others of its bank."""
+        from model.suspicion import usual_peak
+
+        image = self._reference(bank.project, sha)
+        return usual_peak(image, self._nearest(bank, image, besides=sha))
 
     def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
         name = (key, bank.fingerprint)

@@ -230,17 +230,22 @@ class Usual:
 
     A measurement is repeated when the bank has more than doubled since, because energies fall as a bank grows.
     Opening images measures a few, the leave-one-out check all of them.
+
+    Args:
+        folder: where the file is.
+        product: of the bank.
+        kind: what is measured; each kind has a file of its own.
+        enough: of how many references that is wanted.
     """
 
-    ENOUGH = 2
-
-    def __init__(self, folder: Path, product: str):
-        self._path = folder / f"usual-{sha256(product.encode()).hexdigest()[:16]}.json"
+    def __init__(self, folder: Path, product: str, kind: str = "usual", enough: int = 2):
+        self._path = folder / f"{kind}-{sha256(product.encode()).hexdigest()[:16]}.json"
+        self._enough = enough
 
     def wanted(self, references: Sequence[str]) -> str | None:
         """A reference that should be measured next, or None when there are enough measurements."""
         known = self._fresh(references)
-        if len(known) >= min(self.ENOUGH, len(references)):
+        if len(known) >= min(self._enough, len(references)):
             return None
         return next(sha for sha in references if sha not in known)
 
@@ -251,6 +256,10 @@ class Usual:
         temporary = self._path.with_name(f".{secrets.token_hex(8)}")
         temporary.write_text(json.dumps(entries))
         temporary.replace(self._path)
+
+    def every(self, references: Sequence[str], name: str) -> list[float]:
+        """The measured levels of one energy, of each present reference that was measured."""
+        return [levels[name] for levels in self._fresh(references).values()]
 
     def mean(self, references: Sequence[str]) -> dict[str, float]:
         """The mean over the measurements of the present references, by name of the energy."""

@@ -7,6 +7,8 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -29,25 +31,34 @@ class Prewarmer:
         self.capacity = capacity
         self._on_change = on_change
         self._count = threads
-        self._waiting: OrderedDict[Hashable, Callable[[], object]] = OrderedDict()
-        self._running: set[Hashable] = set()
+        self._waiting: OrderedDict[Hashable, tuple[Callable[[], Any], Future[Any]]] = OrderedDict()
+        self._running: dict[Hashable, Future[Any]] = {}
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._stopping = False
         self._pid = 0
 
-    def submit(self, key: Hashable, job: Callable[[], object]) -> None:
-        """Do `job` soon. One that waits or runs under the same `key` is not done twice."""
+    def submit(self, key: Hashable, job: Callable[[], Any]) -> Future[Any]:
+        """Do `job` soon. One that waits or runs under the same `key` is not done twice.
+
+        Returns:
+            What the job will have answered; cancelled when it was dropped. Nobody has to wait for it.
+        """
         with self._changed:
-            if self._stopping or key in self._running:
-                return
-            self._waiting[key] = job
+            if key in self._running:
+                return self._running[key]
+            future: Future[Any] = self._waiting[key][1] if key in self._waiting else Future()
+            if self._stopping:
+                future.cancel()
+                return future
+            self._waiting[key] = job, future
             self._waiting.move_to_end(key)
             while len(self._waiting) > self.capacity:
-                self._waiting.popitem(last=False)
+                self._waiting.popitem(last=False)[1][1].cancel()
             self._start()
             self._on_change(len(self._waiting))
             self._changed.notify()
+            return future
 
     def join(self, timeout_s: float) -> bool:
         """Wait until nothing waits or runs; False when that took longer than `timeout_s` seconds."""
@@ -58,6 +69,8 @@ class Prewarmer:
         """Drop what waits and let what runs finish."""
         with self._changed:
             self._stopping = True
+            for _, future in self._waiting.values():
+                future.cancel()
             self._waiting.clear()
             self._changed.notify_all()
         for thread in self._threads:
@@ -81,13 +94,16 @@ class Prewarmer:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
-                key, job = self._waiting.popitem(last=True)
-                self._running.add(key)
+                key, (job, future) = self._waiting.popitem(last=True)
+                self._running[key] = future
                 self._on_change(len(self._waiting))
             try:
-                job()
-            except Exception:
+                answer = job()
+            except Exception as error:
                 log.exception("Preparing %s failed", key)
+                future.set_exception(error)
+            else:
+                future.set_result(answer)
             with self._changed:
-                self._running.discard(key)
+                self._running.pop(key, None)
                 self._changed.notify_all()

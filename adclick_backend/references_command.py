@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         store.close()
 
 
-def _images(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+def images_below(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """Every image below ``paths`` with where it came from; a file that was named is taken whatever its suffix."""
     for path in paths:
         if path.is_dir():
@@ -72,7 +72,7 @@ def _images(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 def _add(references: References, project: str, product: str, paths: list[Path]) -> int:
     from tqdm import tqdm
 
-    images = list(_images(paths))
+    images = list(images_below(paths))
     if not images:
         kinds = ", ".join(sorted(SUFFIXES))
         print(f"There is no image in {', '.join(map(str, paths))} ({kinds}).", file=sys.stderr)

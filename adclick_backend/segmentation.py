@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from adclick_backend.connections import Connections
 from adclick_backend.engine import Bank, Engine, ImageKey, Segmentation
 from adclick_backend.images import LoadedImage
 from adclick_backend.label_regions import resize_mask
+from adclick_backend.proposals import Proposals, Source
 from adclick_backend.references import References, image_url
 from adclick_backend.telemetry import Telemetry
 
@@ -77,6 +79,21 @@ class Segmenter:
             found = replace(found, mask=resize_mask(found.mask, wanted.height, wanted.width))
         references = bank.without(image.sha256).references
         return Answered(found, image.sha256, references, self._engine.version)
+
+    def source(self, project: str, task: Task, weights: Path | None) -> Source:
+        """What a proposal for the task would come from; costs no more than a look into the database."""
+        return self._engine.source(self._bank(project, task), weights)
+
+    def propose(self, project: str, task: Task, image_field: str, weights: Path | None) -> Proposals:
+        """Regions for a task that nobody clicked, in image pixels.
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        image = self._fetch(project, task, image_field)
+        key, bank = ImageKey(project, image.sha256), self._bank(project, task)
+        with self._telemetry.phase("proposal"):
+            return self._engine.propose(key, bank, self._loader(image), weights)
 
     def _fetch(self, project: str, task: Task, image_field: str) -> LoadedImage:
         url = image_url(task.data, image_field)

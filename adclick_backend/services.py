@@ -15,6 +15,7 @@ from adclick_backend.engine import Engine, EngineError
 from adclick_backend.jobs import Jobs
 from adclick_backend.labels import Labels
 from adclick_backend.prewarm import Prewarmer
+from adclick_backend.proposer import Proposer
 from adclick_backend.reference_check import BankCheck
 from adclick_backend.reference_intake import ReferenceIntake
 from adclick_backend.reference_keeper import ReferenceKeeper
@@ -55,6 +56,7 @@ class Services:
             max_clicks=settings.max_clicks,
         )
         self.segmenter = Segmenter(self.connections, self.references, self.engine, self.telemetry)
+        self.proposer = Proposer(settings, self.segmenter, self.registry)
         self.traffic = ClickTraffic()
         self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)
         self.keeper = ReferenceKeeper(

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     product_field: str = ""  # task data field that names the product; each product has a bank of its own
     click_memory_s: float = 600.0  # how long a click waits for its next one
     max_clicks: int = 256
+    predict_budget_s: float = Field(
+        20.0, ge=0, le=90
+    )  # for /predict without clicks; Label Studio waits 100 s
 
     @field_validator("image_hosts", "normal_choices", "background_labels", mode="before")
     @classmethod

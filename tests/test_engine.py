@@ -6,17 +6,23 @@ import hashlib
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from adclick_backend.clicks import Click
 from adclick_backend.engine import Bank, Engine, EngineError, ImageKey
 from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine_segmenters import Segmenters
 from adclick_backend.settings import Settings
+from model.encoding import Frame
+from model.evidence import Prepared
+from model.manifest import CheckpointError
 
 Pixels = NDArray[np.uint8]
 
@@ -219,3 +225,86 @@ def test_usual_energies_are_measured_again_when_the_bank_has_doubled(tmp_path: P
     assert usual.wanted(["a", "b"]) is None
     assert usual.mean(["a", "b"]) == {"joint": 3.0}
     assert usual.wanted(["a", "b", "c", "d", "e"]) == "a"
+
+
+# --- proposing
+
+
+class FakeSegmenter:
+    """Says that the dark spot is a stain, from the very image that was prepared."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def maps(self, prepared: Prepared, frame: Frame) -> dict[str, NDArray[np.float32]]:
+        self.asked += 1
+        assert prepared.static.dtype == torch.float32
+        log = prepared.log_energies[0, 0].numpy()
+        dark = cv2.resize(log, (frame.width, frame.height)) > log.max() - 1
+        return {"stain": np.where(dark, 0.9, 0.05).astype(np.float32)}
+
+
+def spot() -> NDArray[np.bool_]:
+    return np.asarray(np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9)
+
+
+def test_references_alone_propose_what_is_unusual(shelf: Shelf) -> None:
+    key = ImageKey("7", "1" * 64)
+    found = shelf.engine.propose(key, shelf.bank, lambda: draw(63, (60, 110)))
+    assert (found.source, found.size) == ("residual", (160, 240))
+    (region,) = found.regions
+    assert region.type == "defect"
+    assert (region.mask & spot()).sum() / (region.mask | spot()).sum() > 0.4
+    assert 0 < found.score < 0.6  # it is only the residual
+    assert shelf.engine.propose(key, shelf.bank, no_image) is found
+    assert shelf.engine.click(key, shelf.bank, no_image, [Click(60, 110, True)]).mask.any()
+
+
+def test_a_clean_part_is_found_clean(shelf: Shelf) -> None:
+    found = shelf.engine.propose(ImageKey("7", "2" * 64), shelf.bank, lambda: draw(64))
+    assert found.regions == ()
+    assert found.score > 0
+
+
+def test_two_references_propose_nothing(shelf: Shelf) -> None:
+    """Reliability row 21: with so few nobody can say what is usual."""
+    bank = Bank("7", "two", shelf.bank.references[:2])
+    found = shelf.engine.propose(ImageKey("7", "3" * 64), bank, lambda: draw(65, (60, 110)))
+    assert (found.regions, found.source) == ((), "none")
+    assert shelf.engine.source(bank, None) == "none"
+    assert shelf.engine.source(bank, Path("trained")) == "trained"
+
+
+def test_a_trained_version_proposes_and_each_version_is_asked_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = {Path("v1"): FakeSegmenter(), Path("v2"): FakeSegmenter()}
+    monkeypatch.setattr(shelf.engine._segmenters, "get", networks.__getitem__)
+    key = ImageKey("7", "4" * 64)
+    for weights in (Path("v1"), Path("v2"), Path("v1")):
+        found = shelf.engine.propose(key, shelf.bank, lambda: draw(66, (60, 110)), weights)
+        assert found.source == "trained"
+        assert [region.type for region in found.regions] == ["stain"]
+        assert found.regions[0].mask[110, 60]
+    assert [network.asked for network in networks.values()] == [1, 1]
+
+
+def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(_: Path) -> None:
+        raise CheckpointError("weights.safetensors is truncated.")
+
+    monkeypatch.setattr(shelf.engine._segmenters, "get", damaged)
+    with pytest.raises(EngineError, match="trained version could not be loaded: weights"):
+        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), Path("v1"))
+
+
+def test_segmenters_stay_loaded_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[Path, str]] = []
+    module = types.ModuleType("model.seg_predictor")
+    module.SegPredictor = lambda *args: loaded.append(args) or object()  # type: ignore[attr-defined, func-returns-value]
+    monkeypatch.setitem(sys.modules, "model.seg_predictor", module)
+    segmenters = Segmenters("cpu", kept=2)
+    names = [Path(name) for name in ("a", "b", "a", "c", "a", "b")]
+    for name in names:
+        segmenters.get(name)
+    assert [path.name for path, _ in loaded] == ["a", "b", "c", "b"]

@@ -17,6 +17,7 @@ from adclick_backend.brush import decode_rle
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from helpers.fake_engine import FakeEngine
+from helpers.versions import publish
 
 CONFIG = """<View>
   <Image name="image" value="$image"/>
@@ -92,6 +93,10 @@ class Backend:
             **body,
         }
         return self.client.post("/webhook", json=body, headers=headers)
+
+    def serve_version(self, project: str = "1") -> None:
+        """Let the next trained version of a project serve; the fake engine needs no weights."""
+        publish(self.services.registry, self.settings.data_dir / "candidates" / project, project)
 
     def work(self) -> None:
         """Let the reference keeper finish."""

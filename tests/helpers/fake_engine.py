@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks import Click
-from adclick_backend.engine import Bank, EngineError, ImageKey, Segmentation
+from adclick_backend.engine import FEWEST_REFERENCES, Bank, EngineError, ImageKey, Segmentation
+from adclick_backend.proposals import Proposals, Region, Source
 
 Pixels = NDArray[np.uint8]
 
 
 class FakeEngine:
     """Masks follow from the very pixels and clicks that arrive, so a mix-up of images shows in the mask.
+
+    A proposal is all that is red: a "scratch" below the value 230, a "dent" from there on, each only "defect" while
+    there are no weights.
 
     A reference's leave-one-out residual is the distance of its mean grey value from that of the others.
     """
@@ -28,7 +33,8 @@ class FakeEngine:
         self.encoded: dict[ImageKey, float] = {}
         self.prepared: list[tuple[ImageKey, Bank]] = []
         self.clicked: list[tuple[ImageKey, Bank, tuple[Click, ...]]] = []
-        self.hold = threading.Event()  # clear it to let `prepare` wait
+        self.proposed: list[tuple[ImageKey, Bank, Path | None]] = []
+        self.hold = threading.Event()  # clear it to let `prepare` and `propose` wait
         self.hold.set()
         self._open: dict[ImageKey, Pixels] = {}
         self._lock = threading.Lock()
@@ -64,6 +70,24 @@ class FakeEngine:
             self._open[key] = pixels
         return {"features": 1.0, "match": 1.0}
 
+    def source(self, bank: Bank, weights: Path | None) -> Source:
+        if weights is not None:
+            return "trained"
+        return "residual" if len(bank.references) >= FEWEST_REFERENCES else "none"
+
+    def propose(
+        self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], weights: Path | None = None
+    ) -> Proposals:
+        self._maybe_fail()
+        assert self.hold.wait(10)
+        self.proposed.append((key, bank, weights))
+        pixels = load()
+        found = red_masks(pixels)
+        if weights is None and found:
+            found = {"defect": np.logical_or.reduce(list(found.values()))}
+        regions = tuple(Region(name, mask, 0.7) for name, mask in found.items())
+        return Proposals(regions, 0.6 if regions else 0.9, self.source(bank, weights), pixels.shape[:2])
+
     def click(
         self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], clicks: Sequence[Click]
     ) -> Segmentation:
@@ -85,6 +109,13 @@ class FakeEngine:
     def _maybe_fail(self) -> None:
         if self.error is not None:
             raise self.error
+
+
+def red_masks(pixels: Pixels) -> dict[str, NDArray[np.bool_]]:
+    """What the fake engine finds in an image, by type."""
+    red = (pixels[..., 0] > 150) & (pixels[..., 1] == 0)
+    found = {"scratch": red & (pixels[..., 0] < 230), "dent": red & (pixels[..., 0] >= 230)}
+    return {name: mask for name, mask in found.items() if mask.any()}
 
 
 BROKEN = EngineError("The network is out of order.")

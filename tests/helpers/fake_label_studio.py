@@ -56,9 +56,29 @@ class FakeLabelStudio(LocalServer):
             return self._one(known[1], int(known[2]))
         if url.path == "/api/tasks":
             return self._page({name: values[0] for name, values in parse_qs(url.query).items()})
+        if url.path == "/api/predictions/":
+            return self._predictions(request)
+        if url.path.startswith("/api/projects/"):
+            return Reply.json({"task_number": len(self.tasks)})
         if url.path == "/api/echo":
             return Reply.json({"method": request.method, "body": json.loads(request.body)}, 201)
         return self.files.get(unquote(request.path))
+
+    def _predictions(self, request: Request) -> Reply:
+        """List the predictions of a task, or store one with the task."""
+        if request.method == "GET":
+            wanted = int(parse_qs(urlsplit(request.path).query)["task"][0])
+        else:
+            wanted = json.loads(request.body)["task"]
+        found = [task for task in self.tasks if task["id"] == wanted]
+        if not found:
+            return Reply.json({"task": ["Invalid pk - object does not exist."]}, 400)
+        stored = found[0].setdefault("predictions", [])
+        assert isinstance(stored, list)
+        if request.method == "GET":
+            return Reply.json(stored)
+        stored.append(json.loads(request.body))
+        return Reply.json(stored[-1], 201)
 
     def _refresh(self, body: dict[str, str]) -> Reply:
         if body != {"refresh": PERSONAL_TOKEN}:
