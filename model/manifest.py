@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGED = Path(__file__).parent / "weights" / "adclick-lite.safetensors"
+PACKAGED_SEG = PACKAGED.with_name("adclick-lite-seg.safetensors")
 
 
 class CheckpointError(RuntimeError):

@@ -1,0 +1,176 @@
+"""ADClick-Seg: defects of a type without a click (Eq. 7), on the U-Net of the click network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.adclick import LiteClickNetwork, LiteConfig
+from model.evidence import LEVELS, RATIO_ENERGIES, REACHES, STATIC_CHANNELS
+from model.language import WIDTH, PixelWordAttention
+
+CLICK_MAPS = 2 * len(REACHES)
+RELATIVE = STATIC_CHANNELS + len(RATIO_ENERGIES)
+WORD_STRIDE = 8  # where the words come in
+
+
+@dataclass(frozen=True)
+class SegConfig:
+    """Sizes of the ``lite-seg`` network."""
+
+    words: int = WIDTH  # of the text encoder's states
+    relative: int = RELATIVE  # channels of the relative maps
+    clicks: int = CLICK_MAPS + 1  # nearness of clicks of both signs, and the map before them; empty in use
+    vectors: int = 64  # of the residual vectors, strides 4 and 8
+    views: tuple[tuple[str, int], ...] = (
+        ("stride2", 19),
+        ("stride4", 24),
+        ("stride8", 40),
+        ("stride16", 112),
+    )
+    reduced: int = 16  # to how many channels a project's network reduces a feature level
+    noise: float = (
+        0.22  # standard deviation of the log-normal noise on the channels of a reduced view, in training
+    )
+    dropout: float = 0.3  # share of training samples that go without a view
+
+
+class View(nn.Module):
+    """A learned, strongly reduced view of a feature level or of the residual vectors, added to the U-Net's features.
+
+    The click network sees nothing of the kind, for it would memorise the products of its training. A project's network
+    works on the very products that it is trained on. The last layer starts at zero, so that training starts from the
+    network without the view.
+    """
+
+    def __init__(self, inputs: int, width: int, config: SegConfig):
+        super().__init__()
+        self.noise, self.dropout = config.noise, config.dropout
+        self.reduce = nn.Conv2d(inputs, config.reduced, 1)
+        self.out = nn.Conv2d(config.reduced, width, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, width, h, w)."""
+        if not self.training:
+            return self.out(F.relu(self.reduce(maps)))  # type: ignore[no-any-return]
+        shape = len(maps), maps.shape[1], 1, 1
+        # the residual-space augmentation of SemiREST: channels a fifth stronger or weaker
+        maps = maps * torch.exp(self.noise * torch.randn(shape, device=maps.device).clamp(-1, 1))
+        kept = (torch.rand(len(maps), 1, 1, 1, device=maps.device) >= self.dropout).float()
+        return kept * self.out(F.relu(self.reduce(maps)))  # type: ignore[no-any-return]
+
+
+class ADClickSeg(nn.Module):
+    """Relative maps, reduced views and the words of a defect type in, logits of that type out.
+
+    Encoder and decoder are those of the click network, whose weights are a good start: it sees the same comparisons
+    with the references, and before the first click all its maps of likeness to clicked places are empty.
+    """
+
+    def __init__(self, config: SegConfig):
+        super().__init__()
+        self.config = config
+        sizes = LiteConfig(inputs=config.relative + config.clicks)
+        self.body = LiteClickNetwork(sizes)
+        widths = {2 << i: width for i, width in enumerate(sizes.widths)}  # stride -> channels
+        self.views = nn.ModuleDict(
+            {
+                name: View(inputs, widths[int(name.removeprefix("stride"))], config)
+                for name, inputs in config.views
+            }
+        )
+        self.views["vectors"] = View(config.vectors, widths[8], config)
+        self.language = PixelWordAttention(widths[WORD_STRIDE], config.words)
+
+    def forward(
+        self, inputs: Mapping[str, Tensor], words: Tensor, present: Tensor, clicks: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, 1, 2h, 2w).
+
+        Args:
+            inputs: :func:`model.seg_samples.inputs` of B images; h and w, of the stride-2 grid, multiples of 16.
+            words: (B, T, D) states of the text encoder for the type that is looked for.
+            present: (B, T), bool or float in [0, 1]: how much of a word there is.
+            clicks: (B, config.clicks, h, w): :func:`click_maps`; default: none.
+        """
+        skips = self.see(inputs, clicks)
+        return self.find(skips, inputs, words, present)
+
+    def see(self, inputs: Mapping[str, Tensor], clicks: Tensor | None = None) -> list[Tensor]:
+        """What does not depend on the type: features (B, C, h, w) at strides 2, 4 and 8."""
+        relative = inputs["relative"]
+        if clicks is None:
+            clicks = relative.new_zeros(len(relative), self.config.clicks, *relative.shape[-2:])
+        x = torch.cat([relative, clicks], 1).contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.body.stem_norm(self.body.stem(x)))
+        skips = [x + self._view("stride2", inputs)]
+        for i, stride in enumerate((4, 8)):
+            skips.append(
+                self.body.down[i](F.avg_pool2d(skips[-1], 2)) + self._view(f"stride{stride}", inputs)
+            )
+        skips[-1] = skips[-1] + self._view("vectors", inputs)
+        return skips
+
+    def find(
+        self, skips: list[Tensor], inputs: Mapping[str, Tensor], words: Tensor, present: Tensor
+    ) -> Tensor:
+        """Logits (B, 1, 2h, 2w) of the type that the words describe; see :meth:`forward`."""
+        skips = list(skips)
+        skips[-1] = self.language(skips[-1], words, present)
+        skips.append(self.body.down[2](F.avg_pool2d(skips[-1], 2)) + self._view("stride16", inputs))
+        x = self.body.down[3](F.avg_pool2d(skips[-1], 2))
+        for block in self.body.up:
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1))
+        return F.pixel_shuffle(self.body.head(x), 2)
+
+    def _view(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.views[name](inputs[name])  # type: ignore[no-any-return]
+
+
+def click_maps(clicks: Tensor, previous: Tensor) -> Tensor:
+    """What the network is told of simulated clicks: (B, SegConfig.clicks, h, w) float32 in [0, 1].
+
+    Args:
+        clicks: (B, N, 3): x, y on the stride-2 grid, and +1, -1, or 0 for padding.
+        previous: (B, 1, h, w), the probability map before them.
+    """
+    h, w = previous.shape[-2:]
+    y = torch.arange(h, device=clicks.device) + 0.5
+    x = torch.arange(w, device=clicks.device) + 0.5
+    squared = (clicks[..., 1, None] - y).square()[..., None] + (clicks[..., 0, None] - x).square()[
+        ..., None, :
+    ]
+    maps = []
+    for sign in (1, -1):
+        other = (clicks[..., 2] != sign)[..., None, None]
+        nearest = squared.masked_fill(other, 1e9).amin(1, keepdim=True).sqrt()
+        maps += [torch.exp(-nearest / reach) for reach in REACHES]
+    return torch.cat([*maps, previous], 1)
+
+
+def start_from_clicks(network: ADClickSeg, click: Mapping[str, Tensor]) -> None:
+    """Load the weights of a click network into the U-Net of ADClick-Seg.
+
+    Of its first layer only the columns of the maps that both see are taken; all others are zero before the first click.
+
+    Args:
+        network: changed in place.
+        click: the state of a :class:`model.adclick.LiteClickNetwork`.
+    """
+    likeness = 2 * (len(LEVELS) + 1)  # maps of likeness to the clicked places, absent here
+    ratios = STATIC_CHANNELS + CLICK_MAPS + likeness
+    kept = [
+        *range(STATIC_CHANNELS),
+        *range(ratios, ratios + len(RATIO_ENERGIES)),
+        *range(STATIC_CHANNELS, STATIC_CHANNELS + CLICK_MAPS),
+        ratios + len(RATIO_ENERGIES),  # the previous map
+    ]
+    state = dict(click)
+    state["stem.weight"] = state["stem.weight"][:, kept]
+    network.body.load_state_dict(state)

@@ -1,0 +1,98 @@
+"""Masks before the first click: a prepared image in, one probability map for each defect type out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.adclick_seg import ADClickSeg, SegConfig
+from model.checkpoints import load_into, read_weights
+from model.encoding import Frame
+from model.evidence import Prepared
+from model.manifest import CheckpointError, read_manifest
+from model.seg_samples import inputs
+
+PRESET = "lite-seg"
+
+SMOOTHING = 2.0
+"""Standard deviation, in working pixels, of the blur of the logits: a lone bright pixel is rarely a defect."""
+
+
+class SegPredictor:
+    """ADClick-Seg from one checkpoint. Its features are those of the click network: an opened image is used again.
+
+    Args:
+        weights: a ``.safetensors`` checkpoint with its manifest beside it.
+        device: where to compute.
+
+    Attributes:
+        version: name of the checkpoint.
+        types: defect types it looks for.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of another network.
+    """
+
+    def __init__(self, weights: Path, device: str = "cpu"):
+        manifest = read_manifest(weights)
+        if manifest["preset"] != PRESET:
+            raise CheckpointError(
+                f"{weights.name} holds the preset {manifest['preset']!r}; masks before the first click need {PRESET!r}."
+            )
+        tensors = read_weights(weights)
+        self.version = str(manifest["version"])
+        self.types: tuple[str, ...] = tuple(manifest["types"])
+        self.device = torch.device(device)
+        self._offsets = [float(manifest["offsets"][name]) for name in self.types]
+        self._states, self._present = (
+            tensors.pop(name).to(self.device) for name in ("words.states", "words.present")
+        )
+        self.network = ADClickSeg(SegConfig(words=self._states.shape[-1]))
+        load_into(self.network, tensors, weights.name)
+        self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def maps(self, prepared: Prepared, frame: Frame) -> dict[str, NDArray[np.float32]]:
+        """One forward for each type; their maximum is the map of Eq. 7.
+
+        Args:
+            prepared: what :meth:`model.predictor.Predictor.prepare` returned for the image.
+            frame: its working frame.
+
+        Returns:
+            Defect type -> calibrated probability, (frame.height, frame.width) float32 in [0, 1].
+        """
+        seen = inputs(prepared.to(self.device))
+        logits = type_logits(self.network, seen, self._states, self._present)
+        found = {}
+        for name, logit, offset in zip(self.types, logits, self._offsets, strict=True):
+            found[name] = np.asarray(1 / (1 + np.exp(offset - smooth(logit))), np.float32)
+        return found
+
+
+def type_logits(
+    network: ADClickSeg, seen: dict[str, Tensor], states: Tensor, present: Tensor
+) -> list[Tensor]:
+    """The logits (2h, 2w) of each type in one image.
+
+    Args:
+        network: in evaluation mode.
+        seen: :func:`model.seg_samples.inputs` of the image, B = 1.
+        states: (K, T, D), the words of the types.
+        present: (K, T), how much of a word there is.
+    """
+    skips = network.see(seen)
+    return [
+        network.find(skips, seen, states[i : i + 1], present[i : i + 1])[0, 0].float()
+        for i in range(len(states))
+    ]
+
+
+def smooth(logits: Tensor) -> NDArray[np.float32]:
+    """The logits (H, W) as they are cut: without lone bright pixels."""
+    return np.asarray(cv2.GaussianBlur(logits.cpu().numpy(), (0, 0), SMOOTHING), np.float32)

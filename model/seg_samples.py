@@ -1,0 +1,235 @@
+"""What ADClick-Seg trains on: prepared images with their labels, computed once and kept on disk as float16.
+
+Four sources: labelled images, defect-free images, synthetic defects drawn on those, and labelled defects pasted on
+them. Every defect-free image is compared with the others of its product, never with itself, and so is an image that a
+defect was drawn or pasted on: else the network would learn that normal means a residual of zero.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.encoding import Encoded
+from model.evidence import Prepared
+from model.labelled import Kind, LabelledImage, WeakLabel
+from model.pasting import cut_defect, paste
+from model.predictor import Predictor
+from model.synthesis import add_defect
+
+Source = Literal["labelled", "normal", "synthetic", "pasted"]
+Image = NDArray[np.uint8]
+
+DEFECT = "defect"
+"""The type of a defect of which nothing else is known."""
+
+VIEWS = {"stride2": 2, "stride4": 4, "stride8": 8, "stride16": 16}
+"""The feature levels that the network is given beside the relative maps, and their strides."""
+
+MEASURED = 4  # references whose residual energies say what is usual in a bank
+
+
+@dataclass(frozen=True)
+class SegSample:
+    """One sample file.
+
+    Attributes:
+        path: of the file.
+        source: where the sample comes from.
+        product: of the image.
+        kinds: defect type -> kind of its label; empty for a normal image.
+    """
+
+    path: Path
+    source: Source
+    product: str
+    kinds: Mapping[str, Kind]
+
+    @property
+    def whole(self) -> bool:
+        """A label that only speaks of the whole image: a crop of it would say nothing."""
+        return "tag" in self.kinds.values()
+
+
+class Bank:
+    """The references of one product, encoded."""
+
+    def __init__(self, predictor: Predictor, references: Sequence[Image]):
+        self.predictor, self.pixels = predictor, references
+        encoded = [predictor.encode(pixels) for pixels in references]
+        self.descriptors = np.array([e.descriptor.numpy() for e in encoded], np.float32)
+        # the finest level is the largest, and matching does not use it
+        self.encoded = [
+            Encoded(e.colour, {s: m for s, m in e.pyramid.items() if s > 2}, e.descriptor) for e in encoded
+        ]
+        self.normal = self._usual()
+
+    def _usual(self) -> dict[str, float] | None:
+        """What residual energies are usual; None for fewer than two references."""
+        if len(self.encoded) < 2:
+            return None
+        found = [
+            self.predictor.usual(image, self.nearest(image, i))
+            for i, image in enumerate(self.encoded[:MEASURED])
+        ]
+        return {name: sum(f[name] for f in found) / len(found) for name in found[0]}
+
+    def nearest(self, image: Encoded, host: int | None) -> list[Encoded]:
+        """The references that an image is compared with, without the one it is, or is made of."""
+        if not self.encoded:
+            return []
+        order = self.predictor.rank(image.descriptor.numpy(), self.descriptors, host)
+        return [self.encoded[i] for i in order]
+
+    def prepare(self, pixels: Image, host: int | None = None) -> Prepared:
+        """Compare an image (H, W, 3) with the bank; ``host``: the reference it is, or is made of."""
+        image = self.predictor.encode(pixels)
+        return self.predictor.prepare(image, self.nearest(image, host), self.normal)
+
+
+class SampleWriter:
+    """Turns the images of one product into sample files.
+
+    Args:
+        folder: where the files go; a file that is there already is not made again.
+        predictor: encodes and compares.
+        product: its name.
+        references: its defect-free images, (H, W, 3) uint8 RGB; may be empty.
+        seed: of synthetic and pasted defects.
+    """
+
+    def __init__(
+        self, folder: Path, predictor: Predictor, product: str, references: Sequence[Image], seed: int
+    ):
+        self.folder, self.product, self.seed = folder, product, seed
+        self.bank = Bank(predictor, references)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def labelled(self, image: LabelledImage) -> SegSample:
+        """A labelled image; one without labels is normal."""
+        path = self._path(f"labelled-{image.name}-{_fingerprint(image.labels)}")
+        source: Source = "labelled" if image.labels else "normal"
+        if not path.exists():
+            self._write(path, image.load(), image.labels, source, None)
+        return read_header(path)
+
+    def normal(self, index: int) -> SegSample:
+        """A reference, compared with the others."""
+        path = self._path(f"normal-{index:04d}")
+        if not path.exists():
+            self._write(path, self.bank.pixels[index], {}, "normal", index)
+        return read_header(path)
+
+    def synthetic(self, index: int, turn: int) -> SegSample:
+        """A reference with a drawn defect; another one for each ``turn``."""
+        path = self._path(f"synthetic-{index:04d}-{turn}")
+        if not path.exists():
+            pixels, mask, _ = add_defect(
+                self.bank.pixels[index], np.random.default_rng([self.seed, index, turn])
+            )
+            self._write(path, pixels, {DEFECT: painted(mask)}, "synthetic", index)
+        return read_header(path)
+
+    def pasted(self, donor: LabelledImage, host: int, turn: int) -> SegSample | None:
+        """A labelled defect, turned and resized, on a reference; None when the donor's label has no shape."""
+        path = self._path(f"pasted-{donor.name}-{_fingerprint(donor.labels)}-{turn}")
+        if not path.exists():
+            cut = cut_defect(donor)
+            if cut is None:
+                return None
+            rng = np.random.default_rng([self.seed, host, turn])
+            pixels, mask = paste(cut, self.bank.pixels[host], rng)
+            if not mask.any():
+                return None
+            self._write(path, pixels, {cut.type: painted(mask)}, "pasted", host)
+        return read_header(path)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+    @torch.inference_mode()
+    def _write(
+        self,
+        path: Path,
+        pixels: Image,
+        labels: Mapping[str, WeakLabel],
+        source: Source,
+        host: int | None,
+    ) -> None:
+        prepared = self.bank.prepare(pixels, host)
+        height, width = (2 * int(side) for side in prepared.static.shape[-2:])
+        tensors = {name: maps[0].half() for name, maps in inputs(prepared).items()}
+        for i, label in enumerate(labels.values()):
+            for part, maps in (("target", label.target), ("certain", label.certain.astype(np.float32))):
+                tensors[f"{part}{i}"] = _on_frame(maps, height, width)
+        header = {
+            "source": source,
+            "product": self.product,
+            "kinds": json.dumps({name: label.kind for name, label in labels.items()}),
+        }
+        temporary = path.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=header)
+        temporary.replace(path)
+
+
+def inputs(prepared: Prepared) -> dict[str, Tensor]:
+    """What the network sees of an image, by name, each (B, C, h, w).
+
+    ``relative``: comparisons with the references and with the rest of the image, on the stride-2 grid; ``vectors``: the
+    residual vectors on the stride-8 grid; ``stride2`` (with the colours) to ``stride16``: features scaled to unit
+    variance over the image.
+    """
+    levels = prepared.levels
+    return {
+        "relative": torch.cat([prepared.static, prepared.log_energies.clamp(-4, 4) / 2], 1),
+        "vectors": prepared.vectors,
+        "stride2": torch.cat([levels["colour"], levels["stride2"]], 1),
+        **{name: levels[name] for name in VIEWS if name != "stride2"},
+    }
+
+
+def read_header(path: Path) -> SegSample:
+    """What a sample file says of itself; reads no maps."""
+    with safe_open(path, "np") as file:
+        header = file.metadata()
+    return SegSample(path, header["source"], header["product"], json.loads(header["kinds"]))
+
+
+def find_seg_samples(folder: Path) -> Iterator[SegSample]:
+    """All sample files at or below a folder, in a fixed order."""
+    for path in sorted(folder.rglob("*.safetensors")):
+        yield read_header(path)
+
+
+def painted(mask: NDArray[np.bool_]) -> WeakLabel:
+    """The label of a mask (H, W) that is known to be right everywhere."""
+    return WeakLabel("mask", mask.astype(np.float32), np.ones(mask.shape, bool))
+
+
+def _on_frame(maps: NDArray[np.float32], height: int, width: int) -> Tensor:
+    """(H, W) in [0, 1] -> (height, width) uint8 in [0, 255]."""
+    resized = cv2.resize(maps, (width, height), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.rint(resized * 255).astype(np.uint8))
+
+
+def _fingerprint(labels: Mapping[str, WeakLabel]) -> str:
+    """Changes when a label does."""
+    digest = sha256()
+    for name in sorted(labels):
+        label = labels[name]
+        digest.update(f"{name} {label.kind} {label.target.shape}".encode())
+        digest.update(label.target.tobytes())
+        digest.update(label.certain.tobytes())
+    return digest.hexdigest()[:12]

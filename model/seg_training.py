@@ -1,0 +1,280 @@
+"""From labelled images and references to an ADClick-Seg checkpoint: what "Start Training" does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.adclick_seg import ADClickSeg, SegConfig, start_from_clicks
+from model.calibration import offsets
+from model.checkpoints import read_weights, write_checkpoint
+from model.labelled import LabelledImage
+from model.language import text_encoder
+from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
+from model.predictor import Predictor
+from model.seg_batches import SegSampler, read_inputs
+from model.seg_predictor import PRESET, smooth, type_logits
+from model.seg_samples import DEFECT, SampleWriter, SegSample
+from model.seg_trainer import SegTrainer, SegTraining
+from model.type_words import Vocabulary
+
+CALIBRATING = 12  # normal images on which the types are brought to one scale
+
+__all__ = ["Cancelled", "Progress", "SegTraining", "train_segmentation"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        stage: what it is doing.
+        share: of that stage, in [0, 1].
+        loss: mean of the last steps, when training.
+        metrics: what is known of the result so far.
+    """
+
+    stage: Literal["preparing", "training", "evaluating"]
+    share: float
+    loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Cancelled(Exception):
+    """The training was stopped on request; with a resume file it can be gone on with."""
+
+
+def train_segmentation(
+    images: Sequence[LabelledImage],
+    references: Mapping[str, Sequence[NDArray[np.uint8]]],
+    out: Path,
+    *,
+    version: str,
+    config: SegTraining | None = None,
+    prompts: Mapping[str, Sequence[str]] | None = None,
+    resume: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train ADClick-Seg for one project and write its checkpoint.
+
+    Args:
+        images: labelled images, and images known to be free of defects.
+        references: product -> its defect-free images, (H, W, 3) uint8 RGB.
+        out: ``.safetensors`` to write, its manifest beside it.
+        version: name of the checkpoint.
+        config: settings.
+        prompts: defect type -> phrases that describe it; default: its name.
+        resume: file for the state of an interrupted training; the samples are kept in a folder beside it.
+        report: told where the training stands.
+        cancelled: asked often whether to stop.
+
+    Returns:
+        What the manifest says of the training: settings, counts, loss, and ``notes``, sentences for a person.
+
+    Raises:
+        ValueError: too little to train from; the message says what is missing.
+        FloatingPointError: the loss is not a number any more.
+        Cancelled: ``cancelled`` said so.
+    """
+    config = config or SegTraining()
+    _check(images, references)
+
+    def go_on(progress: Progress) -> None:
+        if cancelled():
+            raise Cancelled("The training was cancelled.")
+        report(progress)
+
+    with _sample_folder(resume) as folder:
+        samples = prepare_samples(images, references, folder, config, go_on)
+        types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
+        phrases = {t: list((prompts or {}).get(t, ())) or [t] for t in {*types, DEFECT}}
+        vocabulary = Vocabulary(text_encoder(), phrases)
+        network = new_network(vocabulary, config)
+        sampler = SegSampler(samples, dict(config.shares), config.others)
+        trainer = SegTrainer(network, sampler, vocabulary, config, resume)
+        finished = trainer.run(lambda share, loss: report(Progress("training", share, loss)), cancelled)
+        if not finished:
+            raise Cancelled("The training was cancelled.")
+        go_on(Progress("evaluating", 0.0))
+        shifts = calibrate(trainer.ema, vocabulary, types, samples)
+        about = {
+            "settings": asdict(config),
+            "steps": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "ignored": round(trainer.ignored, 4),
+            "samples": {source: sum(s.source == source for s in samples) for source in sampler.sources},
+            "notes": notes(images, references),
+        }
+        write_seg(out, trainer.ema, vocabulary, types, shifts, version, about)
+    if resume is not None:
+        resume.unlink(missing_ok=True)
+    report(Progress("evaluating", 1.0))
+    return about
+
+
+def _check(images: Sequence[LabelledImage], references: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
+    """Refuse what cannot be learned from, in a sentence."""
+    defects = sum(bool(image.labels) for image in images)
+    most = max((len(r) for r in references.values()), default=0)
+    if not defects and most < 2:
+        raise ValueError(
+            f"There is nothing to learn from: {defects} images with a labelled defect and {most} references. "
+            "Label at least one defect, or add at least two defect-free references."
+        )
+
+
+@contextmanager
+def _sample_folder(resume: Path | None) -> Iterator[Path]:
+    """Where the samples are kept: beside the resume file, or only while training."""
+    if resume is not None:
+        yield resume.with_name("samples")
+        return
+    with TemporaryDirectory(prefix="adclick-samples-") as folder:
+        yield Path(folder)
+
+
+def prepare_samples(
+    images: Sequence[LabelledImage],
+    references: Mapping[str, Sequence[NDArray[np.uint8]]],
+    folder: Path,
+    config: SegTraining,
+    go_on: Callable[[Progress], None],
+) -> list[SegSample]:
+    """Write the sample files of all products; those that are there already are kept.
+
+    Args:
+        images: see :func:`train_segmentation`.
+        references: see :func:`train_segmentation`.
+        folder: one folder a product is made in it.
+        config: how many samples of each source.
+        go_on: told the progress before each sample; may raise.
+    """
+    predictor = Predictor()
+    names = sorted({i.product for i in images} | {n for n, r in references.items() if len(r)})
+    samples: list[SegSample] = []
+    for p, product in enumerate(names):
+        own = list(references.get(product, ()))
+        mine = [i for i in images if i.product == product]
+        go_on(Progress("preparing", p / len(names)))
+        writer = SampleWriter(folder / f"product-{p}", predictor, product, own, config.seed)
+        plan = _plan(writer, mine, len(own), config, len(names))
+        for done, make in enumerate(plan):
+            go_on(Progress("preparing", (p + done / len(plan)) / len(names)))
+            sample = make()
+            samples += [sample] if sample else []
+    return samples
+
+
+def _plan(
+    writer: SampleWriter, images: Sequence[LabelledImage], references: int, config: SegTraining, products: int
+) -> list[Callable[[], SegSample | None]]:
+    """The samples of one product, each as the call that makes it."""
+    rng = np.random.default_rng(config.seed)
+    plan: list[Callable[[], SegSample | None]] = [lambda i=i: writer.labelled(i) for i in images]  # type: ignore[misc]
+    if references < 2:  # a reference alone has nothing to be compared with
+        return plan
+    for i in rng.permutation(references)[: max(1, config.normal // products)]:
+        plan.append(lambda i=int(i): writer.normal(i))  # type: ignore[misc]
+    for n in range(max(1, config.synthetic // products)):
+        plan.append(lambda n=n: writer.synthetic(n % references, n // references))  # type: ignore[misc]
+    donors = [i for i in images if i.labels]
+    for n in range(min(config.pasted // products, 6 * len(donors))):
+        host = int(rng.integers(references))
+        plan.append(lambda n=n, h=host: writer.pasted(donors[n % len(donors)], h, n // len(donors)))  # type: ignore[misc]
+    return plan
+
+
+def new_network(vocabulary: Vocabulary, config: SegTraining) -> ADClickSeg:
+    """The network that training starts from: pre-trained across products, or the click network's U-Net, or random."""
+    torch.manual_seed(config.seed)
+    network = ADClickSeg(SegConfig(words=vocabulary.width))
+    if not config.pretrained:
+        return network
+    if PACKAGED_SEG.exists():
+        state = read_weights(PACKAGED_SEG)
+        if (
+            read_manifest(PACKAGED_SEG)["encoder"] != vocabulary.encoder
+        ):  # words of another encoder mean nothing
+            state = {k: v for k, v in state.items() if not k.startswith("language.")}
+        network.load_state_dict({k: v for k, v in state.items() if not k.startswith("words.")}, strict=False)
+    else:
+        click = read_weights(PACKAGED)
+        start_from_clicks(
+            network, {k.removeprefix("network."): v for k, v in click.items() if k.startswith("network.")}
+        )
+    return network
+
+
+@torch.inference_mode()
+def calibrate(
+    network: ADClickSeg, vocabulary: Vocabulary, types: Sequence[str], samples: Sequence[SegSample]
+) -> list[float]:
+    """The offsets of the types (:func:`model.calibration.offsets`), measured on normal samples."""
+    states, present = vocabulary.averages(types)
+    normals = [s for s in samples if s.source == "normal"][:CALIBRATING]
+    maps = ([smooth(m) for m in type_logits(network, read_inputs(s), states, present)] for s in normals)
+    return offsets(maps, len(types))
+
+
+def write_seg(
+    out: Path,
+    network: ADClickSeg,
+    vocabulary: Vocabulary,
+    types: Sequence[str],
+    shifts: Sequence[float],
+    version: str,
+    about: dict[str, Any],
+) -> None:
+    """Write a checkpoint that :class:`model.seg_predictor.SegPredictor` reads; the words of its types are in it."""
+    states, present = vocabulary.averages(types)
+    state = {**network.state_dict(), "words.states": states, "words.present": present}
+    manifest = {
+        "preset": PRESET,
+        "version": version,
+        "backbone": "efficientnet_lite0",
+        "encoder": vocabulary.encoder,
+        "types": list(types),
+        "offsets": {name: round(shift, 4) for name, shift in zip(types, shifts, strict=True)},
+        "training": about,
+    }
+    write_checkpoint(out, state, manifest)
+
+
+def notes(
+    images: Sequence[LabelledImage], references: Mapping[str, Sequence[NDArray[np.uint8]]]
+) -> list[str]:
+    """What a training of this size cannot do, in sentences for a person."""
+    found = []
+    counts: dict[str, int] = {}
+    for image in images:
+        for name in image.labels:
+            counts[name] = counts.get(name, 0) + 1
+    lone = sorted(name for name, count in counts.items() if count == 1)
+    if lone:
+        found.append(
+            f"Only one image shows {', '.join(lone)}: its look is learned, but not how much it varies. "
+            "Expect misses on defects that look different, and label at least five."
+        )
+    if not counts:
+        found.append(
+            "No defect is labelled yet: the model knows drawn defects only, and its one type is 'defect'."
+        )
+    if max((len(r) for r in references.values()), default=0) < 2:
+        found.append(
+            "There are fewer than two references of every product: nothing says what is normal, so the model cannot be "
+            "calibrated and may see defects everywhere. Add at least eight defect-free images."
+        )
+    if counts and not any(label.kind in ("mask", "clicked") for i in images for label in i.labels.values()):
+        found.append(
+            "All labels are boxes or tags: where a defect ends is a guess. Accept a few masks by clicking."
+        )
+    return found

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.plates import SmallPredictor, labelled, plate
+
+from model.encoding import Frame
+from model.language import HashedWords
+from model.manifest import read_manifest
+from model.seg_batches import SegSampler, load_batch, read_crop
+from model.seg_predictor import SegPredictor
+from model.seg_samples import DEFECT, SampleWriter, find_seg_samples
+from model.seg_training import Cancelled, Progress, SegTraining, train_segmentation
+
+QUICK = SegTraining(minutes=9, steps=2, crops=((32, 2, 1.0),), synthetic=1, pasted=1, normal=1)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.seg_training.Predictor", SmallPredictor)
+    monkeypatch.setattr("model.seg_training.text_encoder", HashedWords)
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> SampleWriter:
+    return SampleWriter(
+        tmp_path_factory.mktemp("samples"), SmallPredictor(), "", [plate(i) for i in range(3)], 0
+    )
+
+
+def test_a_reference_is_never_compared_with_itself(writer: SampleWriter) -> None:
+    """A residual of zero would be learned as the only mark of a normal image."""
+    image = writer.bank.predictor.encode(writer.bank.pixels[0])
+    assert len(writer.bank.nearest(image, None)) == 3
+    others = writer.bank.nearest(image, 0)
+    assert len(others) == 2
+    assert all(o is not writer.bank.encoded[0] for o in others)
+    own, left_out = writer.bank.prepare(writer.bank.pixels[0]), writer.bank.prepare(writer.bank.pixels[0], 0)
+    assert float(own.vectors.abs().max()) < 1e-3
+    assert float(left_out.vectors.abs().max()) > 0.1
+
+
+def test_samples_are_made_once_and_say_what_they_are(writer: SampleWriter) -> None:
+    first = writer.labelled(labelled(7))
+    stamp = first.path.stat().st_mtime_ns
+    assert writer.labelled(labelled(7)).path.stat().st_mtime_ns == stamp
+    pasted = writer.pasted(labelled(7), 0, 0)
+    assert pasted is not None
+    found = {s.path: (s.source, dict(s.kinds)) for s in find_seg_samples(writer.folder)}
+    assert found[first.path] == ("labelled", {"stain": "mask"})
+    assert found[pasted.path] == ("pasted", {"stain": "mask"})
+    assert writer.synthetic(1, 0).kinds == {DEFECT: "mask"}
+    assert writer.normal(1).kinds == {}
+
+
+def test_a_box_or_a_tag_has_no_shape_to_paste(writer: SampleWriter) -> None:
+    assert writer.pasted(labelled(8, "box"), 0, 0) is None
+    assert writer.pasted(labelled(8, "tag"), 0, 0) is None
+
+
+def test_crops_say_what_is_known_of_the_type_that_is_looked_for(writer: SampleWriter) -> None:
+    rng = np.random.default_rng(0)
+    clicked = writer.labelled(labelled(9, "clicked"))
+    crop = read_crop(clicked, "stain", 64, 0.0, rng)
+    assert set(np.unique(crop["labels"])) == {-1.0, 0.0, 1.0}  # -1: the image is lower than the crop
+    assert crop["relative"].shape[-2:] == (64, 64)
+    assert crop["stride16"].shape[-2:] == (8, 8)
+    assert (read_crop(clicked, DEFECT, 64, 0.0, rng)["labels"] == 1).any(), "every type is a defect"
+    assert not (read_crop(clicked, "scratch", 64, 0.0, rng)["labels"] == 1).any()
+    boxed = read_crop(writer.labelled(labelled(9, "box")), "stain", 64, 0.0, rng)
+    assert not (boxed["labels"] == 1).any()
+    assert boxed["somewhere"].sum() > (crop["labels"] == 1).sum()
+
+
+def test_a_wider_band_abandons_more_pixels(writer: SampleWriter) -> None:
+    clicked = writer.labelled(labelled(9, "clicked"))
+    known = [
+        int((read_crop(clicked, "stain", 64, e, np.random.default_rng(0))["labels"] == -1).sum())
+        for e in (0.0, 0.45)
+    ]
+    assert known[1] > known[0]
+
+
+def test_a_tag_is_only_drawn_with_the_whole_image(writer: SampleWriter) -> None:
+    tagged, normal = writer.labelled(labelled(5, "tag")), writer.normal(0)
+    sampler = SegSampler([tagged, normal], {"labelled": 1.0, "normal": 1.0}, 0.2)
+    rng = np.random.default_rng(0)
+    assert {sampler.draw(rng, whole=False).source for _ in range(20)} == {"normal"}
+    assert {sampler.draw(rng, whole=True).source for _ in range(20)} == {"normal", "labelled"}
+    batch = load_batch(sampler, 64, 2, 0.1, rng)
+    assert batch.labels.shape == (2, 1, 128, 128)
+
+
+def test_training_finds_stains_that_it_has_not_seen(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    torch.manual_seed(0)
+    about = train_segmentation(
+        [labelled(i) for i in range(2)],
+        {"": [plate(i) for i in range(20, 23)]},
+        tmp_path / "seg.safetensors",
+        version="v1",
+        config=replace(QUICK, steps=15, crops=((48, 3, 1.0),)),
+        report=seen.append,
+    )
+    assert [s for s in ("preparing", "training", "evaluating") if any(p.stage == s for p in seen)]
+    assert about["samples"] == {"labelled": 2, "normal": 1, "pasted": 1, "synthetic": 1}
+    manifest = read_manifest(tmp_path / "seg.safetensors")
+    assert (manifest["preset"], manifest["version"], manifest["types"]) == ("lite-seg", "v1", ["stain"])
+    predictor, seg = SmallPredictor(), SegPredictor(tmp_path / "seg.safetensors")
+    image, mask = labelled(11).load(), labelled(11).labels["stain"].target > 0.5
+    references = [predictor.encode(plate(i)) for i in range(20, 23)]
+    prepared = predictor.prepare(predictor.encode(image), references, None)
+    found = seg.maps(prepared, Frame.of(96, 128, 128))["stain"]
+    assert found.shape == (96, 128)
+    assert found[mask].mean() > 3 * found[~mask].mean()
+
+
+def test_nothing_to_learn_from_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Label at least one defect, or add at least two"):
+        train_segmentation([], {"": [plate(0)]}, tmp_path / "seg.safetensors", version="v1")
+
+
+def test_one_label_trains_and_says_what_it_cannot_teach(tmp_path: Path) -> None:
+    about = train_segmentation([labelled(0)], {}, tmp_path / "seg.safetensors", version="v1", config=QUICK)
+    assert any("Only one image shows stain" in note for note in about["notes"])
+    assert any("fewer than two references" in note for note in about["notes"])
+
+
+def test_a_loss_that_is_no_number_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A NaN loss ends the training with a reason and writes no checkpoint (reliability.md)."""
+    monkeypatch.setattr("model.seg_trainer.weak_loss", lambda logits, *_: logits.sum() * float("nan"))
+    with pytest.raises(FloatingPointError, match="The loss became nan at step 0"):
+        train_segmentation([labelled(0)], {}, tmp_path / "seg.safetensors", version="v1", config=QUICK)
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_a_cancelled_training_goes_on_where_it_was(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > 7
+
+    resume, out = tmp_path / "state" / "last.safetensors", tmp_path / "seg.safetensors"
+    config = replace(QUICK, steps=100)
+    with pytest.raises(Cancelled):
+        train_segmentation(
+            [labelled(0)], {}, out, version="v1", config=config, resume=resume, cancelled=cancelled
+        )
+    assert not out.exists()
+    assert resume.exists()
+    about = train_segmentation([labelled(0)], {}, out, version="v1", config=QUICK, resume=resume)
+    assert about["steps"] > QUICK.steps, "the steps before the interruption count"
+    assert out.exists()
+    assert not resume.exists(), "a finished training leaves no state to go on from"
