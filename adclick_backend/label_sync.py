@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adclick_backend.labels import Labels
 
 PAGE = 50  # tasks; each comes with all its masks
+NO_IMAGE = "The task has no image in the field that the labeling config names."
 PATIENCE = 3  # images in a row that Label Studio does not give, until it counts as away
 
 
@@ -87,7 +88,10 @@ def _fetch(
     refused = 0
     for number, (task, url, file) in enumerate(images):
         progress(number / len(images))
-        if not url or (file and labels.path(project, file).is_file()):
+        if file and labels.path(project, file).is_file():
+            continue
+        if not url:
+            store.labels.not_fetched(project, task, url, NO_IMAGE)
             continue
         try:
             image = connections.load_image(url, project, task)

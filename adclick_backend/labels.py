@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from adclick_backend.connections import Connections
-from adclick_backend.label_results import newest, read_result
+from adclick_backend.label_results import UNNAMED, newest, read_result
 from adclick_backend.label_sync import sync
 from adclick_backend.label_vocabulary import Vocabulary
 from adclick_backend.labeling_config import LabelingConfig, parse_labeling_config
@@ -83,9 +83,10 @@ class Labels:
     def details(self, project: str) -> LabelCounts:
         """How much is labelled in a project, and in which way."""
         found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        rows = self._store.labels.kinds(project)
+        rows, known = self._store.labels.kinds(project), self.vocabulary(project)
         for name, kind in (pair for kinds in rows if kinds for pair in sorted(kinds.items())):
-            found[name][kind] += 1
+            if name == UNNAMED or known.label(name) is not None:  # not removed from the config since then
+                found[name][kind] += 1
         types = {name: dict(found[name]) for name in sorted(found)}
         return LabelCounts(types, normal=rows.count({}), unusable=rows.count(None))
 

@@ -19,6 +19,7 @@ from helpers.references import png
 from adclick_backend.answer_keeper import KEPT_DAYS
 from adclick_backend.label_sync import PATIENCE
 from adclick_backend.labels import LabelCounts
+from adclick_backend.labelstudio import LabelStudioError
 from adclick_backend.store import LabelledTask
 
 MASK = block(8, 12, 16, 20)
@@ -96,6 +97,17 @@ def test_answers_that_nobody_accepted_are_forgotten_after_a_while(backend: Backe
     assert KEPT_DAYS >= 7
 
 
+def test_clicking_on_an_accepted_region_does_not_lose_its_answer(backend: Backend) -> None:
+    backend.setup()
+    url = backend.draw("a.png", [(20, 20, 200)])
+    region = backend.click(task(url, 1), [point(20, 20)]).get_json()["results"][0]["result"][0]
+    backend.services.answers.flush()
+    saved(backend, 1, [region], url)
+    backend.click(task(url, 1), [point(20, 20)])  # looked at again, and left as it was
+    backend.services.answers.flush()
+    assert backend.services.store.answers.prune(time.time() + 1) == 0
+
+
 def test_an_accepted_answer_is_counted_as_clicked(backend: Backend) -> None:
     backend.setup()
     url = backend.draw("a.png", [(20, 20, 200)])
@@ -157,6 +169,47 @@ def test_labels_of_another_project_stay_there(backend: Backend) -> None:
     backend.webhook("ANNOTATIONS_DELETED", project=1, annotations=[{"id": 1}])
     backend.webhook("TASKS_DELETED", project=1, tasks=[{"id": 1}])
     assert kept(backend, "2") == {1: [1]}
+
+
+def test_a_webhook_without_password_is_read_back_first(
+    make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = make_backend(
+        basic_auth_pass="p", label_studio_url="http://127.0.0.1:9", label_studio_api_key="0123456789"
+    )
+    backend.services.store.projects.save("1", label_config=CONFIG)
+    url = backend.draw("a.png")
+    answers: dict[str, Any] = {
+        "/api/annotations/1/": annotated(1, [brush(MASK, "dent")]),
+        "/api/tasks/1/": {"id": 1, "project": 1, "data": {"image": url}},
+    }
+
+    class Server:
+        def get(self, path: str) -> Any:
+            if path not in answers:
+                raise LabelStudioError("Not found.", status=404)
+            return answers[path]
+
+    monkeypatch.setattr(backend.services.connections, "label_studio", lambda project: Server())
+    saved(backend, 1, [brush(MASK, "scratch")], "/somewhere/else.png")
+    assert kept(backend) == {}
+    backend.work()
+    assert backend.services.labels.counts("1") == {"dent": 1}
+    backend.webhook("TASKS_DELETED", tasks=[{"id": 1}])
+    backend.work()
+    assert kept(backend) == {1: [1]}
+    answers.clear()
+    backend.webhook("TASKS_DELETED", tasks=[{"id": 1}])
+    backend.work()
+    assert kept(backend) == {}
+
+
+def test_a_label_that_was_removed_from_the_config_is_no_longer_counted(backend: Backend) -> None:
+    backend.setup()
+    saved(backend, 1, [brush(MASK), brush(MASK, "dent", "b")])
+    saved(backend, 2, [choice("defective")])
+    backend.setup(config=CONFIG.replace('<Label value="scratch"/>', ""))
+    assert backend.services.labels.counts("1") == {"defect": 1, "dent": 1}
 
 
 # --- the whole project
@@ -363,3 +416,9 @@ def test_odd_annotations_are_left_out_and_do_not_stop_the_others(
     server.tasks[0]["annotations"] = [{"id": "?"}, annotated(1, [brush(MASK)])]
     assert connected.services.labels.sync("1") == ""
     assert kept(connected)[1] == [1]
+
+
+def test_a_task_without_an_image_says_so(connected: Backend, server: FakeLabelStudio) -> None:
+    server.tasks[0]["data"] = {"text": "no image"}
+    assert connected.services.labels.sync("1") == ""
+    assert "no image in the field" in connected.services.store.labels.of_project("1")[0].problem

@@ -129,7 +129,7 @@ def test_label_removed_from_the_config(backend: Backend) -> None:
     assert by_grey(found) == {41: {"dent": "mask"}}
     sentence = 'The label "scratch" is no longer in the labeling config; its regions were left out.'
     assert found.skipped == [f"Task 2: {sentence}", f"Task 1: {sentence}"]
-    assert backend.services.labels.counts("1").keys() <= {"dent", "scratch"}
+    assert backend.services.labels.counts("1") == {"dent": 1}
 
 
 def test_deleted_task(backend: Backend) -> None:

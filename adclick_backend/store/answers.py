@@ -79,7 +79,7 @@ class AnswerTable:
         self._database = database
 
     def put(self, answer: Answer) -> None:
-        """Keep an answer in the place of the earlier one to the same region."""
+        """Keep an answer in the place of the earlier one to the same region, accepted when that was."""
         row = vars(answer) | {
             "clicks": json.dumps(answer.clicks),
             "references": " ".join(answer.references),
@@ -92,7 +92,9 @@ class AnswerTable:
                 "REPLACE INTO answers (project, task_id, region, label, clicks, sha, model_version, "
                 "reference_shas, height, width, mask, map_height, map_width, probability, answered, accepted) "
                 "VALUES (:project, :task_id, :region, :label, :clicks, :sha, :model_version, :references, "
-                ":height, :width, :mask_rle, :map_height, :map_width, :map_bytes, :answered, :accepted)",
+                ":height, :width, :mask_rle, :map_height, :map_width, :map_bytes, :answered, "
+                "MAX(:accepted, COALESCE((SELECT accepted FROM answers WHERE project = :project "
+                "AND task_id = :task_id AND region = :region), 0)))",
                 row,
             )
 
