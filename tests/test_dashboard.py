@@ -46,6 +46,7 @@ FORMS = [
     "/projects/1/references/1/remove",
     "/projects/1/references/1/retry",
     "/projects/1/problems/clear",
+    "/projects/1/labels/sync",
     "/projects/1/training",
     "/projects/1/training/1/cancel",
     "/projects/1/versions/v1/activate",

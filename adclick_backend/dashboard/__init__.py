@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from adclick_backend.dashboard.labels import add_labels
 from adclick_backend.dashboard.overview import add_overview
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.references import add_references
@@ -30,6 +31,7 @@ def create_dashboard(services: Services) -> Blueprint:
     pages = Pages(services)
     add_overview(blueprint, pages)
     add_references(blueprint, pages)
+    add_labels(blueprint, pages)
     add_training(blueprint, pages)
     add_versions(blueprint, pages)
     add_reports(blueprint, pages)

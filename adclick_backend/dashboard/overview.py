@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.connections import Link
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.standing import Standing, project_standing
 from adclick_backend.labeling_config import (
     LabelingConfig,
     parse_labeling_config,
@@ -24,8 +25,9 @@ from adclick_backend.store import Problem
 
 @dataclass(frozen=True)
 class SetUp:
-    """Whether a project can be labelled by clicks."""
+    """Whether a project can be labelled by clicks, and how far it is."""
 
+    standing: Standing
     config: LabelingConfig
     sentence: str
     link: Link
@@ -74,7 +76,12 @@ def build_overview(services: Services, project: str, *, backend_url: str, host: 
 def _setup(services: Services, project: str) -> SetUp:
     known = services.store.projects.get(project)
     config = parse_labeling_config(known.label_config, background_labels=services.settings.background_labels)
-    return SetUp(config, summary_sentence(config), services.links.look(project))
+    return SetUp(
+        standing=project_standing(services, project),
+        config=config,
+        sentence=summary_sentence(config),
+        link=services.links.look(project),
+    )
 
 
 def is_private(host: str) -> bool:

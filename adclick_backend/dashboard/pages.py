@@ -18,6 +18,7 @@ from adclick_backend.store import Project, ProjectIdError, project_id
 TABS = (
     ("overview", "Overview"),
     ("references", "References"),
+    ("labels", "Labels"),
     ("training", "Training"),
     ("versions", "Versions"),
     ("reports", "Reports"),

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from adclick_backend.api_errors import ApiError
 from adclick_backend.dashboard.charts import Chart, Point, draw_chart
 from adclick_backend.dashboard.figures import WORDS
+from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
 from adclick_backend.jobs import Jobs
@@ -127,6 +128,7 @@ def add_training(blueprint: Blueprint, pages: Pages) -> None:
         return pages.show(
             "training",
             project,
+            advice=advise(pages.services.labels.details(project)),
             running=[view_job(jobs, job) for job in found if job.active],
             past=[JobLine(job) for job in found if not job.active],
         )

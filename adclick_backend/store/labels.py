@@ -94,6 +94,16 @@ class LabelTable:
             ).fetchall()
         return [json.loads(row["kinds"]) for row in rows]
 
+    def left_out(self, project: str) -> list[tuple[int, str]]:
+        """Tasks that cannot be learned from, and why: the image's problem, or "" when the annotation says nothing."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT task_id, problem FROM labelled_tasks "
+                "WHERE project = ? AND (problem != '' OR kinds = 'null') ORDER BY task_id",
+                (project,),
+            ).fetchall()
+        return [(row["task_id"], row["problem"]) for row in rows]
+
     # --- what Label Studio says
 
     def put(self, task: LabelledTask, annotation: Annotated, summarise: Summarise) -> bool:

@@ -1,0 +1,140 @@
+"""The page of a project's labels: how many of each defect type and kind, and what cannot be learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.syncing import LabelSyncs, SyncState
+from adclick_backend.dashboard.task_links import task_url
+from adclick_backend.dashboard.words import count
+from adclick_backend.labels import LabelCounts
+from adclick_backend.services import Services
+
+FEW = 5  # images of a type; below that a held-out part says little
+SHOWN = 100  # tasks that cannot be learned from
+SAYS_NOTHING = (
+    "Its annotation says nothing about defects: no region or choice in it names a label of the config."
+)
+
+# Kind of label -> heading of its column, and how strongly it is learned from.
+KINDS = {
+    "clicked": (
+        "Clicked",
+        "a mask of ADClick that somebody accepted: learned as it is, but for a band at its edge",
+    ),
+    "mask": ("Painted", "a brush or polygon region: these pixels, no others"),
+    "box": ("Boxed", "a rectangle or ellipse: the defect is somewhere inside"),
+    "tag": ("Named", "a choice for the whole image: the defect is somewhere in it"),
+}
+
+
+@dataclass(frozen=True)
+class TypeRow:
+    """A defect type: its images by kind of label, in the order of `KINDS`."""
+
+    type: str
+    counts: Sequence[int]
+
+    @property
+    def total(self) -> int:
+        """Images with a label of this type."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A task that training leaves out."""
+
+    task_id: int
+    url: str  # in Label Studio; "" when that is not known
+    reason: str
+
+
+@dataclass(frozen=True)
+class LabelPage:
+    """The page."""
+
+    rows: Sequence[TypeRow]
+    normal: int
+    skipped: Sequence[Skipped]
+    more_skipped: int  # beyond those of `skipped`
+    advice: str
+    sync: SyncState
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all is known."""
+        return not (self.rows or self.normal or self.skipped)
+
+
+def build_labels(services: Services, project: str, sync: SyncState) -> LabelPage:
+    """Gather the page."""
+    counts = services.labels.details(project)
+    hostname = services.store.projects.get(project).hostname
+    skipped = [
+        Skipped(task_id, task_url(hostname, project, task_id), problem or SAYS_NOTHING)
+        for task_id, problem in services.store.labels.left_out(project)
+    ]
+    return LabelPage(
+        rows=list_types(counts),
+        normal=counts.normal,
+        skipped=skipped[:SHOWN],
+        more_skipped=max(0, len(skipped) - SHOWN),
+        advice=advise(counts),
+        sync=sync,
+    )
+
+
+def list_types(counts: LabelCounts) -> list[TypeRow]:
+    """The defect types, those with most images first."""
+    rows = [TypeRow(name, [by_kind.get(kind, 0) for kind in KINDS]) for name, by_kind in counts.types.items()]
+    return sorted(rows, key=lambda row: (-row.total, row.type))
+
+
+def advise(counts: LabelCounts) -> str:
+    """What can be learned from so many labels, and what more would bring."""
+    if not counts.types:
+        return (
+            "No defect is labelled yet. In Label Studio, click a defect, accept its mask and submit; a painted region, "
+            "a rectangle or only the choice “defective” counts as well. Then synchronise here, or start a training, "
+            "which does it by itself."
+        )
+    totals = {name: sum(by_kind.values()) for name, by_kind in counts.types.items()}
+    few = sorted(name for name, total in totals.items() if total < FEW)
+    sentence = (
+        f"{count(sum(totals.values()), 'label')} of {count(len(totals), 'defect type')} can be learned from."
+    )
+    if few:
+        names = ", ".join(f"“{name}”" for name in few)
+        sentence += (
+            f" Of {names} there are fewer than {FEW} images: what is learned of such a type is a first guess, and "
+            "cannot be checked on images that were held back."
+        )
+    if not counts.normal:
+        sentence += (
+            " No image is labelled as normal: a few of them show how often a defect is seen where none is."
+        )
+    return sentence
+
+
+def add_labels(blueprint: Blueprint, pages: Pages) -> None:
+    """Add the routes of the page."""
+    services = pages.services
+    syncs = LabelSyncs(services)
+
+    @blueprint.get("/projects/<project>/labels")
+    def labels(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        view = build_labels(services, project, syncs.state(project))
+        return pages.show("labels", project, changing=view.sync.running, view=view, kinds=KINDS)
+
+    @blueprint.post("/projects/<project>/labels/sync")
+    def sync(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        syncs.start(project)
+        return pages.back("labels", project)

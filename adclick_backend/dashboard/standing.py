@@ -1,0 +1,97 @@
+"""How far a project is, a line for each of its pages, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from adclick_backend.dashboard.words import count
+from adclick_backend.labels import LabelCounts
+from adclick_backend.registry import Version
+from adclick_backend.services import Services
+from adclick_backend.store import Job
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one page would tell; ``mark`` is the class of the coloured words."""
+
+    tab: str
+    title: str
+    mark: Literal["good", "bad", "wait", "odd"]
+    words: str
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The lines, and the next step of a person."""
+
+    lines: Sequence[Line]
+    next_step: str
+
+
+def project_standing(services: Services, project: str) -> Standing:
+    """Gather how far a project is."""
+    references = {
+        (reference.product, reference.sha)
+        for reference in services.store.references.of_project(project)
+        if reference.state == "ready"
+    }
+    counts = services.labels.details(project)
+    jobs = services.jobs.of_project(project)
+    version = services.registry.current(project)
+    lines = (
+        _references_line(len(references)),
+        _labels_line(counts),
+        _training_line(jobs),
+        _version_line(version),
+    )
+    return Standing(lines, next_step(len(references), counts, jobs, version))
+
+
+def next_step(references: int, counts: LabelCounts, jobs: Sequence[Job], version: Version | None) -> str:
+    """What would help most now, in a sentence."""
+    if any(job.active and job.kind == "train" for job in jobs):
+        return "A training is running; the page Training shows how far it is. Go on labelling meanwhile."
+    if not references:
+        return "Mark a few images as normal in Label Studio, or upload some on the page References."
+    if not counts.types:
+        return "Open a task in Label Studio, click a defect, accept its mask and submit."
+    if version is None:
+        return "Press Start Training here or in Label Studio: then masks are there before the first click."
+    return (
+        "Open the next tasks: masks are there before the first click. Correct those that are wrong, and train again "
+        "from time to time."
+    )
+
+
+def _references_line(ready: int) -> Line:
+    return Line("references", "References", "good" if ready else "wait", f"{ready} ready")
+
+
+def _labels_line(counts: LabelCounts) -> Line:
+    labels = sum(sum(by_kind.values()) for by_kind in counts.types.values())
+    types = f"of {', '.join(sorted(counts.types))}" if counts.types else ""
+    normal = f"{count(counts.normal, 'image')} labelled as normal" if counts.normal else ""
+    sentence = "; ".join(part for part in (types, normal) if part)
+    return Line("labels", "Labels", "good" if labels else "wait", count(labels, "label"), sentence)
+
+
+def _training_line(jobs: Sequence[Job]) -> Line:
+    trainings = [job for job in jobs if job.kind == "train"]
+    if not trainings:
+        return Line("training", "Training", "wait", "never")
+    last = trainings[0]
+    if last.active:
+        return Line("training", "Training", "wait", f"{int(100 * last.progress)} %", last.message)
+    mark: Literal["good", "bad"] = "bad" if last.state == "failed" else "good"
+    return Line("training", "Training", mark, f"last {last.state}", last.message)
+
+
+def _version_line(version: Version | None) -> Line:
+    if version is None:
+        sentence = "The packaged network answers clicks; nothing is proposed before the first one."
+        return Line("versions", "Version", "wait", "none trained", sentence)
+    return Line("versions", "Version", "good", f"{version.name} serves")
