@@ -67,9 +67,9 @@ def test_several_places_of_a_type_are_one_region() -> None:
     [
         ground(),
         disc(60, 50, 14, 0.45),
-        disc(60, 50, 3, 0.97),
+        disc(60, 50, 2, 0.9),
         cv2.line(ground(), (20, 20), (34, 20), 0.99, 1),
-        np.random.default_rng(0).uniform(0.0, 0.9, (FRAME.height, FRAME.width)).astype(np.float32),
+        np.random.default_rng(0).uniform(0.0, 0.7, (FRAME.height, FRAME.width)).astype(np.float32),
     ],
     ids=["nothing", "below the threshold", "a speck", "a short thread", "noise"],
 )
