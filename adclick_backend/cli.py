@@ -41,6 +41,9 @@ COMMANDS = {
     "predict": Command(
         "adclick_backend.predict_command", "Propose defect masks for image files, without Label Studio."
     ),
+    "prompts": Command(
+        "adclick_backend.prompts_command", "List, add, remove and write the phrases that describe the labels."
+    ),
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
     ),

@@ -15,6 +15,7 @@ from adclick_backend.engine import Engine, EngineError
 from adclick_backend.jobs import Jobs
 from adclick_backend.labels import Labels
 from adclick_backend.prewarm import Prewarmer
+from adclick_backend.prompts import Prompts
 from adclick_backend.proposer import Proposer
 from adclick_backend.reference_check import BankCheck
 from adclick_backend.reference_intake import ReferenceIntake
@@ -46,6 +47,7 @@ class Services:
         self.connections = Connections(settings, self.store)
         self.links = LinkChecker(settings, self.connections)
         self.references = References(self.store, settings)
+        self.prompts = Prompts(settings, self.store)
         self.registry = Registry(settings.data_dir, self.engine.version)
         self.jobs = Jobs(self.store, settings)
         self.answers = AnswerKeeper(self.store)

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         20.0, ge=0, le=90
     )  # for /predict without clicks; Label Studio waits 100 s
 
+    # --- phrases for the labels
+    llm_url: str = ""  # OpenAI-compatible, such as http://192.168.1.20:11434/v1; empty: built-in sentences
+    llm_model: str = ""
+    llm_key: str = Field("", repr=False)
+    llm_timeout_s: float = Field(60.0, gt=0)  # for the whole answer
+
     @field_validator("image_hosts", "normal_choices", "background_labels", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
@@ -92,7 +98,7 @@ class Settings(BaseSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("label_studio_url")
+    @field_validator("label_studio_url", "llm_url")
     @classmethod
     def _strip_slash(cls, value: str) -> str:
         return value.rstrip("/")

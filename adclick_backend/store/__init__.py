@@ -11,6 +11,7 @@ from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectIdError, ProjectTable, project_id
+from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Problem",
     "Project",
     "ProjectIdError",
+    "Prompt",
+    "PromptSource",
     "Reference",
     "ReferenceState",
     "Store",
@@ -45,6 +48,7 @@ class Store:
         self.answers = AnswerTable(self.database)
         self.labels = LabelTable(self.database)
         self.problems = ProblemTable(self.database)
+        self.prompts = PromptTable(self.database)
 
     def close(self) -> None:
         """Close every connection of this process."""
