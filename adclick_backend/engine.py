@@ -348,13 +348,22 @@ class Engine:
             size = opened.frame.image_height, opened.frame.image_width
             if source == "none":
                 return Proposals((), 0.0, "none", size)
-            maps = (
-                self._residual_map(bank, opened) if weights is None else self._trained_maps(weights, opened)
-            )
+            maps = self._maps_of(bank, opened, weights)
             regions, score = propose(maps, opened.frame)
             found = Proposals(tuple(regions), score, source, size)
             self._proposals.put(name, found, found.nbytes)
             return found
+
+    def maps(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> dict[str, Map]:
+        """What :meth:`propose` proposes from: defect type -> probability (h, w) float32, in the working frame.
+
+        Without weights there must be `FEWEST_REFERENCES` references.
+        """
+        bank = bank.without(key.sha)
+        return self._maps_of(bank, self._open(key, bank, load, {}), weights)
+
+    def _maps_of(self, bank: Bank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
+        return self._residual_map(bank, opened) if weights is None else self._trained_maps(weights, opened)
 
     def _trained_maps(self, weights: Path, opened: _Opened) -> dict[str, Map]:
         from model.manifest import CheckpointError

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from adclick_backend.job_files import JobFiles
 from adclick_backend.store import Job, JobState, Store
 
-SILENCE_S = 0.5
+QUIET_S = 0.5
 """Seconds between two reports that are written down; a trainer reports each step."""
 
 
@@ -33,8 +33,8 @@ class JobControl:
 
     def report(
         self,
-        share: float,
-        sentence: str,
+        message: str,
+        progress: float,
         state: JobState = "evaluating",
         *,
         loss: float | None = None,
@@ -43,8 +43,8 @@ class JobControl:
         """Say how far the job is; most calls in quick succession cost nothing.
 
         Args:
-            share: of the whole job that is done, in [0, 1].
-            sentence: for a person.
+            message: a sentence for a person.
+            progress: share of the whole job that is done, in [0, 1].
             state: ``"preparing"``, ``"training"`` or ``"evaluating"``.
             loss: of the step, for the curve.
             metrics: by name, for the curve.
@@ -53,15 +53,15 @@ class JobControl:
             JobCancelled: the job is to stop.
         """
         now = time.monotonic()
-        if metrics or state != self._said[0] or now - self._said[1] >= SILENCE_S:
+        if metrics or state != self._said[0] or now - self._said[1] >= QUIET_S:
             self._said = state, now
             seconds = now - self._began
-            left = seconds * (1 - share) / share if share > 0.02 and seconds > 2 else None
+            left = seconds * (1 - progress) / progress if progress > 0.02 and seconds > 2 else None
             self._stopped = not self._table.report(
-                self.job.id, state, message=sentence, progress=share, seconds_left=left
+                self.job.id, state, message=message, progress=progress, seconds_left=left
             )
             if loss is not None or metrics:
-                point = {"seconds": round(seconds, 1), "progress": round(share, 4), "state": state}
+                point = {"seconds": round(seconds, 1), "progress": round(progress, 4), "state": state}
                 if loss is not None:
                     point["loss"] = loss
                 self._files.add_to_curve(self.job.project, self.job.id, {**point, **(metrics or {})})

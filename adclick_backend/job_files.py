@@ -58,6 +58,18 @@ class JobFiles:
         """Where the job puts what may become a version."""
         return self.folder(project, job) / "candidate"
 
+    def resume(self, project: str, recipe: str) -> Path:
+        """Where a training keeps its state, so that the same training goes on after it was killed.
+
+        One recipe is kept for each project: what another one left is deleted.
+        """
+        folder = self._data_dir / "projects" / project_id(project) / "training"
+        for other in folder.glob("*"):
+            if other.name != recipe[:16]:
+                shutil.rmtree(other, ignore_errors=True)
+        (folder / recipe[:16]).mkdir(parents=True, exist_ok=True)
+        return folder / recipe[:16] / "state.safetensors"
+
     def clear(self, job: Job) -> None:
         """The job is over: delete its candidate, and the folders of jobs that are long over."""
         shutil.rmtree(self.candidate(job.project, job.id), ignore_errors=True)

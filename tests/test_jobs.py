@@ -35,11 +35,11 @@ WORKS = (
     + """
 import os
 print("threads", os.environ["OMP_NUM_THREADS"], "group", os.getpgid(0) == os.getpid())
-control.report(0.5, "Learning.", "training", loss=0.25)
+control.report("Learning.", 0.5, "training", loss=0.25)
 store.jobs.end(job, "done", "Learned.", version="v1")
 """
 )
-WAITS = QUICK + "control.report(0.4, 'Learning.', 'training')\nsys.stdin.read()\n"
+WAITS = QUICK + "control.report('Learning.', 0.4, 'training')\nsys.stdin.read()\n"
 DIES = QUICK + "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
 RAISES = "raise SystemExit(7)"
 
@@ -178,10 +178,10 @@ def test_a_job_that_is_over_hears_so_and_never_changes(tmp_path: Path) -> None:
     assert store.jobs.begin(job.id, "Starting.")
     files = JobFiles(tmp_path)
     control = JobControl(store, files, job)
-    control.report(0.1, "Reading.", "preparing")
+    control.report("Reading.", 0.1, "preparing")
     store.jobs.ask_cancel(job.id, "")
     with pytest.raises(JobCancelled):
-        control.report(0.2, "Learning.", "training")
+        control.report("Learning.", 0.2, "training")
     assert control.cancelled()
     assert store.jobs.end(job.id, "cancelled", "Cancelled.")
     assert not store.jobs.end(job.id, "done", "Learned.", version="v1")

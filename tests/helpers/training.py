@@ -1,0 +1,94 @@
+"""Trainings that take no time: a trainer that writes a few bytes, and an engine that sees as well as they say."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.engine import Bank, ImageKey
+from helpers.backend import Backend
+from helpers.fake_engine import FakeEngine, Pixels, red_masks
+from helpers.labels import annotated, brush, choice
+from helpers.versions import candidate
+from model.labelled import LabelledImage
+
+Maps = dict[str, NDArray[np.float32]]
+
+
+class TrainingEngine(FakeEngine):
+    """Sees the ``quality`` share of each defect's rows, as the weights say; without weights 0.3."""
+
+    def maps(
+        self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], weights: Path | None = None
+    ) -> Maps:
+        self._maybe_fail()
+        pixels = load()
+        quality = 0.3 if weights is None else json.loads(weights.read_bytes())["quality"]
+        found: Maps = {"scratch": np.zeros(pixels.shape[:2], np.float32)}
+        for name, mask in red_masks(pixels).items():
+            rows = np.flatnonzero(mask.any(axis=1))
+            seen = np.zeros(mask.shape, np.float32)
+            kept = rows[: round((0.0 if quality is None else quality) * len(rows))]
+            seen[kept] = mask[kept]
+            found[name] = seen if quality is not None else np.full(mask.shape, np.nan, np.float32)
+        return found
+
+
+def trainer(
+    quality: float | None = 0.9, *, steps: int = 3, pause: float = 0.0, error: Exception | None = None
+) -> Callable[..., Mapping[str, Any]]:
+    """A trainer whose version finds the `quality` share of defects; None: its maps are NaN.
+
+    Args:
+        quality: in [0, 1].
+        steps: reports of the stage "training".
+        pause: seconds between them.
+        error: raised half way.
+    """
+
+    def train(
+        images: Sequence[LabelledImage],
+        references: Mapping[str, Sequence[Pixels]],
+        out: Path,
+        *,
+        version: str,
+        report: Callable[[Any], None],
+        cancelled: Callable[[], bool],
+        **more: Any,
+    ) -> Mapping[str, Any]:
+        if not any(image.labels for image in images):
+            raise ValueError("There is nothing to learn from: label at least one defect.")
+        report(SimpleNamespace(stage="preparing", share=0.0, loss=None, metrics={}))
+        for step in range(steps):
+            time.sleep(pause)
+            if error is not None and step == steps // 2:
+                raise error
+            report(SimpleNamespace(stage="training", share=step / steps, loss=1.0 / (step + 1), metrics={}))
+        content = json.dumps({"quality": quality, "images": sorted(image.name for image in images)})
+        candidate(out.parent, content.encode(), version=version, training={"seed": 0})
+        report(SimpleNamespace(stage="evaluating", share=1.0, loss=None, metrics={}))
+        return {}
+
+    return train
+
+
+def label_images(backend: Backend, count: int = 6, *, normal: int = 2, first: int = 1) -> None:
+    """Annotate images with one red square each, and images without as normal."""
+    backend.setup()
+    for number in range(first, first + count + normal):
+        defective = number < first + count
+        blobs = [(20 + number % 3 * 8, 20, 180 + number % 3)] if defective else []
+        url = backend.draw(f"{number}.png", blobs, grey=60 + number)
+        mask = np.zeros((48, 64), bool)
+        for x, y, _ in blobs:
+            mask[y - 4 : y + 4, x - 4 : x + 4] = True
+        data = {"id": number, "data": {"image": url}}
+        result = [brush(mask)] if defective else [choice("normal")]
+        backend.webhook("ANNOTATION_CREATED", annotation=annotated(number, result), task=data)
