@@ -156,9 +156,9 @@ def test_of_two_workers_one_runs_jobs(make_jobs: Callable[..., Jobs]) -> None:
     first, second = make_jobs(), make_jobs()
     first.start()
     second.start()
-    ids = [second.enqueue(str(project), "train", "dashboard").id for project in range(1, 4)]
+    ids = [second.enqueue(str(project), "train", "dashboard").id for project in (1, 2)]
     assert wait_for(
-        lambda: all(first.get(str(p), n).state == "done" for p, n in zip((1, 2, 3), ids, strict=True))
+        lambda: all(first.get(str(p), n).state == "done" for p, n in zip((1, 2), ids, strict=True))
     )
     assert "threads" in first.log("1", ids[0])
 

@@ -43,7 +43,7 @@ def due_now(backend: Backend) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         if condition():
             return True
