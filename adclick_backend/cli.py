@@ -44,6 +44,9 @@ COMMANDS = {
     "prompts": Command(
         "adclick_backend.prompts_command", "List, add, remove and write the phrases that describe the labels."
     ),
+    "evaluate": Command(
+        "adclick_backend.evaluate_command", "Write a report of how well a version finds defects by itself."
+    ),
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
     ),

@@ -47,11 +47,15 @@ def pixel_figures(pairs: Sequence[tuple[Path, Path]]) -> Figures:
     return figures
 
 
+def bounded_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width (H, W) scaled down, if need be, to at most ``LONG_SIDE`` on the longer side."""
+    scale = min(1.0, LONG_SIDE / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
 def _bounded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask, scaled down if its longer side is above ``LONG_SIDE``; what is mostly defect stays defect."""
-    scale = LONG_SIDE / max(mask.shape)
-    if scale >= 1:
+    """The mask at its bounded shape; what is mostly defect stays defect."""
+    shape = bounded_shape(mask.shape)
+    if shape == mask.shape:
         return mask
-    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
-    small = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small >= 0.5)
+    return np.asarray(cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA) >= 0.5)

@@ -114,6 +114,15 @@ class AnswerTable:
             ).fetchall()
         return {row["region"] for row in rows}
 
+    def accepted_clicks(self, project: str) -> list[tuple[float, int]]:
+        """When each accepted region was answered last (Unix seconds), and how many clicks it took."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT answered, json_array_length(clicks) FROM answers WHERE project = ? AND accepted",
+                (project,),
+            ).fetchall()
+        return [(float(answered), int(count)) for answered, count in rows]
+
     def accept(self, project: str, task_id: int, regions: Iterable[str]) -> None:
         """These regions were found in an annotation: their answers stay."""
         with self._database.write() as connection:

@@ -1,0 +1,131 @@
+"""What can be evaluated: folders in MVTec layout, and the labelled images of a project."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.benchmark.local_engine import LocalEngine
+from adclick_backend.decode import decode_image
+from adclick_backend.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
+from adclick_backend.promotion import Look
+from adclick_backend.registry import Version
+from adclick_backend.services import Services
+from adclick_backend.training_set import TrainingSet
+from model.labelled import LabelledImage, WeakLabel
+from model.mvtec import Category, read_mask
+
+MAX_MEGAPIXELS = 1000  # of files that the person who starts the command has named
+
+
+@dataclass(frozen=True)
+class Source:
+    """One product with its labelled images.
+
+    Attributes:
+        name: for the heading.
+        images: defective and normal ones; can be gone through once.
+        count: how many.
+        look: what is seen in one of them.
+        remark: a sentence on the choice of the images; may be empty.
+    """
+
+    name: str
+    images: Iterator[LabelledImage]
+    count: int
+    look: Look
+    remark: str = ""
+
+
+def folder_source(category: Category, number: int, engine: LocalEngine, weights: Path | None) -> Source:
+    """The test images of a product in MVTec layout; its training images are the references.
+
+    Where there are too few of those, half of the defect-free test images become references instead.
+
+    Args:
+        category: the product.
+        number: a number that no other product of this engine has.
+        engine: looks at the images.
+        weights: of the trained network; None for the residual alone.
+    """
+    references, normal = _apart(category.good())
+    defects = category.defects()
+    bank = engine.bank(str(number), references)
+
+    def images() -> Iterator[LabelledImage]:
+        for file in normal:
+            yield _labelled(file, {})
+        for file, mask in defects:
+            target = read_mask(mask)
+            label = WeakLabel("mask", target.astype(np.float32), np.ones_like(target))
+            yield _labelled(file, {file.parent.name: label})
+
+    remark = f"{len(bank.references)} references; the normal images are other ones."
+    look = _looker(engine.engine, bank.project, lambda product: bank, weights)
+    return Source(category.name, images(), len(normal) + len(defects), look, remark)
+
+
+def project_sources(
+    project: str, services: Services, data: TrainingSet, version: Version | None
+) -> list[Source]:
+    """The labelled images of a project, product by product, those apart that the version was trained on.
+
+    Args:
+        project: project id.
+        services: of the backend.
+        data: what is labelled.
+        version: the version to evaluate; None for the residual alone.
+    """
+    known = set(version.manifest.get("data", {}).get("images", ())) if version else set()
+    look = _looker(
+        services.engine,
+        project,
+        lambda product: services.references.bank(project, product),
+        version.weights if version else None,
+    )
+    sources = []
+    for product in sorted({image.product for image in data.images}):
+        images = [image for image in data.images if image.product == product]
+        unseen = [image for image in images if image.name not in known]
+        remark = "None of these images was trained on."
+        if not any(image.labels for image in unseen):
+            unseen, remark = (
+                images,
+                "The version was trained on some of these images: expect less of new ones.",
+            )
+        sources.append(Source(product or f"Project {project}", iter(unseen), len(unseen), look, remark))
+    return sources
+
+
+def _apart(good: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Defect-free images as references, and as the normal images that are looked at."""
+    train = [file for file in good if file.parent.parent.name == "train"]
+    if len(train) >= FEWEST_REFERENCES:
+        return train, [file for file in good if file not in train]
+    return list(good[::2]), list(good[1::2])
+
+
+def _looker(engine: Engine, project: str, bank_of: Callable[[str], Bank], weights: Path | None) -> Look:
+    """What the engine sees in an image of a project, given the bank of each product."""
+
+    def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
+        bank = bank_of(image.product)
+        if engine.source(bank, weights) == "none":
+            raise EngineError(
+                f"without a trained version it takes {FEWEST_REFERENCES} references, and it has {len(bank.references)}."
+            )
+        return engine.maps(ImageKey(project, image.name), bank, image.load, weights)
+
+    return look
+
+
+def _labelled(file: Path, labels: Mapping[str, WeakLabel]) -> LabelledImage:
+    data = file.read_bytes()
+    load = partial(decode_image, data, max_megapixels=MAX_MEGAPIXELS)
+    return LabelledImage(hashlib.sha256(data).hexdigest(), load, labels)
