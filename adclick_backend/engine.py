@@ -39,7 +39,7 @@ FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
 
 MEASURED_REFERENCES = 8
-"""References that are compared with the others of their bank to find what is usual; more are seldom higher."""
+"""References that are compared with the others of their bank before anything is proposed from the residual alone."""
 
 
 class EngineError(RuntimeError):
@@ -218,8 +218,11 @@ class Engine:
             return None
         usual = self._usual(bank)
         if sha := usual.wanted(bank.references):
-            usual.put({sha: self._usual_of(bank, sha)}, len(bank.references))
+            self._measure(bank, sha)
         return usual.mean(bank.references)
+
+    def _measure(self, bank: Bank, sha: str) -> None:
+        self._usual(bank).put({sha: self._usual_of(bank, sha)}, len(bank.references))
 
     def _nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> list[Encoded]:
         """The references of a bank that an image is matched with, besides itself when it is one of them."""
@@ -378,21 +381,13 @@ class Engine:
             raise EngineError(f"The trained version could not be loaded: {error}") from error
 
     def _residual_map(self, bank: Bank, opened: _Opened) -> dict[str, Map]:
-        from model.suspicion import residual_probability
+        from model.suspicion import PEAK, residual_probability
 
-        measured = Usual(self._features.folder(bank.project), bank.product, "peak", MEASURED_REFERENCES)
-        while sha := measured.wanted(bank.references):  # one at a time: a click may have to prepare an image
-            peak = self._preparing.submit(self._peak_of, bank, sha).result()
-            measured.put({sha: {"joint": peak}}, len(bank.references))
-        peaks = measured.every(bank.references, "joint")
+        usual = self._usual(bank)
+        while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
+            self._preparing.submit(self._measure, bank, sha).result()  # one at a time: a click may be waiting
+        peaks = usual.every(bank.references, PEAK)
         return {UNKNOWN: residual_probability(opened.prepared, opened.frame, peaks)}
-
-    def _peak_of(self, bank: Bank, sha: str) -> float:
-        """How suspicious the most suspicious place of a reference is, matched with the others of its bank."""
-        from model.suspicion import usual_peak
-
-        image = self._reference(bank.project, sha)
-        return usual_peak(image, self._nearest(bank, image, besides=sha))
 
     def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
         name = (key, bank.fingerprint)

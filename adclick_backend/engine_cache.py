@@ -230,22 +230,17 @@ class Usual:
 
     A measurement is repeated when the bank has more than doubled since, because energies fall as a bank grows.
     Opening images measures a few, the leave-one-out check all of them.
-
-    Args:
-        folder: where the file is.
-        product: of the bank.
-        kind: what is measured; each kind has a file of its own.
-        enough: of how many references that is wanted.
     """
 
-    def __init__(self, folder: Path, product: str, kind: str = "usual", enough: int = 2):
-        self._path = folder / f"{kind}-{sha256(product.encode()).hexdigest()[:16]}.json"
-        self._enough = enough
+    ENOUGH = 2
 
-    def wanted(self, references: Sequence[str]) -> str | None:
+    def __init__(self, folder: Path, product: str):
+        self._path = folder / f"levels-{sha256(product.encode()).hexdigest()[:16]}.json"
+
+    def wanted(self, references: Sequence[str], enough: int = ENOUGH) -> str | None:
         """A reference that should be measured next, or None when there are enough measurements."""
         known = self._fresh(references)
-        if len(known) >= min(self._enough, len(references)):
+        if len(known) >= min(enough, len(references)):
             return None
         return next(sha for sha in references if sha not in known)
 

@@ -20,6 +20,7 @@ from model.features import BACKBONES
 from model.manifest import PACKAGED, CheckpointError, read_manifest
 from model.references import Retrieved, rank
 from model.residual import match, matching_dtype
+from model.suspicion import PEAK, usual_peak
 
 NEAREST_REFERENCES = 8
 """K of Eq. 3: how many references an image is matched with, the most similar ones of its bank."""
@@ -97,8 +98,13 @@ class Predictor:
 
     @torch.inference_mode()
     def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
-        """Residual energies of one defect-free image against others (their 95 % quantiles), by name."""
-        return normal_levels([match(image.to(self.device), Retrieved([o.to(self.device) for o in others]))])
+        """Residual energies of one defect-free image against others, by name.
+
+        Their 95 % quantiles, and as `model.suspicion.PEAK` the log of the highest joint one.
+        """
+        residual = match(image.to(self.device), Retrieved([o.to(self.device) for o in others]))
+        height, width = image.colour.shape[-2:]
+        return {**normal_levels([residual]), PEAK: usual_peak(residual, (height, width))}
 
     def rank(
         self, descriptor: NDArray[np.float32], bank: NDArray[np.float32], left_out: int | None = None

@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.encoding import Encoded, Frame
+from model.encoding import Frame
 from model.evidence import RATIO_ENERGIES, Prepared
-from model.references import Retrieved
-from model.residual import match
+from model.residual import Residual
+
+PEAK = "peak"
+"""Name of `usual_peak` among what is usual in a bank (:meth:`model.predictor.Predictor.usual`)."""
 
 SMOOTHING = 2.0
 """Standard deviation, in cells of the stride-2 grid, of the blur of the log-energies."""
@@ -49,13 +51,15 @@ def suspicion(prepared: Prepared) -> NDArray[np.float32]:
     return _smoothed(joint)
 
 
-@torch.inference_mode()
-def usual_peak(image: Encoded, others: list[Encoded]) -> float:
-    """The highest suspicion in a defect-free image when it is matched with others, on the scale of `suspicion`."""
-    energy = match(image, Retrieved(others)).energies["joint"]
-    grid = image.colour.shape[-2:]
-    log = F.interpolate(torch.log(energy + 1e-4), size=grid, mode="bilinear", align_corners=False)
-    return float(_smoothed(log[0, 0]).max())
+def usual_peak(residual: Residual, grid: tuple[int, int]) -> float:
+    """The highest suspicion in a defect-free image that was matched with others, on the scale of `suspicion`.
+
+    Args:
+        residual: of that image.
+        grid: height and width of its stride-2 grid.
+    """
+    log = torch.log(residual.energies["joint"] + 1e-4)
+    return float(_smoothed(F.interpolate(log, size=grid, mode="bilinear", align_corners=False)[0, 0]).max())
 
 
 def threshold(peaks: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.encoding import Encoded, Frame
 from model.predictor import Predictor
-from model.suspicion import MARGIN, MOST_TRUST, residual_probability, threshold, usual_peak
+from model.suspicion import MARGIN, MOST_TRUST, PEAK, residual_probability, threshold
 
 
 def plate(seed: int, spot: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -33,8 +33,9 @@ def references(predictor: Predictor) -> list[Encoded]:
 
 
 @pytest.fixture(scope="module")
-def peaks(references: list[Encoded]) -> list[float]:
-    return [usual_peak(one, [other for other in references if other is not one]) for one in references]
+def peaks(predictor: Predictor, references: list[Encoded]) -> list[float]:
+    others = [[other for other in references if other is not one] for one in references]
+    return [predictor.usual(one, rest)[PEAK] for one, rest in zip(references, others, strict=True)]
 
 
 def map_of(
