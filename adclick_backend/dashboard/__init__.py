@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from adclick_backend.dashboard.figures import words_of
 from adclick_backend.dashboard.labels import add_labels
 from adclick_backend.dashboard.overview import add_overview
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.prompts import add_prompts
 from adclick_backend.dashboard.references import add_references
 from adclick_backend.dashboard.reports import add_reports
 from adclick_backend.dashboard.training import add_training
@@ -26,7 +28,7 @@ def create_dashboard(services: Services) -> Blueprint:
     blueprint = Blueprint(
         "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
     )
-    for words in (ago, percent, change):
+    for words in (ago, percent, change, words_of):
         blueprint.add_app_template_filter(words)
     pages = Pages(services)
     add_overview(blueprint, pages)
@@ -34,6 +36,7 @@ def create_dashboard(services: Services) -> Blueprint:
     add_labels(blueprint, pages)
     add_training(blueprint, pages)
     add_versions(blueprint, pages)
+    add_prompts(blueprint, pages)
     add_reports(blueprint, pages)
 
     @blueprint.before_request

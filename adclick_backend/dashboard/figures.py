@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-# Names in the manifests of versions -> what a person reads; all are shares in [0, 1], the larger the better.
+# Names in manifests and comparisons -> what a person reads. All are shares in [0, 1].
 WORDS = {
-    "pixel_ap": "Pixel AP",
-    "pro": "PRO",
     "iou": "IoU",
-    "miou": "mIoU",
-    "pixel_auroc": "Pixel AUROC",
-    "image_auroc": "Image AUROC",
+    "ap": "Pixel AP",
+    "pro": "PRO",
+    "false_area": "Marked in normal images",
 }
+SMALLER_IS_BETTER = frozenset({"false_area"})
+EQUAL = 0.0005  # what disappears when a share is written with one decimal
 
 
 @dataclass(frozen=True)
 class Figure:
     """A measure of two versions; None where one does not have it."""
 
-    words: str
+    name: str
     first: float | None
     second: float | None
+
+    @property
+    def words(self) -> str:
+        """What is measured."""
+        return words_of(self.name)
 
     @property
     def change(self) -> float | None:
@@ -32,20 +37,29 @@ class Figure:
             return None
         return self.second - self.first
 
+    @property
+    def mark(self) -> Literal["good", "bad", ""]:
+        """Whether the second version is better; "" when they are equal or cannot be compared."""
+        if self.change is None or abs(self.change) < EQUAL:
+            return ""
+        return "good" if (self.change > 0) != (self.name in SMALLER_IS_BETTER) else "bad"
+
+
+def words_of(name: str) -> str:
+    """A measure's name as a person reads it."""
+    return WORDS.get(name, name.replace("_", " "))
+
 
 def measures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers in a version's metrics, nested ones as ``"outer: inner"``, in words where there are any."""
-    found: dict[str, float] = {}
-    for name, value in metrics.items():
-        words = WORDS.get(name, name.replace("_", " "))
-        if isinstance(value, Mapping):
-            found |= {f"{words}: {inner}": number for inner, number in measures(value).items()}
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[words] = float(value)
-    return found
+    """The numbers among a version's metrics."""
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
 
 
 def side_by_side(first: Mapping[str, Any], second: Mapping[str, Any]) -> Sequence[Figure]:
-    """Every measure that one of two versions has, those of the first in front."""
+    """Every measure that one of two versions has, those of the second in front."""
     left, right = measures(first), measures(second)
-    return [Figure(name, left.get(name), right.get(name)) for name in {**left, **right}]
+    return [Figure(name, left.get(name), right.get(name)) for name in {**right, **left}]

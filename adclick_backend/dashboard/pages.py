@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,8 +23,12 @@ TABS = (
     ("labels", "Labels"),
     ("training", "Training"),
     ("versions", "Versions"),
+    ("prompts", "Prompts"),
     ("reports", "Reports"),
 )
+
+NOTICE = "dashboard_notice"  # in the project's key-value store: any worker process may show the next page
+NOTICE_S = 6.0  # so long a page says what the form before it has done
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Head:
     project: Project | None
     tabs: Sequence[tuple[str, str]]
     tab: str
+    notice: str  # what the form that was just sent has done
 
     @property
     def name(self) -> str:
@@ -88,9 +95,10 @@ class Pages:
             raise ApiError(404, "not_found", f"Project {known} was not connected to this backend yet.")
         return known
 
-    @staticmethod
-    def back(tab: str, project: str, part: str | None = None) -> ResponseReturnValue:
-        """The answer to a form: go to a page, to the part with that id."""
+    def back(self, tab: str, project: str, part: str | None = None, said: str = "") -> ResponseReturnValue:
+        """The answer to a form: go to a page, to the part with that id, which then says what was done."""
+        if said:
+            self.services.store.values.set(project, NOTICE, json.dumps([time.time(), said]))
         return redirect(url_for(f"dashboard.{tab}", project=project, _anchor=part), 303)
 
     def _head(self, tab: str, project: str) -> Head:
@@ -104,4 +112,10 @@ class Pages:
             project=store.projects.get(project) if project else None,
             tabs=TABS,
             tab=tab,
+            notice=self._notice(project) if project else "",
         )
+
+    def _notice(self, project: str) -> str:
+        kept = self.services.store.values.get(project, NOTICE)
+        at, said = json.loads(kept) if kept else (0.0, "")
+        return said if time.time() - at < NOTICE_S else ""

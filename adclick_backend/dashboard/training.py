@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.api_errors import ApiError
 from adclick_backend.dashboard.charts import Chart, Point, draw_chart
-from adclick_backend.dashboard.figures import WORDS
+from adclick_backend.dashboard.figures import words_of
 from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
@@ -102,7 +102,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
         if record.get("loss") is not None:
             loss.append((done, float(record["loss"])))
         for name in sorted(record.keys() - AXES):
-            metrics.setdefault(WORDS.get(name, name), []).append((done, float(record[name])))
+            metrics.setdefault(words_of(name), []).append((done, float(record[name])))
     across = "% of the job"
     charts = (
         draw_chart("Loss", {"loss": loss}, across=across),

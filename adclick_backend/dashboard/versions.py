@@ -9,7 +9,8 @@ from flask import Blueprint, request, send_file
 from flask.typing import ResponseReturnValue
 
 from adclick_backend.api_errors import ApiError
-from adclick_backend.dashboard.figures import Figure, measures, side_by_side
+from adclick_backend.dashboard.comparisons import compare, judgement
+from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.registry import RegistryError, Version
 
@@ -21,8 +22,8 @@ class VersionTable:
     """The versions, the newest first, with the measures that the newest has."""
 
     versions: Sequence[Version]
-    columns: Sequence[str]
-    figures: Mapping[str, Mapping[str, float]]  # of each version, by name
+    columns: Sequence[str]  # names of measures
+    figures: Mapping[str, Mapping[str, float]]  # of each version, by its name
 
     @property
     def serving(self) -> Version | None:
@@ -30,34 +31,11 @@ class VersionTable:
         return next((version for version in self.versions if version.serving), None)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two versions side by side, and pictures of where they differ."""
-
-    first: Version
-    second: Version
-    figures: Sequence[Figure]
-    pictures: Sequence[str]  # names of files; empty when these two were never compared on images
-    reason: str  # why the second was promoted, or was not
-
-
 def list_versions(versions: Sequence[Version]) -> VersionTable:
     """Lay out the versions of a project."""
     figures = {version.name: measures(version.metrics) for version in versions}
     columns = list(figures[versions[0].name])[:SHOWN] if versions else []
     return VersionTable(versions, columns, figures)
-
-
-def compare(first: Version, second: Version) -> Comparison:
-    """Two versions side by side. Pictures were drawn when the second was trained, if the first served then."""
-    drawn = second.comparison.get("against") == first.name
-    return Comparison(
-        first,
-        second,
-        side_by_side(first.metrics, second.metrics),
-        [path.name for path in second.pictures] if drawn else [],
-        str(second.comparison.get("reason", "")) if drawn else "",
-    )
 
 
 def add_versions(blueprint: Blueprint, pages: Pages) -> None:
@@ -70,13 +48,13 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
         except RegistryError as error:
             raise ApiError(404, "not_found", str(error)) from error
 
-    def change(project: str, action: Callable[[str], object]) -> ResponseReturnValue:
+    def change(project: str, action: Callable[[str], object], said: str) -> ResponseReturnValue:
         project = pages.known(project)
         try:
             action(project)
         except RegistryError as error:
             raise ApiError(409, "conflict", str(error)) from error
-        return pages.back("versions", project)
+        return pages.back("versions", project, said=said)
 
     @blueprint.get("/projects/<project>/versions")
     def versions(project: str) -> ResponseReturnValue:
@@ -91,6 +69,11 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             "versions", pages.known(project), template="compare.html", view=compare(first, second)
         )
 
+    @blueprint.get("/projects/<project>/versions/<name>")
+    def version(project: str, name: str) -> ResponseReturnValue:
+        found = find(project, name)
+        return pages.show("versions", pages.known(project), template="compare.html", view=judgement(found))
+
     @blueprint.get("/projects/<project>/versions/<name>/pictures/<picture>")
     def picture(project: str, name: str, picture: str) -> ResponseReturnValue:
         known = {path.name: path for path in find(project, name).pictures}
@@ -100,12 +83,12 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/projects/<project>/versions/<name>/activate")
     def activate(project: str, name: str) -> ResponseReturnValue:
-        return change(project, lambda known: registry.activate(known, name))
+        return change(project, lambda known: registry.activate(known, name), f"{name} serves now.")
 
     @blueprint.post("/projects/<project>/versions/roll-back")
     def roll_back(project: str) -> ResponseReturnValue:
-        return change(project, registry.roll_back)
+        return change(project, registry.roll_back, "Rolled back.")
 
     @blueprint.post("/projects/<project>/versions/<name>/delete")
     def delete(project: str, name: str) -> ResponseReturnValue:
-        return change(project, lambda known: registry.delete(known, name))
+        return change(project, lambda known: registry.delete(known, name), f"{name} is deleted.")

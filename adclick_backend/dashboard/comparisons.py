@@ -1,0 +1,75 @@
+"""A version beside another one: measures, pictures of where they differ, and why it was promoted or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from adclick_backend.dashboard.figures import Figure, side_by_side
+from adclick_backend.dashboard.words import count
+from adclick_backend.registry import Version
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as both versions see it."""
+
+    file: str
+    types: str  # what is labelled in it
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A version beside another one, or beside what served before it when that was no version."""
+
+    first: str  # "" when nothing could propose masks before
+    second: str
+    figures: Sequence[Figure]
+    same_images: bool  # both were measured on the same ones
+    pictures: Sequence[Picture]  # where they differ most first; none unless both looked at the same images
+    verdict: str  # why the second was promoted, or was not
+    learned: Sequence[str]  # from what the second was trained, and what it cannot do
+
+
+def compare(first: Version, second: Version) -> Comparison:
+    """Two versions side by side, as they were judged on the same images if they ever were."""
+    for older, newer in ((first, second), (second, first)):
+        if newer.comparison.get("against") == older.name:
+            return judgement(newer)
+    figures = side_by_side(first.metrics, second.metrics)
+    return Comparison(first.name, second.name, figures, False, [], "", what_was_learned(second.manifest))
+
+
+def judgement(version: Version) -> Comparison:
+    """A version beside the one that served when it was trained."""
+    kept = version.comparison
+    ours = kept.get("candidate") or version.metrics
+    images = kept.get("images") or []
+    types = [", ".join(image.get("types") or []) or "normal" for image in images]
+    return Comparison(
+        first=str(kept.get("against", "")),
+        second=version.name,
+        figures=side_by_side(kept.get("serving") or {}, ours),
+        same_images=True,
+        pictures=[Picture(path.name, said) for path, said in zip_longest(version.pictures, types) if path],
+        verdict=str(kept.get("reason", "")),
+        learned=what_was_learned(version.manifest),
+    )
+
+
+def what_was_learned(manifest: Mapping[str, Any]) -> list[str]:
+    """From how many images a version was trained, what for, and what it cannot do, as far as its manifest says."""
+    data, training = manifest.get("data"), manifest.get("training")
+    notes = training.get("notes", []) if isinstance(training, Mapping) else []
+    if not isinstance(data, Mapping):
+        return list(notes)
+    types = ", ".join(manifest.get("types") or [])
+    sentence = (
+        f"Learned from {count(len(data.get('images', [])), 'image')}{f' to find {types}' if types else ''}; "
+    )
+    sentence += f"judged by {count(len(data.get('held_out', [])), 'other image')}."
+    if skipped := data.get("skipped"):
+        sentence += f" {count(len(skipped), 'label')} could not be used."
+    return [sentence, *notes]
