@@ -117,19 +117,26 @@ class SampleWriter:
         self.bank = Bank(predictor, references)
         folder.mkdir(parents=True, exist_ok=True)
 
+    @staticmethod
+    def fingerprint(references: Sequence[Image]) -> str:
+        """Changes when a reference comes or goes: samples compared with another bank must not be used again."""
+        return sha256(b"".join(sha256(pixels.tobytes()).digest() for pixels in references)).hexdigest()[:12]
+
     def labelled(self, image: LabelledImage) -> SegSample:
         """A labelled image; one without labels is normal."""
         path = self._path(f"labelled-{image.name}-{_fingerprint(image.labels)}")
         source: Source = "labelled" if image.labels else "normal"
         if not path.exists():
-            self._write(path, image.load(), image.labels, source, None)
+            known = next(self.folder.glob(f"labelled-{image.name}-*.safetensors"), None)
+            seen = _read_inputs(known) if known else self._look(image.load(), None)
+            self._write(path, seen, image.labels, source)
         return read_header(path)
 
     def normal(self, index: int) -> SegSample:
         """A reference, compared with the others."""
         path = self._path(f"normal-{index:04d}")
         if not path.exists():
-            self._write(path, self.bank.pixels[index], {}, "normal", index)
+            self._write(path, self._look(self.bank.pixels[index], index), {}, "normal")
         return read_header(path)
 
     def synthetic(self, index: int, turn: int) -> SegSample:
@@ -139,7 +146,7 @@ class SampleWriter:
             pixels, mask, _ = add_defect(
                 self.bank.pixels[index], np.random.default_rng([self.seed, index, turn])
             )
-            self._write(path, pixels, {DEFECT: painted(mask)}, "synthetic", index)
+            self._write(path, self._look(pixels, index), {DEFECT: painted(mask)}, "synthetic")
         return read_header(path)
 
     def pasted(self, donor: LabelledImage, host: int, turn: int) -> SegSample | None:
@@ -153,24 +160,22 @@ class SampleWriter:
             pixels, mask = paste(cut, self.bank.pixels[host], rng)
             if not mask.any():
                 return None
-            self._write(path, pixels, {cut.type: painted(mask)}, "pasted", host)
+            self._write(path, self._look(pixels, host), {cut.type: painted(mask)}, "pasted")
         return read_header(path)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
 
     @torch.inference_mode()
+    def _look(self, pixels: Image, host: int | None) -> dict[str, Tensor]:
+        """The inputs of an image, (C, h, w) float16 each."""
+        return {name: maps[0].half() for name, maps in inputs(self.bank.prepare(pixels, host)).items()}
+
     def _write(
-        self,
-        path: Path,
-        pixels: Image,
-        labels: Mapping[str, WeakLabel],
-        source: Source,
-        host: int | None,
+        self, path: Path, seen: dict[str, Tensor], labels: Mapping[str, WeakLabel], source: Source
     ) -> None:
-        prepared = self.bank.prepare(pixels, host)
-        height, width = (2 * int(side) for side in prepared.static.shape[-2:])
-        tensors = {name: maps[0].half() for name, maps in inputs(prepared).items()}
+        height, width = (2 * int(side) for side in seen["relative"].shape[-2:])
+        tensors = dict(seen)
         for i, label in enumerate(labels.values()):
             for part, maps in (("target", label.target), ("certain", label.certain.astype(np.float32))):
                 tensors[f"{part}{i}"] = _on_frame(maps, height, width)
@@ -198,6 +203,12 @@ def inputs(prepared: Prepared) -> dict[str, Tensor]:
         "stride2": torch.cat([levels["colour"], levels["stride2"]], 1),
         **{name: levels[name] for name in VIEWS if name != "stride2"},
     }
+
+
+def _read_inputs(path: Path) -> dict[str, Tensor]:
+    """The inputs that a sample file holds: they stay right when only the label has changed."""
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in ("relative", "vectors", *VIEWS)}
 
 
 def read_header(path: Path) -> SegSample:

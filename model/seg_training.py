@@ -165,7 +165,8 @@ def prepare_samples(
         own = list(references.get(product, ()))
         mine = [i for i in images if i.product == product]
         go_on(Progress("preparing", p / len(names)))
-        writer = SampleWriter(folder / f"product-{p}", predictor, product, own, config.seed)
+        place = folder / f"product-{p}-{SampleWriter.fingerprint(own)}"
+        writer = SampleWriter(place, predictor, product, own, config.seed)
         plan = _plan(writer, mine, len(own), config, len(names))
         for done, make in enumerate(plan):
             go_on(Progress("preparing", (p + done / len(plan)) / len(names)))
