@@ -28,6 +28,9 @@ TRAININGS = {
         "adclick_backend.project_train_command", "Train a project on its labels, as Start Training does."
     ),
     "click": Command("model.train_command", "Train the click network."),
+    "segmentation": Command(
+        "model.seg_train_command", "Train the network that every project's ADClick-Seg starts from."
+    ),
 }
 
 COMMANDS = {
@@ -49,6 +52,9 @@ COMMANDS = {
     ),
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
+    ),
+    "study": Command(
+        "model.study_command", "Compare training on true masks, on clicked masks and on no labels."
     ),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(

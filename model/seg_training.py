@@ -20,6 +20,7 @@ from model.labelled import LabelledImage
 from model.language import text_encoder
 from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
 from model.predictor import Predictor
+from model.prompts import builtin_prompts
 from model.seg_batches import SegSampler, read_inputs
 from model.seg_predictor import PRESET, smooth, type_logits
 from model.seg_samples import DEFECT, SampleWriter, SegSample
@@ -72,7 +73,7 @@ def train_segmentation(
         out: ``.safetensors`` to write, its manifest beside it.
         version: name of the checkpoint.
         config: settings.
-        prompts: defect type -> phrases that describe it; default: its name.
+        prompts: defect type -> phrases that describe it; default: built-in ones.
         resume: file for the state of an interrupted training; the samples are kept in a folder beside it.
         report: told where the training stands.
         cancelled: asked often whether to stop.
@@ -96,7 +97,7 @@ def train_segmentation(
     with _sample_folder(resume) as folder:
         samples = prepare_samples(images, references, folder, config, go_on)
         types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
-        phrases = {t: list((prompts or {}).get(t, ())) or [t] for t in {*types, DEFECT}}
+        phrases = {t: list((prompts or {}).get(t, ())) or builtin_prompts(t) for t in {*types, DEFECT}}
         vocabulary = Vocabulary(text_encoder(), phrases)
         network = new_network(vocabulary, config)
         sampler = SegSampler(samples, dict(config.shares), config.others)
