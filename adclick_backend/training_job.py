@@ -23,6 +23,7 @@ from adclick_backend.holdout import Split, split
 from adclick_backend.job_control import JobControl, JobFailed
 from adclick_backend.job_files import JobFiles
 from adclick_backend.promotion import Comparison, Look, compare
+from adclick_backend.proposals import UNKNOWN
 from adclick_backend.references import write_atomically
 from adclick_backend.registry import WEIGHTS, Version
 from adclick_backend.services import Services
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 Train = Callable[..., Mapping[str, Any]]
 References = dict[str, list[NDArray[np.uint8]]]
+Phrases = dict[str, list[str]]  # of each defect type
 
 REFERENCE_MB = 400
 """Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
@@ -84,13 +86,14 @@ class TrainingJob:
             OSError: a file cannot be written; the disk is full, say.
         """
         data = self._collect()
+        phrases = self._phrases(data)
         serving = self._services.registry.current(self._project)
-        if (known := self._trained_before(data)) is not None:
+        if (known := self._trained_before(data, phrases)) is not None:
             return Ending(known)
         chosen = split(data.images, _trained_on(serving))
-        self._fit(data, chosen)
+        self._fit(data, chosen, phrases)
         comparison = self._compare(chosen, serving)
-        self._describe(data, chosen, comparison, serving)
+        self._describe(describe(data, chosen, phrases), comparison, serving)
         version = self._services.registry.publish(self._project, self._candidate, self._name)
         if comparison.promoted:
             self._services.registry.activate(self._project, version.name)
@@ -112,21 +115,28 @@ class TrainingJob:
             log.warning(sentence)
         return data
 
-    def _trained_before(self, data: TrainingSet) -> str | None:
+    def _phrases(self, data: TrainingSet) -> Phrases:
+        """What the defect types are described with, and what any defect is."""
+        types = {type_ for image in data.images for type_ in image.labels}
+        return self._services.prompts.for_labels(self._project, sorted({*types, UNKNOWN}))
+
+    def _trained_before(self, data: TrainingSet, phrases: Phrases) -> str | None:
         """A sentence when a version was trained on exactly this; many asking for a training cost only one."""
+        wanted = {"fingerprint": data.fingerprint, "phrases": phrases}
         for version in self._services.registry.list(self._project):
-            if not version.damage and version.manifest.get("data", {}).get("fingerprint") == data.fingerprint:
+            known = version.manifest.get("data", {})
+            if not version.damage and {key: known.get(key) for key in wanted} == wanted:
                 state = "serves" if version.serving else "is there to be activated"
                 return (
                     f"Nothing has changed since {version.name} was trained, so nothing was done; it {state}."
                 )
         return None
 
-    def _fit(self, data: TrainingSet, chosen: Split) -> None:
+    def _fit(self, data: TrainingSet, chosen: Split, phrases: Phrases) -> None:
         """Train, once more with smaller batches when memory runs out."""
         references = read_references(data, {image.name for image in chosen.normal})
         self._candidate.mkdir(parents=True, exist_ok=True)
-        state = self._files.resume(self._project, _digest(describe(data, chosen)))
+        state = self._files.resume(self._project, _digest(describe(data, chosen, phrases)))
 
         def attempt(**more: Any) -> None:
             self._train(
@@ -134,6 +144,7 @@ class TrainingJob:
                 references,
                 self._candidate / WEIGHTS,
                 version=self._services.registry.full_name(self._project, self._name),
+                prompts=phrases,
                 report=self._report,
                 cancelled=self._control.cancelled,
                 resume=state,
@@ -200,9 +211,7 @@ class TrainingJob:
         enough = all(self._services.engine.source(bank, None) != "none" for bank in fewest)
         return self._look(None) if enough else None
 
-    def _describe(
-        self, data: TrainingSet, chosen: Split, comparison: Comparison, serving: Version | None
-    ) -> None:
+    def _describe(self, data: dict[str, Any], comparison: Comparison, serving: Version | None) -> None:
         """Write into the candidate's folder what it was made from and how it did."""
         path = manifest_path(self._candidate / WEIGHTS)
         manifest = read_manifest(self._candidate / WEIGHTS)
@@ -210,7 +219,7 @@ class TrainingJob:
             "created": time.time(),
             "base": self._services.engine.version,
             "metrics": {k: v for k, v in comparison.as_json()["candidate"].items() if v is not None},
-            "data": describe(data, chosen),
+            "data": data,
         }
         write_atomically(path, _json(manifest))
         names = {"version": self._name, "against": serving.name if serving else "references alone"}
@@ -219,7 +228,7 @@ class TrainingJob:
         write_atomically(self._candidate / "comparison.json", _json({**names, **comparison.as_json()}))
 
 
-def describe(data: TrainingSet, chosen: Split) -> dict[str, Any]:
+def describe(data: TrainingSet, chosen: Split, phrases: Phrases) -> dict[str, Any]:
     """The snapshot that a version was trained on, by content: the same for the same data, wherever and whenever."""
     return {
         "fingerprint": data.fingerprint,
@@ -228,6 +237,7 @@ def describe(data: TrainingSet, chosen: Split) -> dict[str, Any]:
             {i.name for i in (*chosen.labelled, *chosen.normal)} - {i.name for i in chosen.training}
         ),
         "references": {product: len(images) for product, images in sorted(data.references.items())},
+        "phrases": phrases,
         "skipped": data.skipped,
     }
 

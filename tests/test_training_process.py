@@ -99,6 +99,27 @@ def test_training_again_on_the_same_labels_does_nothing(backend: Backend) -> Non
     assert [version.name for version in backend.services.registry.list("1")] == ["v1"]
 
 
+def test_the_phrases_of_the_labels_are_trained_with_and_new_ones_are_a_reason_to_train(
+    backend: Backend,
+) -> None:
+    """The person's where there are any, and of any defect the built-in ones."""
+    told: list[dict[str, list[str]]] = []
+    well = trainer(0.9)
+
+    def listening(*given: Any, prompts: dict[str, list[str]], **options: Any) -> Any:
+        told.append(prompts)
+        return well(*given, **options)
+
+    train(backend, train=listening)
+    (label,) = told[0].keys() - {"defect"}
+    assert "a defect on the product" in told[0]["defect"] and len(told[0][label]) >= 8
+    backend.services.prompts.add("1", label, ["red square"])
+    assert train(backend, train=listening).version == "v2"
+    assert told[1][label] == ["red square"]
+    version = backend.services.registry.get("1", "v2")
+    assert version.manifest["data"]["phrases"] == told[1]
+
+
 def test_the_same_labels_make_the_same_version(tmp_path: Path) -> None:
     """Reliability row 25: snapshot, weights and metrics of two runs are the same."""
     found = []
