@@ -129,6 +129,13 @@ def test_a_product_with_fewer_references_is_measured_once_with_those_it_has(tmp_
     assert reported == [(asked, n) for asked, n in (("0", 0), ("10", 3), ("all", 3)) for _ in range(2)]
 
 
+def test_products_take_turns(tmp_path: Path) -> None:
+    a_product(tmp_path / "set/bolt", defects=1)
+    a_product(tmp_path / "set/flange", defects=2)
+    work = a_plan(tmp_path).missing(Results(tmp_path), "v 1", 20)
+    assert [(w.number, w.image.name) for w in work] == [(1, "0.png"), (2, "0.png"), (2, "1.png")]
+
+
 def test_what_was_measured_with_other_weights_or_fewer_clicks_is_measured_again(tmp_path: Path) -> None:
     a_product(tmp_path / "set/flange", good=0)
     plan = a_plan(tmp_path, ["0"], methods=["ADClick"], jitters=[0.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,16 @@ class Plan:
     _good: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def missing(self, results: Results, version: str, clicks: int) -> list[Work]:
-        """What was not yet measured with weights of this version and so many clicks."""
-        return [
-            w for n, c in enumerate(self.categories, 1) for w in self._work(n, c, results, version, clicks)
+        """What was not yet measured with weights of this version and so many clicks.
+
+        The first image of every product comes first, then the second of each: a run that is stopped early has
+        measured all products alike, and processes seldom wait for each other's references.
+        """
+        products = [
+            list(self._work(number, category, results, version, clicks))
+            for number, category in enumerate(self.categories, 1)
         ]
+        return [work for images in zip_longest(*products) for work in images if work is not None]
 
     def _work(
         self, number: int, category: Category, results: Results, version: str, clicks: int
