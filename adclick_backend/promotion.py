@@ -190,7 +190,7 @@ def _decide(
         which = "; ".join(f"{NAMES[n]} went from {theirs[n]:.1%} to {ours[n]:.1%}" for n in worse)
         return False, f"It was not promoted, for it is worse than the version that serves: {which}.{seen}"
     changes = "; ".join(f"{NAMES[n]}: {theirs[n]:.1%}, now {ours[n]:.1%}" for n in ours if n in theirs)
-    return True, f"It serves, for it is not worse than the version before. {changes}.{seen}"
+    return True, f"It serves, for it is not worse than the version before: {changes}.{seen}"
 
 
 def _is_worse(name: str, judged: Sequence[Judged]) -> bool:

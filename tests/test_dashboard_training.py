@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from helpers.backend import Backend
 from helpers.dashboard import page, send
+from helpers.versions import candidate
 
 from adclick_backend.dashboard.training import LOG_LINES, draw_curves
 from adclick_backend.job_files import JobFiles
@@ -81,6 +83,23 @@ def test_how_a_training_ended_stays_to_be_read(connected: Backend, running: Job)
     assert "data-live" not in text
 
 
+def test_after_a_training_the_page_tells_what_was_learned(
+    connected: Backend, running: Job, tmp_path: Path
+) -> None:
+    about = {"data": {"images": ["a", "b"], "held_out": []}, "types": ["dent"]}
+    registry = connected.services.registry
+    registry.publish("1", candidate(tmp_path / "v1", **about), "v1")
+    said = "Version v1 was trained. It was not promoted, for it is worse."
+    connected.services.store.jobs.end(running.id, "done", said, version="v1")
+    text = " ".join(page(connected, TRAINING).split())
+    assert f"{said} Learned from 2 images to find dent; judged by 0 other images." in text
+    assert 'href="/projects/1/versions/v1"' in text
+    registry.delete("1", "v1")
+    text = page(connected, TRAINING)
+    assert said in text
+    assert 'href="/projects/1/versions/v1"' not in text
+
+
 def test_the_jobs_of_another_project_are_not_shown(connected: Backend, running: Job) -> None:
     connected.setup("2.1")
     for route in (f"/projects/2/training/{running.id}", f"/projects/2/training/{running.id}/live"):
@@ -91,5 +110,7 @@ def test_the_jobs_of_another_project_are_not_shown(connected: Backend, running: 
 
 def test_curves_need_no_order_of_names_and_no_loss() -> None:
     assert draw_curves([]) == []
-    (chart,) = draw_curves([{"progress": 0.5, "state": "evaluating", "seconds": 9, "pro": 0.5, "iou": 0.25}])
+    measured = {"progress": 0.5, "state": "evaluating", "seconds": 9, "pro": 0.5, "iou": 0.25}
+    assert draw_curves([measured]) == []  # one point is no curve
+    (chart,) = draw_curves([measured, {**measured, "progress": 0.6, "loss": 0.1}])
     assert [(line.name, line.last) for line in chart.lines] == [("IoU", "25 %"), ("PRO", "50 %")]

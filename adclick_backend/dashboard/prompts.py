@@ -51,10 +51,19 @@ class LabelPhrases:
         return sum(phrase.used for phrase in self.phrases)
 
     @property
+    def own(self) -> Sequence[Phrase]:
+        """Those of a person or of a language model."""
+        return [phrase for phrase in self.phrases if phrase.prompt.source != "built-in"]
+
+    @property
+    def built_in(self) -> Sequence[Phrase]:
+        """The built-in sentences."""
+        return [phrase for phrase in self.phrases if phrase.prompt.source == "built-in"]
+
+    @property
     def lost_built_in(self) -> Sequence[str]:
         """The built-in sentences that were taken out."""
-        rows = [phrase.prompt for phrase in self.phrases]
-        return [row.phrase for row in rows if row.source == "built-in" and not row.valid]
+        return [phrase.prompt.phrase for phrase in self.built_in if not phrase.prompt.valid]
 
 
 def list_phrases(prompts: Prompts, project: str) -> list[LabelPhrases]:

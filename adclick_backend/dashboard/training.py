@@ -11,11 +11,13 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.api_errors import ApiError
 from adclick_backend.dashboard.charts import Chart, Point, draw_chart
+from adclick_backend.dashboard.comparisons import what_was_learned
 from adclick_backend.dashboard.figures import words_of
 from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
 from adclick_backend.jobs import Jobs
+from adclick_backend.registry import Version
 from adclick_backend.store.jobs import Job
 
 LOG_LINES = 200  # of the end of a log that the page shows
@@ -38,6 +40,7 @@ class JobLine:
     """A job as a table and a heading show it."""
 
     job: Job
+    learned: str = ""  # from how many images, when a version came of it
 
     @property
     def mark(self) -> str:
@@ -83,6 +86,12 @@ class JobView:
     log: str
 
 
+def list_past(jobs: Sequence[Job], versions: Sequence[Version]) -> list[JobLine]:
+    """The jobs that are over, with what was learned where the version is still there."""
+    learned = {version.name: what_was_learned(version.manifest) for version in versions}
+    return [JobLine(job, " ".join(learned.get(job.version, [])[:1])) for job in jobs if not job.active]
+
+
 def view_job(jobs: Jobs, job: Job) -> JobView:
     """Gather what is known of a job."""
     log = jobs.log(job.project, job.id).splitlines()
@@ -90,7 +99,7 @@ def view_job(jobs: Jobs, job: Job) -> JobView:
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """The loss, and the metrics on held-out images, over the share of the job that was done.
+    """The loss, and the metrics on held-out images, over the share of the job that was done; one point is no curve.
 
     Args:
         records: what the job reported, in order: ``progress`` in [0, 1], perhaps ``loss``, and metrics by name.
@@ -103,9 +112,10 @@ def draw_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
             loss.append((done, float(record["loss"])))
         for name in sorted(record.keys() - AXES):
             metrics.setdefault(words_of(name), []).append((done, float(record[name])))
+    metrics = {name: points for name, points in metrics.items() if len(points) > 1}
     across = "% of the job"
     charts = (
-        draw_chart("Loss", {"loss": loss}, across=across),
+        draw_chart("Loss", {"loss": loss if len(loss) > 1 else []}, across=across),
         draw_chart("On held-out images", metrics, across=across, percent=True),
     )
     return [chart for chart in charts if chart is not None]
@@ -130,7 +140,7 @@ def add_training(blueprint: Blueprint, pages: Pages) -> None:
             project,
             advice=advise(pages.services.labels.details(project)),
             running=[view_job(jobs, job) for job in found if job.active],
-            past=[JobLine(job) for job in found if not job.active],
+            past=list_past(found, pages.services.registry.list(project)),
         )
 
     @blueprint.get("/projects/<project>/training/<int:job>")
