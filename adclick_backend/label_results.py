@@ -106,7 +106,7 @@ def read_result(
         if shaped is None:
             problems += [f"Regions of the type {kind} cannot be learned from." for kind in _strange(items)]
             continue
-        labels = [label for item in items for label in _labels(item)]
+        labels = [label for item in items if is_region(item) for label in _labels(item)]
         if not labels:
             problems.append("A region has no label and was left out.")
         for label in dict.fromkeys(labels):

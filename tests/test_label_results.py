@@ -140,6 +140,7 @@ def test_the_weakest_region_says_how_a_type_is_learned_and_what_was_painted_stay
 def test_choices(result: list[dict[str, Any]], normal: bool, kinds: dict[str, str]) -> None:
     statement = read(*result)
     assert (statement.normal, statement.kinds) == (normal, kinds)
+    assert not statement.problems or not kinds
 
 
 def test_a_tag_says_somewhere() -> None:
