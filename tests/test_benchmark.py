@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -208,6 +210,27 @@ def test_processes_share_the_work_and_say_what_they_left_out(
     said = capsys.readouterr()
     assert "| GrabCut | - | 0 % | set/flange | 2 |" in said.out
     assert "stain/1.png was left out: its mask is empty." in said.err
+
+
+def test_no_process_outlives_a_killed_benchmark(tmp_path: Path) -> None:
+    program = (
+        "import multiprocessing, os, time\n"
+        "from adclick_backend.benchmark import worker\n"
+        "def child():\n"
+        "    import threading\n"
+        "    threading.Thread(target=worker._end_with_parent, daemon=True).start()\n"
+        "    time.sleep(60)\n"
+        "process = multiprocessing.get_context('fork').Process(target=child)\n"
+        "process.start()\n"
+        "print(process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=60)
+    child = int(done.stdout)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "the worker goes on without its benchmark"
+        time.sleep(0.05)
 
 
 def test_a_folder_without_products_is_said_in_words(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +107,17 @@ def start(tools: Tools) -> None:
 
 
 def start_process(tools: Tools) -> None:
-    """Make a process of a pool a worker; an interrupt is the business of the process that started it."""
+    """Make a process of a pool a worker, which ends when the process that started it does, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     start(tools)
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def measure(work: Work) -> tuple[list[Row], str | None]:
