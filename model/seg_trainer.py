@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,9 @@ class SegTraining:
     steps: int | None = None  # ends the training earlier; None: only the time does
     seed: int = 0
     learning_rate: float = 1e-3
+    fresh: float = (
+        4.0  # how many times as fast the views and the attention to words learn: they start at zero
+    )
     weight_decay: float = 0.01
     ema: float = 0.99
     clip: float = 1.0
@@ -56,7 +60,7 @@ class SegTraining:
     words: bool = True  # pixel-word attention
     views: bool = True  # reduced views of features and residual vectors
     pretrained: bool = True  # start from the packaged weights, else from random ones
-    patience: float = 0.35  # share of the time without a lower loss after which training ends
+    patience: float = 0.5  # share of the training without a lower loss after which it ends
     save_seconds: float = 30.0  # between two writings of the resume file
 
 
@@ -86,11 +90,19 @@ class SegTrainer:
         self.sampler, self.vocabulary, self.config, self.file = sampler, vocabulary, config, resume
         self.rng = np.random.default_rng(config.seed)
         torch.manual_seed(config.seed)
-        learned = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(learned, config.learning_rate, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(self._groups(), weight_decay=config.weight_decay)
         self.step, self.seconds = 0, 0.0
         self.ignored = 0.0  # share of pixels in the abandon band, a running mean
         self._resume()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameters that learn, and how fast."""
+        groups: dict[float, list[nn.Parameter]] = {1.0: [], self.config.fresh: []}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                fresh = name.startswith(("views.", "language."))
+                groups[self.config.fresh if fresh else 1.0].append(parameter)
+        return [{"params": found, "pace": pace} for pace, found in groups.items() if found]
 
     def run(self, report: Callable[[float, float], None], cancelled: Callable[[], bool]) -> bool:
         """Train until the time is up or the loss no longer falls.
@@ -155,10 +167,10 @@ class SegTrainer:
         return click_maps(simulation.tensor(), simulation.previous)
 
     def _update(self, loss: Tensor) -> None:
-        warm = min(1.0, (self.step + 1) / 20)
+        warm = min(1.0, (self.step + 1) / 10)
         rate = self.config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * self.progress()))
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["pace"]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)

@@ -174,7 +174,8 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
         return score(split, _maximum(split, PACKAGED_SEG))
     signal, changes = SETTINGS[name]
     config = replace(
-        SegTraining(minutes=60.0, steps=steps, seed=seed, synthetic=8, pasted=8, normal=8), **changes
+        SegTraining(minutes=60.0, steps=steps, seed=seed, synthetic=8, pasted=8, normal=8, patience=1.0),
+        **changes,
     )
     weights = folder / "seg.safetensors"
     resume = folder / "last.safetensors"  # gives the samples a folder that the next signal uses again
