@@ -131,7 +131,7 @@ def test_one_label_trains_and_says_what_it_cannot_teach(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A NaN loss ends the training with a reason and writes no checkpoint (reliability.md)."""
+    """A NaN loss ends the training with a reason and writes no checkpoint (row 20)."""
     monkeypatch.setattr("model.seg_trainer.weak_loss", lambda logits, *_: logits.sum() * float("nan"))
     with pytest.raises(FloatingPointError, match="The loss became nan at step 0"):
         train_segmentation([labelled(0)], {}, tmp_path / "seg.safetensors", version="v1", config=QUICK)
