@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from adclick_backend.clicks import Click
 from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
 from adclick_backend.engine_segmenters import Segmenters
+from adclick_backend.engine_windows import Windows
 from adclick_backend.errors import ImageError
 from adclick_backend.images import decode_image
 from adclick_backend.proposals import UNKNOWN, Map, Proposals, Source, propose
 from adclick_backend.settings import Settings
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from model.answer import Answer
     from model.clicks import Click as ModelClick
     from model.encoding import Encoded, Frame
     from model.evidence import Prepared
@@ -99,10 +99,11 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A prepared image in memory."""
+    """A prepared image in memory, and which references it is most like, best first."""
 
     prepared: Prepared
     frame: Frame
+    nearest: tuple[str, ...]
 
 
 class Engine:
@@ -131,9 +132,12 @@ class Engine:
         self._features = FeatureFiles(settings.data_dir, self.version, settings.disk_cache_mb)
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
-        self._maps: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Tensor] = WeightedLru(64 << 20)
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
         self._segmenters = Segmenters(settings.device)
+        self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
+            64 << 20
+        )
+        self._windows = Windows(self._model, self._kept_copy)
         self._loading = threading.Lock()
         self._clicking = ThreadPoolExecutor(1, "adclick-click")
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
@@ -210,7 +214,7 @@ class Engine:
     def _usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
         """Residual energies of one reference matched with the others of its bank."""
         image = self._reference(bank.project, sha)
-        return self._model().usual(image, self._nearest(bank, image, besides=sha))
+        return self._model().usual(image, self._compared(bank, image, besides=sha))
 
     def _normal(self, bank: Bank) -> dict[str, float] | None:
         """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
@@ -224,16 +228,20 @@ class Engine:
     def _measure(self, bank: Bank, sha: str) -> None:
         self._usual(bank).put({sha: self._usual_of(bank, sha)}, len(bank.references))
 
-    def _nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> list[Encoded]:
+    def _nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> tuple[str, ...]:
         """The references of a bank that an image is matched with, besides itself when it is one of them."""
         if not bank.references:
-            return []
+            return ()
         descriptors = self._features.descriptors(
             bank.project, bank.fingerprint, bank.references, self._redescribe
         )
         itself = None if besides is None else bank.references.index(besides)
         order = self._model().rank(image.descriptor.cpu().numpy(), descriptors, itself)
-        return [self._reference(bank.project, bank.references[i]) for i in order]
+        return tuple(bank.references[i] for i in order)
+
+    def _compared(self, bank: Bank, image: Encoded, besides: str | None = None) -> list[Encoded]:
+        """The features of the references that an image is matched with."""
+        return [self._reference(bank.project, sha) for sha in self._nearest(bank, image, besides)]
 
     def _redescribe(self, project: str, sha: str) -> None:
         self._encode(ImageKey(project, sha), self._kept_copy(project, sha))
@@ -289,39 +297,41 @@ class Engine:
     def click(self, key: ImageKey, bank: Bank, load: Load, clicks: Sequence[Click]) -> Segmentation:
         """The mask after some clicks (in image pixels, oldest first). See :meth:`prepare` for the other arguments."""
         from model.clicks import Click as ModelClick
-        from model.predictor import expected_iou, to_mask
 
         shown = tuple(ModelClick(*c) for c in clicks)
         bank = bank.without(key.sha)
         milliseconds: dict[str, float] = {}
         opened = self._open(key, bank, load, milliseconds)
         started = time.perf_counter()
-        probability = self._clicking.submit(self._map, key, bank, opened, shown).result()
+        found = self._clicking.submit(self._answer, key, bank, opened, load, shown).result()
         milliseconds["network"] = _since(started)
         started = time.perf_counter()
-        mask = to_mask(probability, opened.frame, shown)
-        score = expected_iou(probability) if mask.any() else 0.0
+        mask = found.mask(shown)
+        score = found.score() if mask.any() else 0.0
         milliseconds["mask"] = _since(started)
-        return Segmentation(mask, probability, score, milliseconds)
+        return Segmentation(mask, found.probability, score, milliseconds)
 
-    def _map(
-        self, key: ImageKey, bank: Bank, opened: _Opened, clicks: tuple[ModelClick, ...]
-    ) -> NDArray[np.float32]:
-        """The probability map after ``clicks``, each click seeing the map after the one before."""
+    def _answer(
+        self, key: ImageKey, bank: Bank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
+    ) -> Answer:
+        """The answer to ``clicks``, each click seeing the answer to those before."""
+        from model.answer import answer
+
         name = (key, bank.fingerprint, clicks)
-        if (cached := self._maps.get(name)) is not None:
-            return cached[0, 0].float().cpu().numpy()
-        previous = None
+        if (cached := self._answers.get(name)) is not None:
+            return cached
+
+        def answered(clicks: tuple[ModelClick, ...], before: Answer | None) -> Answer:
+            look = partial(self._windows.look, key, bank, opened.nearest, load)
+            return answer(self._model(), opened.prepared, opened.frame, clicks, before, look)
+
+        before = None
         if len(clicks) > 1:
-            earlier = clicks[:-1]
-            # Normally the map of the click before is still there. If not, all earlier clicks are shown at once.
-            previous = self._maps.get((key, bank.fingerprint, earlier))
-            if previous is None:
-                previous = self._model().probability(opened.prepared, opened.frame, earlier, None)
-        result = self._model().probability(opened.prepared, opened.frame, clicks, previous)
-        kept = result.half()
-        self._maps.put(name, kept, kept.nbytes)
-        return result[0, 0].cpu().numpy()
+            # Normally the answer to the click before is still there. If not, all earlier clicks are shown at once.
+            before = self._answers.get((key, bank.fingerprint, clicks[:-1])) or answered(clicks[:-1], None)
+        found = answered(clicks, before)
+        self._answers.put(name, found, found.nbytes)
+        return found
 
     # --- proposing
 
@@ -397,23 +407,24 @@ class Engine:
             stored = self._features.load_prepared(key.project, key.sha, bank.fingerprint)
             if stored is None:
                 started = time.perf_counter()
-                pixels = load()
+                pixels = self._windows.pixels(key.project, key.sha, load)
                 milliseconds["read"] = _since(started)
                 stored = self._preparing.submit(self._prepare, key, bank, pixels, milliseconds).result()
-            prepared, shape = stored
-            opened = _Opened(prepared, self._frame(shape))
+            prepared, shape, nearest = stored
+            opened = _Opened(prepared, self._frame(shape), nearest)
             self._opened.put(name, opened, prepared.nbytes)
             return opened
 
     def _prepare(
         self, key: ImageKey, bank: Bank, pixels: Pixels, milliseconds: dict[str, float]
-    ) -> tuple[Prepared, tuple[int, int]]:
+    ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]]:
         predictor = self._model()
         started = time.perf_counter()
         image = predictor.encode(pixels)
         milliseconds["features"] = _since(started)
         started = time.perf_counter()
-        references, normal = self._nearest(bank, image), self._normal(bank)
+        nearest, normal = self._nearest(bank, image), self._normal(bank)
+        references = [self._reference(bank.project, sha) for sha in nearest]
         milliseconds["references"] = _since(started)
         started = time.perf_counter()
         prepared, shape = (
@@ -421,8 +432,8 @@ class Engine:
             (pixels.shape[0], pixels.shape[1]),
         )
         milliseconds["match"] = _since(started)
-        self._features.save_prepared(key.project, key.sha, bank.fingerprint, prepared, shape)
-        return prepared, shape
+        self._features.save_prepared(key.project, key.sha, bank.fingerprint, prepared, shape, nearest)
+        return prepared, shape, nearest
 
     def _frame(self, shape: tuple[int, ...]) -> Frame:
         from model.encoding import Frame

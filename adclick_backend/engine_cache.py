@@ -147,20 +147,30 @@ class FeatureFiles:
     # --- prepared images
 
     def save_prepared(
-        self, project: str, sha: str, fingerprint: str, prepared: Prepared, shape: tuple[int, int]
+        self,
+        project: str,
+        sha: str,
+        fingerprint: str,
+        prepared: Prepared,
+        shape: tuple[int, int],
+        nearest: tuple[str, ...],
     ) -> None:
-        """Keep a prepared image (:meth:`model.evidence.Prepared.kept`) of ``shape`` (height, width)."""
+        """Keep a prepared image (:meth:`model.evidence.Prepared.kept`) of ``shape`` (height, width).
+
+        ``nearest`` are the references that it was compared with, as SHA-256 in hexadecimal.
+        """
         import torch
 
         tensors = {f"level.{k}": v for k, v in prepared.levels.items()}
         tensors |= {k: getattr(prepared, k) for k in ("static", "vectors", "log_energies")}
         tensors |= {"scales": prepared.scales, "shape": torch.tensor(shape)}
+        tensors["nearest"] = torch.tensor(list(bytes.fromhex("".join(nearest))), dtype=torch.uint8)
         self._write(self._path(project, f"{sha}-{fingerprint}", "prepared"), tensors)
 
     def load_prepared(
         self, project: str, sha: str, fingerprint: str
-    ) -> tuple[Prepared, tuple[int, int]] | None:
-        """A prepared image and its shape, or None."""
+    ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]] | None:
+        """A prepared image, its shape, and the references it was compared with; or None."""
         from model.evidence import Prepared
 
         tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
@@ -169,7 +179,9 @@ class FeatureFiles:
         levels = {k.removeprefix("level."): v for k, v in tensors.items() if k.startswith("level.")}
         height, width = (int(v) for v in tensors["shape"])
         maps = (tensors[k] for k in ("scales", "vectors", "log_energies"))
-        return Prepared(tensors["static"], levels, *maps), (height, width)
+        nearest = bytes(tensors["nearest"].tolist()).hex()
+        shas = tuple(nearest[i : i + 64] for i in range(0, len(nearest), 64))
+        return Prepared(tensors["static"], levels, *maps), (height, width), shas
 
     # --- files
 

@@ -19,11 +19,18 @@ from model.residual import Residual
 ENERGIES = ("joint", "stride4", "stride8", "stride16", "fine", "colour")
 NORMAL_ENERGIES = ("joint", "fine", "colour")  # also compared with what is usual among the references
 RATIO_ENERGIES = ("joint", "fine")  # also compared with the clicked places
-LEVELS = ("colour", "stride2", "stride4", "stride8", "stride16")
+LEVELS = ("colour", "stride2", "stride4", "stride8", "stride16", "texture")
+SPREAD_LEVELS = (
+    "colour",
+    "stride4",
+    "stride8",
+    "texture",
+)  # in which the mask so far says what belongs to it
 REACHES = (4.0, 24.0)  # stride-2 cells over which the two click-distance maps fall to 1/e
 
 STATIC_CHANNELS = len(ENERGIES) + len(NORMAL_ENERGIES) + 2
-CHANNELS = STATIC_CHANNELS + 2 * (len(REACHES) + len(LEVELS) + 1) + len(RATIO_ENERGIES) + 1
+SPREAD_MAPS = len(SPREAD_LEVELS) + 1
+CHANNELS = STATIC_CHANNELS + 2 * (len(REACHES) + len(LEVELS) + 1) + len(RATIO_ENERGIES) + 1 + SPREAD_MAPS
 _PAIRS = 2048
 
 
@@ -70,6 +77,7 @@ def level_maps(encoded: Encoded) -> tuple[dict[str, Tensor], Tensor]:
         random places. The random places are the same for every image of one size.
     """
     raw = {"colour": encoded.colour, **{f"stride{s}": m for s, m in encoded.pyramid.items()}}
+    raw["texture"] = texture(encoded)
     levels, scales = {}, []
     for name in LEVELS:
         maps = raw[name]
@@ -82,6 +90,19 @@ def level_maps(encoded: Encoded) -> tuple[dict[str, Tensor], Tensor]:
         a, b = torch.randint(cells.shape[1], (2, _PAIRS), generator=generator).to(maps.device)
         scales.append((cells[:, a] - cells[:, b]).square().sum(0).sqrt().median().clamp_min(1e-3))
     return levels, torch.stack(scales)[None]
+
+
+def texture(encoded: Encoded) -> Tensor:
+    """(1, 2 * 19, H/8, W/8): mean and spread of colour and finest features in windows of three stride-8 cells.
+
+    On a woven or grained surface no single pixel says what it belongs to; the surroundings do.
+    """
+    fine = torch.cat([encoded.colour, encoded.pyramid[2]], 1)
+    mean, square = (
+        F.avg_pool2d(F.adaptive_avg_pool2d(m, encoded.grid), 3, 1, 1, count_include_pad=False)
+        for m in (fine, fine.square())
+    )
+    return torch.cat([mean, (square - mean.square()).clamp_min(0).sqrt()], 1)
 
 
 def normal_levels(residuals: list[Residual]) -> dict[str, float]:
@@ -160,17 +181,26 @@ def evidence(prepared: Prepared, clicks: Tensor, previous: Tensor) -> Tensor:
     h, w = grid = _size(prepared.static)
     sign = clicks[..., 2]
     groups = [sign > 0, sign < 0]
-    maps = [_reach_maps(clicks, group, h, w) for group in groups]
-    for i, name in enumerate(LEVELS):
-        level = prepared.levels[name]
-        distance = _distances(level, _gather(level, clicks, grid)) / prepared.scales[:, i, None, None, None]
-        maps += [_to_grid(_most_alike(distance, group), grid) for group in groups]
+    maps = [prepared.static, *(_reach_maps(clicks, group, h, w) for group in groups)]
+    similar = {name: _similarity(prepared, name, clicks, groups, grid) for name in LEVELS}
+    maps += [pair for name, pair in similar.items() if name != "texture"]
     clicked = _gather(prepared.vectors, clicks, grid)
     length = clicked.square().sum(2).sqrt().clamp_min(1e-2)[..., None, None]
     distance = 2 * _distances(prepared.vectors, clicked) / length
     maps += [_to_grid(_most_alike(distance, group), grid) for group in groups]
-    maps.append(_energy_ratios(prepared.log_energies, clicks, groups[0]))
-    return torch.cat([prepared.static, *maps, previous], 1)
+    maps += [_energy_ratios(prepared.log_energies, clicks, groups[0]), previous, similar["texture"]]
+    spread = [prepared.levels[name] for name in SPREAD_LEVELS]
+    maps += [_to_grid(_likeness(level, previous), grid) for level in (*spread, prepared.vectors)]
+    return torch.cat(maps, 1)
+
+
+def _similarity(
+    prepared: Prepared, name: str, clicks: Tensor, groups: list[Tensor], grid: tuple[int, int]
+) -> Tensor:
+    """(B, 2, h, w): how like the places of a level are to the clicked ones, positive and negative."""
+    level, scale = prepared.levels[name], prepared.scales[:, LEVELS.index(name), None, None, None]
+    distance = _distances(level, _gather(level, clicks, grid)) / scale
+    return _to_grid(torch.cat([_most_alike(distance, group) for group in groups], 1), grid)
 
 
 def _reach_maps(clicks: Tensor, group: Tensor, h: int, w: int) -> Tensor:
@@ -205,6 +235,27 @@ def _distances(maps: Tensor, vectors: Tensor) -> Tensor:
 def _most_alike(distances: Tensor, group: Tensor) -> Tensor:
     """(B, 1, h, w): similarity in (0, 1] to the most alike click of the group; 0 where the group is empty."""
     return torch.exp(-distances.masked_fill(~group[..., None, None], 1e4).amin(1, keepdim=True))
+
+
+def _likeness(maps: Tensor, mask: Tensor) -> Tensor:
+    """(B, 1, h, w): how much more a place is like the mask so far than like the rest of the image, compressed.
+
+    The log-likelihood ratio of two Gaussians with diagonal covariance, per channel; 0 while the mask is empty. This is
+    how GrabCut spreads what one stroke said, in one step and in features.
+
+    Args:
+        maps: (B, C, h, w).
+        mask: (B, 1, H, W) probabilities.
+    """
+    inside = F.adaptive_avg_pool2d(mask, _size(maps))
+    ratio = torch.zeros_like(inside)
+    for weight, sign in ((inside, -1), (1 - inside, 1)):
+        share = weight / weight.sum((2, 3), keepdim=True).clamp_min(1.0)
+        mean = (share * maps).sum((2, 3), keepdim=True)
+        variance = (share * (maps - mean).square()).sum((2, 3), keepdim=True) + 0.05
+        ratio = ratio + sign * ((maps - mean).square() / variance + variance.log()).mean(1, keepdim=True)
+    known = (inside.sum((2, 3), keepdim=True) > 1.0).float()
+    return known * ratio.clamp(-6, 6) / 3
 
 
 def _energy_ratios(logs: Tensor, clicks: Tensor, group: Tensor) -> Tensor:

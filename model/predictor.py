@@ -19,11 +19,18 @@ from model.evidence import Prepared, evidence, normal_levels, prepare
 from model.features import BACKBONES
 from model.manifest import PACKAGED, CheckpointError, read_manifest
 from model.references import Retrieved, rank
-from model.residual import match, matching_dtype
+from model.residual import match, matching_dtype, misfit
 from model.suspicion import PEAK, usual_peak
+from model.zoom import ZOOM_SIDE, Window
 
 NEAREST_REFERENCES = 8
 """K of Eq. 3: how many references an image is matched with, the most similar ones of its bank."""
+
+FEW_REFERENCES = 2
+"""So few references may show the product in another pose than the image; among more, one that fits is found."""
+
+MOST_MISFIT = 3.0
+"""A few references that explain an image so much worse than it explains itself are left out (:func:`misfit`)."""
 
 MAX_SHOWN = 24
 """Clicks of each sign that the network is shown at most, the newest; as many as training ever drew is far below."""
@@ -77,9 +84,24 @@ class Predictor:
             module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._dtype = matching_dtype(self.device)
 
-    def encode(self, image: NDArray[np.uint8]) -> Encoded:
-        """Encode an image (H, W, 3), RGB, uint8."""
-        return encode(image, self.backbone, self.long_side, self.device)  # type: ignore[arg-type]
+    def encode(self, image: NDArray[np.uint8], long_side: int | None = None) -> Encoded:
+        """Encode an image (H, W, 3), RGB, uint8, at ``long_side`` pixels (default: the checkpoint's)."""
+        return encode(image, self.backbone, long_side or self.long_side, self.device)  # type: ignore[arg-type]
+
+    def look(
+        self, image: NDArray[np.uint8], window: Window, references: Sequence[NDArray[np.uint8]]
+    ) -> Prepared:
+        """Prepare a window of an image (H, W, 3) at the closeness of :mod:`model.zoom`.
+
+        Args:
+            image: RGB, uint8.
+            window: what to look at.
+            references: a few of the most similar ones, of whatever size; the same part of each is compared.
+        """
+        parts = [window.of_size(image.shape, r.shape).cut(r) for r in references]
+        encoded = [self.encode(part, ZOOM_SIDE) for part in (window.cut(image), *parts)]
+        normal = self.usual(encoded[1], encoded[2:]) if len(parts) > 1 else None
+        return self.prepare(encoded[0], encoded[1:], normal)
 
     @torch.inference_mode()
     def prepare(self, image: Encoded, references: list[Encoded], normal: dict[str, float] | None) -> Prepared:
@@ -90,11 +112,11 @@ class Predictor:
             references: those that :func:`model.references.rank` chose from its bank; may be empty.
             normal: what is usual among the references (:meth:`usual`), if known.
         """
-        if references:
-            residual = match(image, Retrieved([r.to(self.device) for r in references]))
-        else:
-            residual = match(image, Retrieved([image]), itself=True)
-        return prepare(image, residual, normal, len(references))
+        retrieved = Retrieved([r.to(self.device) for r in references]) if references else None
+        few = 0 < len(references) <= FEW_REFERENCES
+        if retrieved is None or (few and misfit(image, retrieved) > MOST_MISFIT):
+            return prepare(image, match(image, Retrieved([image]), itself=True), None, 0)
+        return prepare(image, match(image, retrieved), normal, len(references))
 
     @torch.inference_mode()
     def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
@@ -119,7 +141,12 @@ class Predictor:
 
     @torch.inference_mode()
     def probability(
-        self, prepared: Prepared, frame: Frame, clicks: Sequence[Click], previous: Tensor | None
+        self,
+        prepared: Prepared,
+        frame: Frame,
+        clicks: Sequence[Click],
+        previous: Tensor | None,
+        merging: bool = True,
     ) -> Tensor:
         """The probability map after some clicks.
 
@@ -128,6 +155,7 @@ class Predictor:
             frame: its working frame.
             clicks: in image pixels, oldest first.
             previous: the map (1, 1, frame.height, frame.width) after the click before, if there is one.
+            merging: whether later clicks change the previous map locally (:func:`merge`).
 
         Returns:
             (1, 1, frame.height, frame.width) float32 in [0, 1].
@@ -142,7 +170,7 @@ class Predictor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
             logits = self.network(shown)
         probability = torch.sigmoid(logits.float())
-        if previous is None or len(clicks) < REFINING:
+        if previous is None or len(clicks) < REFINING or not merging:
             return probability
         merged = merge(
             probability[0, 0].cpu().numpy(), previous[0, 0].float().cpu().numpy(), clicks[-1], frame

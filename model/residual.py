@@ -61,6 +61,21 @@ def joint_features(encoded: Encoded, retrieved: Retrieved) -> dict[int, Tensor]:
     return levels
 
 
+def misfit(query: Encoded, retrieved: Retrieved) -> float:
+    """How much worse references explain an image than the image explains itself; about 1 for good references.
+
+    The ratio of the median energies of the best matches in the references and, some way off, in the image. A woven
+    cloth photographed the other way round has a high one: compared with it, every place would seem a defect.
+    """
+    features, *candidates = (
+        torch.cat(list(joint_features(e, retrieved).values()), 1) for e in (query, *retrieved.references)
+    )
+    matched = gather(candidates, nearest(features, candidates))
+    own = gather([features], nearest(features, [features], itself=True))
+    energies = [(features - found).square().sum(1).median() for found in (matched, own)]
+    return float(energies[0] / energies[1].clamp_min(1e-6))
+
+
 class Matches(NamedTuple):
     """Where the best match of each cell of an image lies: (h, w) long each."""
 

@@ -19,10 +19,13 @@ from adclick_backend.clicks import Click
 from adclick_backend.engine import Bank, Engine, EngineError, ImageKey
 from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
 from adclick_backend.engine_segmenters import Segmenters
+from adclick_backend.engine_windows import LOOKED_AT
 from adclick_backend.settings import Settings
 from model.encoding import Frame
 from model.evidence import Prepared
 from model.manifest import CheckpointError
+from model.predictor import Predictor
+from model.zoom import Window
 
 Pixels = NDArray[np.uint8]
 
@@ -99,9 +102,10 @@ def test_an_opened_image_is_not_read_again(shelf: Shelf) -> None:
 
 
 def test_a_restarted_engine_finds_prepared_images_on_disk(shelf: Shelf) -> None:
-    key, clicks = ImageKey("7", "c" * 64), [Click(60.0, 110.0, True)]
-    before = shelf.engine.click(key, shelf.bank, lambda: draw(52, (60, 110)), clicks)
-    after = Engine(shelf.settings).click(key, shelf.bank, no_image, clicks)
+    key, clicks, image = ImageKey("7", "c" * 64), [Click(60.0, 110.0, True)], draw(52, (60, 110))
+    before = shelf.engine.click(key, shelf.bank, lambda: image, clicks)
+    after = Engine(shelf.settings).click(key, shelf.bank, lambda: image, clicks)
+    assert "features" not in after.milliseconds
     assert (before.mask ^ after.mask).mean() < 0.005  # kept in half precision
 
 
@@ -172,6 +176,27 @@ def test_further_clicks_see_the_mask_before(shelf: Shelf) -> None:
     both = shelf.engine.click(key, shelf.bank, no_image, [first, Click(120.0, 80.0, False)])
     assert both.mask[110, 60]
     assert not both.mask[80, 120]
+
+
+def test_a_window_is_opened_once_and_compared_with_the_references(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    look = Predictor.look
+
+    def counted(self: Predictor, image: Pixels, window: Window, references: list[Pixels]) -> Prepared:
+        looks.append(len(references))
+        return look(self, image, window, references)
+
+    monkeypatch.setattr(Predictor, "look", counted)
+    monkeypatch.setattr("model.zoom.SMALLEST", 48)
+    key, image = ImageKey("7", "3" * 64), cv2.resize(draw(61, (60, 110)), (960, 640))
+    clicks = [Click(240.0, 440.0, True), Click(250.0, 446.0, True), Click(236.0, 430.0, True)]
+    for count in (1, 2, 3):
+        found = shelf.engine.click(key, shelf.bank, lambda: image, clicks[:count])
+    assert looks == [LOOKED_AT]
+    assert found.mask.shape == (640, 960)
+    assert found.mask[440, 240]
 
 
 def test_two_threads_open_an_image_once(shelf: Shelf) -> None:

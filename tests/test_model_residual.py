@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from model.encoding import Encoded
+from model.predictor import MOST_MISFIT
 from model.references import Retrieved, rank
-from model.residual import gather, match, nearest
+from model.residual import gather, match, misfit, nearest
 
 
 def encoded(seed: int, side: int = 64) -> Encoded:
@@ -93,3 +94,20 @@ def test_retrieval_ignores_the_part_of_an_image_that_differs_most() -> None:
 def test_no_reference_at_all_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="pass the image itself"):
         Retrieved([])
+
+
+def test_a_cloth_the_other_way_round_does_not_fit() -> None:
+    generator = torch.Generator().manual_seed(3)
+
+    def woven(turned: bool, shift: int) -> Encoded:
+        image = encoded(5, side=128)
+        for stride, maps in image.pyramid.items():
+            stripes = (torch.arange(128 // stride) + shift) % 2 * 4.0
+            noise = 0.3 * torch.randn(maps.shape, generator=generator)
+            image.pyramid[stride] = noise + (stripes[:, None] if turned else stripes) * torch.linspace(
+                -1, 1, maps.shape[1]
+            ).view(1, -1, 1, 1) * (1 if turned else -1)
+        return image
+
+    alike, turned = (misfit(woven(False, 0), Retrieved([woven(t, 1)])) for t in (False, True))
+    assert alike < MOST_MISFIT < turned

@@ -1,0 +1,114 @@
+"""Zoom: the part of an image in which a defect is looked at closely, and the result put back in its place.
+
+An image of twelve megapixels shrinks eightfold on its way to the network, and a defect of twenty pixels is gone. From
+the first click on, the network therefore looks a second time, at a window of the original pixels round clicks and mask
+(RITM's and SimpleClick's "zoom-in", with the residual of that window against the same window of the references).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.clicks import Click
+
+ZOOM_SIDE = 320
+"""Longer side, in pixels, at which a window is looked at."""
+
+ROOM = 2.0
+"""How much larger than clicks and mask the window is: the network needs surroundings to compare with."""
+
+SMALLEST = 320
+"""Image pixels that a window spans at least: as many as it is looked at with. Closer, there is nothing but blur."""
+
+WORTHWHILE = 1.25
+"""A window that shows the defect less than this much larger than the whole image did is not opened."""
+
+KEPT = 0.55
+"""A window is kept as long as clicks and mask fill more than this part of the one that they would ask for now."""
+
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Window(NamedTuple):
+    """A part of an image, in whole image pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, image: NDArray[Scalar]) -> NDArray[Scalar]:
+        """The part of an image (H, W, ...) that lies in the window; a view."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def of_size(self, shape: Sequence[int], other: Sequence[int]) -> Window:
+        """The same part of an image of the size ``other`` (height, width) as this is of one of size ``shape``."""
+        down, across = other[0] / shape[0], other[1] / shape[1]
+        height, width = max(1, round(self.height * down)), max(1, round(self.width * across))
+        top, left = round(self.top * down), round(self.left * across)
+        return Window(min(top, other[0] - height), min(left, other[1] - width), height, width)
+
+    def holds(self, click: Click) -> bool:
+        """Whether a click (image pixels) lies inside."""
+        return 0 <= click.y - self.top < self.height and 0 <= click.x - self.left < self.width
+
+    def inside(self, clicks: Sequence[Click]) -> list[Click]:
+        """The clicks that lie inside, in the window's own pixels."""
+        return [Click(c.x - self.left, c.y - self.top, c.positive) for c in clicks if self.holds(c)]
+
+
+Box = tuple[float, float, float, float]
+"""Top, left, bottom, right, in image pixels."""
+
+
+def window_for(
+    extent: Box | None,
+    clicks: Sequence[Click],
+    shape: tuple[int, int],
+    long_side: int,
+    before: Window | None = None,
+) -> Window | None:
+    """Where to look closely.
+
+    Args:
+        extent: of what the network took for the defect when it saw the whole image; None when that was nothing.
+        clicks: in image pixels.
+        shape: height and width of the image.
+        long_side: longer side, in pixels, at which the network saw the whole image.
+        before: the window of the click before, kept if it still fits: a window that is open costs nothing.
+
+    Returns:
+        None when the defect is large enough to be seen in the whole image, or there is no positive click.
+    """
+    boxes = [(c.y, c.x, c.y, c.x) for c in clicks if c.positive]
+    if not boxes:
+        return None
+    tops, lefts, bottoms, rights = zip(*boxes, *([extent] if extent else []), strict=True)
+    box = top, left, bottom, right = min(tops), min(lefts), max(bottoms), max(rights)
+    side = max(SMALLEST, ROOM * max(bottom - top, right - left))
+    if side * long_side * WORTHWHILE > ZOOM_SIDE * max(shape):
+        return None
+    if before is not None and _still_fits(before, box, side):
+        return before
+    height, width = min(round(side), shape[0]), min(round(side), shape[1])
+    row = min(max(0, round((top + bottom - height) / 2)), shape[0] - height)
+    column = min(max(0, round((left + right - width) / 2)), shape[1] - width)
+    return Window(row, column, height, width)
+
+
+def _still_fits(window: Window, box: Box, side: float) -> bool:
+    """Whether a box lies well inside a window that is not much too large for it."""
+    top, left, bottom, right = box
+    margin = 0.1 * max(window.height, window.width)
+    return (
+        window.top + margin * (window.top > 0) <= top
+        and window.left + margin * (window.left > 0) <= left
+        and bottom <= window.top + window.height - margin
+        and right <= window.left + window.width - margin
+        and side > KEPT * max(window.height, window.width)
+    )
