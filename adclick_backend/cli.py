@@ -60,6 +60,9 @@ COMMANDS = {
     "versions": Command(
         "adclick_backend.versions_command", "List, compare, activate, roll back and delete trained versions."
     ),
+    "synthesis": Command(
+        "model.synthesis_command", "Draw a contact sheet of the synthetic defects that training uses."
+    ),
 }
 
 

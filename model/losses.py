@@ -1,4 +1,4 @@
-"""The normalised focal loss (Eq. 10; SimpleClick's form)."""
+"""The normalised focal loss (Eq. 10; SimpleClick's form), and the overlap that masks are judged by."""
 
 from __future__ import annotations
 
@@ -30,3 +30,23 @@ def normalized_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.5, ga
         beta = beta * (count / beta.sum((1, 2, 3)).clamp_min(1e-12))[:, None, None, None]
         weight = beta * torch.where(target > 0.5, alpha, 1 - alpha)
     return -(weight * log_pt).sum((1, 2, 3)) / count.clamp_min(1.0)
+
+
+def overlap_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """One minus the soft IoU of each sample.
+
+    Pixel losses leave a place out until it is more likely defect than not; the IoU of a whole mask is best when
+    doubtful places near a sure defect are taken in, above all after the first click.
+
+    Args:
+        logits: (B, 1, H, W) float32.
+        labels: (B, 1, H, W) float32 in {0, 1, -1}; -1 is ignored.
+
+    Returns:
+        (B,) loss per sample, in [0, 1].
+    """
+    valid = (labels != IGNORE).float()
+    probability, target = logits.sigmoid() * valid, labels.clamp_min(0)
+    shared = (probability * target).sum((1, 2, 3))
+    union = (probability + target).sum((1, 2, 3)) - shared
+    return 1 - (shared + 1) / (union + 1)

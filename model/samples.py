@@ -17,108 +17,125 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 from tqdm import tqdm
 
 from model.encoding import Encoded, encode
-from model.evidence import LEVELS, level_maps, normal_levels, prepare
+from model.evidence import LEVELS, Prepared, normal_levels, prepare
 from model.features import Backbone
 from model.mvtec import Category, read_mask, read_rgb
+from model.products import Product
 from model.references import Retrieved, rank
 from model.residual import match
-from model.synthesis import add_defect
+from model.synthesis import Image, Mask, add_defect
+from model.zoom import Window
 
-MANY = (2, 4, 8)  # reference counts that stand for "some", drawn at random
+COUNTS = (0, 0, 1, 2, 4, 8)
+"""Numbers of references of a view of a whole image, drawn at random: one network serves all cases."""
+
+CLOSE_COUNTS = (0, 1, 2)
+"""The same for a close view, for which only the most similar references are looked at again (:mod:`model.zoom`)."""
+
+MOST_GOOD = 24
+"""Good images of a product that serve as references and as hosts of synthetic defects."""
+
+PIECES_OF_DRAWN, DEFECTS_OF_DRAWN = 10, 12
+"""Good pieces photographed of each drawn product, and defective ones."""
 
 
 class SampleBuilder:
-    """Turns the images of one product into sample files."""
+    """Turns the images of one product into sample files, one for each view of a defect.
+
+    A view is the whole image or, as often as not, a window round the defect as :mod:`model.zoom` opens it, so that
+    defects are seen at every size and references at every closeness.
+
+    Args:
+        good: defect-free images of one size, (H, W, 3) uint8 RGB.
+        backbone: frozen features.
+        long_side: of the working frame of a whole image; a close view has two thirds of it.
+        use_references: whether the good images show what the defect images show.
+        rng: source of all randomness.
+    """
 
     def __init__(
-        self, category: Category, backbone: Backbone, long_side: int, use_references: bool, seed: int
+        self,
+        good: list[Image],
+        backbone: Backbone,
+        long_side: int,
+        use_references: bool,
+        rng: np.random.Generator,
     ):
-        self.category, self.backbone, self.long_side = category, backbone, long_side
-        self.rng = np.random.default_rng([seed, *hashlib.sha256(category.name.encode()).digest()[:8]])
-        self.good = category.good()
-        self.references = [self._encode(read_rgb(p)) for p in self.good] if use_references else []
-        self.normal = {n: self._normal(n) for n in MANY if len(self.references) > n}
+        self.good, self.backbone, self.long_side, self.rng = good, backbone, long_side, rng
+        self.references = [self._encode(g, long_side) for g in good] if use_references else []
 
-    def real(self, image: Path, mask: Path, out: Path) -> None:
-        """A real defect, with no or one reference, and again with several."""
-        counts = [int(self.rng.integers(2))] if self.references else [0]
-        if len(self.references) > MANY[0]:
-            counts.append(int(self.rng.choice(list(self.normal))))
-        self._write(out, read_rgb(image), read_mask(mask), counts, host=None)
+    def write(self, out: Path, pixels: Image, mask: Mask, close: bool, host: int | None = None) -> None:
+        """Write one view of a defect; ``host`` is the good image that it was drawn on, which then is no reference."""
+        others = [i for i in range(len(self.references)) if i != host]
+        count = min(len(others), int(self.rng.choice(CLOSE_COUNTS if close else COUNTS)))
+        others = [others[i] for i in self.rng.permutation(len(others))[: max(count, len(others) // 2)]]
+        window = self._window(mask) if close else Window(0, 0, *mask.shape)
+        query = self._encode(window.cut(pixels), self.long_side * 2 // 3 if close else self.long_side)
+        chosen = self._nearest(pixels if close else query, others, count)
+        references = [self._look(i, window, mask.shape) if close else self.references[i] for i in chosen]
+        itself = not references
+        residual = match(query, Retrieved([query] if itself else references), itself=itself)
+        prepared = prepare(query, residual, self._usual(references), len(references))
+        self._save(out, prepared, window.cut(mask))
 
-    def synthetic(self, index: int, out: Path) -> None:
-        """A synthetic defect on a good image, which then is no reference of its own."""
-        pixels, mask, _ = add_defect(read_rgb(self.good[index]), self.rng)
-        count = int(self.rng.choice([0, 1, *self.normal])) if len(self.references) > 2 else 0
-        self._write(out, pixels, mask, [count], host=index)
+    def _encode(self, pixels: Image, long_side: int) -> Encoded:
+        return encode(pixels, self.backbone, long_side, torch.device("cpu"))
 
-    def _encode(self, pixels: NDArray[np.uint8]) -> Encoded:
-        return encode(pixels, self.backbone, self.long_side, torch.device("cpu"))
-
-    def _bank(self, query: Encoded, count: int, host: int | None) -> list[Encoded]:
-        """``count`` references: those most similar out of a random bank of about that size, or out of all."""
-        others = [r for i, r in enumerate(self.references) if i != host]
-        if count < MANY[-1]:
-            others = [others[i] for i in self.rng.permutation(len(others))[:count]]
-        descriptors = torch.stack([r.descriptor for r in others])
+    def _nearest(self, whole: Encoded | Image, others: list[int], count: int) -> list[int]:
+        """The ``count`` most similar ones of ``others`` to a whole image."""
+        if not count:
+            return []
+        query = whole if isinstance(whole, Encoded) else self._encode(whole, self.long_side // 2)
+        descriptors = torch.stack([self.references[i].descriptor for i in others])
         return [others[i] for i in rank(query.descriptor, descriptors, count)]
 
-    def _normal(self, count: int) -> dict[str, float]:
-        """What energies are usual for a bank of ``count``: some references, each matched with ``count - 1`` others."""
-        chosen = self.rng.permutation(len(self.references))[:5]
-        return normal_levels(
-            [
-                match(
-                    self.references[i], Retrieved(self._bank(self.references[i], max(1, count - 1), int(i)))
-                )
-                for i in chosen
-            ]
+    def _look(self, index: int, window: Window, shape: tuple[int, ...]) -> Encoded:
+        """The same window of a reference."""
+        good = self.good[index]
+        return self._encode(window.of_size(shape, good.shape).cut(good), self.long_side * 2 // 3)
+
+    def _usual(self, references: list[Encoded]) -> dict[str, float] | None:
+        """What energies are usual between these references; None for fewer than two."""
+        if len(references) < 2:
+            return None
+        return normal_levels([match(references[0], Retrieved(references[1:]))])
+
+    def _window(self, mask: Mask) -> Window:
+        """A window round a part of the defect, from a sixth to four fifths of the image, the defect anywhere in it."""
+        rows, columns = np.nonzero(mask)
+        i = int(self.rng.integers(len(rows)))
+        side = max(64, round(max(mask.shape) * float(np.exp(self.rng.uniform(np.log(0.17), np.log(0.8))))))
+        height, width = min(side, mask.shape[0]), min(side, mask.shape[1])
+        share = self.rng.uniform(0.15, 0.85, 2)
+        top, left = int(rows[i] - share[0] * height), int(columns[i] - share[1] * width)
+        return Window(
+            min(max(0, top), mask.shape[0] - height), min(max(0, left), mask.shape[1] - width), height, width
         )
 
-    @torch.inference_mode()
-    def _write(
-        self,
-        out: Path,
-        pixels: NDArray[np.uint8],
-        mask: NDArray[np.bool_],
-        counts: list[int],
-        host: int | None,
-    ) -> None:
-        query = self._encode(pixels)
-        height, width = (2 * side for side in query.colour.shape[-2:])
+    def _save(self, out: Path, prepared: Prepared, mask: Mask) -> None:
+        height, width = (2 * side for side in prepared.static.shape[-2:])
         frame_mask = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
         if not frame_mask.any():
             return
-        levels, scales = level_maps(query)
-        tensors: dict[str, Tensor] = {name: levels[name][0].half() for name in LEVELS}
-        tensors["scales"] = scales[0]
-        tensors["mask"] = torch.from_numpy(frame_mask.astype(np.uint8))
-        for variant, count in enumerate(counts):
-            residual = (
-                match(query, Retrieved(self._bank(query, count, host)))
-                if count
-                else match(query, Retrieved([query]), itself=True)
-            )
-            prepared = prepare(query, residual, self.normal.get(count), count)
-            tensors[f"static{variant}"] = prepared.static[0].half()
-            tensors[f"vectors{variant}"] = prepared.vectors[0].half()
-            tensors[f"log_energies{variant}"] = prepared.log_energies[0].half()
+        tensors = {name: prepared.levels[name][0].half() for name in LEVELS}
+        tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
+        tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(frame_mask.astype(np.uint8))}
         temporary = out.with_suffix(".part")
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
         temporary.replace(out)
 
 
+@torch.inference_mode()
 def build(
     categories: list[Category],
     cache: Path,
     backbone: Backbone,
     *,
     long_side: int,
-    synthetic_per_good: int,
+    synthetic: int,
     without_references: set[str],
     limit: int = 10**6,
     seed: int = 0,
@@ -129,8 +146,8 @@ def build(
         categories: products in MVTec layout.
         cache: folder; each product gets one of its own, finished products are marked by ``done.json``.
         backbone: frozen features.
-        long_side: of the working frame, in pixels.
-        synthetic_per_good: synthetic samples made from each of at most 60 good images.
+        long_side: of the working frame of whole images, in pixels.
+        synthetic: synthetic defects drawn on the good images of each product.
         without_references: names of products whose good images show something else than the defect images.
         limit: most real samples of a product.
         seed: of every random choice.
@@ -140,17 +157,41 @@ def build(
         if (folder / "done.json").exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        builder = SampleBuilder(category, backbone, long_side, category.name not in without_references, seed)
+        rng = np.random.default_rng([seed, *hashlib.sha256(category.name.encode()).digest()[:8]])
+        good = category.good()
+        good = [good[i] for i in rng.permutation(len(good))[:MOST_GOOD]]
+        builder = SampleBuilder(
+            [read_rgb(p) for p in good], backbone, long_side, category.name not in without_references, rng
+        )
         pairs = category.defects()
-        pairs = [pairs[i] for i in builder.rng.permutation(len(pairs))[:limit]]
-        for i, (image, mask) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
-            builder.real(image, mask, folder / f"real-{i:04d}.safetensors")
-        hosts = range(min(60, len(builder.good)))
-        for i in tqdm([h for h in hosts for _ in range(synthetic_per_good)], desc="synthetic", leave=False):
-            builder.synthetic(
-                i, folder / f"synthetic-{len(list(folder.glob('synthetic-*'))):04d}.safetensors"
+        pairs = [pairs[i] for i in rng.permutation(len(pairs))[:limit]]
+        for i, (file, painted) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
+            builder.write(
+                folder / f"real-{i:04d}.safetensors", read_rgb(file), read_mask(painted), i % 2 == 0
             )
-        (folder / "done.json").write_text(json.dumps({"real": len(pairs), "good": len(builder.good)}))
+        for i in tqdm(range(synthetic if good else 0), desc="synthetic", leave=False):
+            pixels, mask, _ = add_defect(builder.good[i % len(good)], rng)
+            builder.write(folder / f"synthetic-{i:04d}.safetensors", pixels, mask, i % 2 == 0, i % len(good))
+        (folder / "done.json").write_text(json.dumps({"real": len(pairs), "good": len(good)}))
+
+
+@torch.inference_mode()
+def build_drawn(products: int, cache: Path, backbone: Backbone, *, long_side: int, seed: int = 0) -> None:
+    """Build the sample files of so many drawn products (:mod:`model.products`); see :func:`build`."""
+    for number in tqdm(range(products), desc="drawn products"):
+        folder = cache / "drawn" / f"{number:04d}"
+        if (folder / "done.json").exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        rng, product = np.random.default_rng([seed, number]), Product(number)
+        builder = SampleBuilder(
+            [product.image(rng) for _ in range(PIECES_OF_DRAWN)], backbone, long_side, True, rng
+        )
+        for i in range(DEFECTS_OF_DRAWN):
+            found = product.lacking(rng) if i % 3 == 0 else None
+            pixels, mask = found or add_defect(product.image(rng), rng)[:2]
+            builder.write(folder / f"synthetic-{i:04d}.safetensors", pixels, mask, i % 2 == 0)
+        (folder / "done.json").write_text("{}")
 
 
 @dataclass(frozen=True)
@@ -180,8 +221,6 @@ def read_crop(
         (2 * size, 2 * size) in {0, 1, -1 for padding}.
     """
     with safe_open(sample.path, "np") as file:
-        names = file.keys()
-        variant = int(rng.integers(sum(n.startswith("static") for n in names)))
         mask = file.get_tensor("mask")
         h, w = mask.shape[0] // 2, mask.shape[1] // 2
         y, x = rng.integers(h), rng.integers(w)
@@ -191,12 +230,8 @@ def read_crop(
             y, x = rows[i] // 2, columns[i] // 2
         top, left = (_start(int(c), size, side, rng) for c, side in ((y, h), (x, w)))
         crop = {"scales": file.get_tensor("scales")}
-        maps = {
-            **{n: n for n in LEVELS},
-            **{n: f"{n}{variant}" for n in ("static", "vectors", "log_energies")},
-        }
-        for name, stored in maps.items():
-            values = file.get_slice(stored)
+        for name in (*LEVELS, "static", "vectors", "log_energies"):
+            values = file.get_slice(name)
             ratio = h // values.get_shape()[1]  # stride-2 cells per cell of this map
             down, across = (
                 slice(start // ratio, min(start + size, side) // ratio)

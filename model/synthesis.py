@@ -1,7 +1,8 @@
 """Synthetic defects on defect-free images, each with its true mask.
 
-What factories see, drawn: scratches, cracks, pits, stains, dents, foreign particles, misplaced pieces, and the
-noise-masked textures of the literature (DRAEM, MemSeg). Everything is made from the image itself and from noise.
+What factories see, drawn: scratches, scuffs, cracks, pits, stains, dents, fibres and particles, torn-out and misplaced
+pieces, and the noise-masked textures of the literature (DRAEM, MemSeg). Everything is made from the image itself and
+from noise.
 """
 
 from __future__ import annotations
@@ -36,10 +37,21 @@ def add_defect(image: Image, rng: np.random.Generator, kind: str | None = None) 
         result = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
         changed = np.abs(result.astype(np.int16) - image).max(2)
         mask = (alpha > 0.25) & (cv2.blur(changed.astype(np.float32), (3, 3)) > 6)
-        mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+        mask = _as_painted(mask, rng)
         if mask.sum() >= 12 and mask.mean() < 0.4:
             return result, mask, name
     return _fallback(image, rng)
+
+
+def _as_painted(mask: Mask, rng: np.random.Generator) -> Mask:
+    """The mask as a person paints it: gaps of a few pixels closed, sometimes a pixel too wide."""
+    reach = int(rng.choice([3, 5, 9]))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    padded = np.pad(mask.astype(np.uint8), reach)
+    painted = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[reach:-reach, reach:-reach]
+    if rng.random() < 0.4:
+        painted = cv2.dilate(painted, np.ones((3, 3), np.uint8))
+    return np.asarray(painted > 0)
 
 
 def noise(shape: tuple[int, int], rng: np.random.Generator, cells: int) -> Float:
@@ -188,6 +200,50 @@ def smear(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
     return alpha, blurred + np.float32(rng.normal(0, 14))
 
 
+def scuff(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """Many fine lines in one direction within a patch: rubbed, not cut."""
+    s, (h, w) = _scale(image), _shape(image)
+    angle = rng.uniform(0, 180)
+    streaks = rng.normal(0, 1, (h, w)).astype(np.float32)
+    length = max(5, int(rng.uniform(12, 40) * s)) | 1
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1 / length**0.5
+    turn = cv2.getRotationMatrix2D((length // 2, length // 2), angle, 1.0)
+    drawn = np.asarray(cv2.filter2D(streaks, -1, cv2.warpAffine(kernel, turn, (length, length))), np.float32)
+    patch = _blob((h, w), rng, rng.uniform(16, 80) * s, 0.4)
+    return np.asarray(patch * np.clip(drawn + 0.3, 0, 1), np.float32), _tone(image, rng, 25, 80)
+
+
+def fibre(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A hair or thread that lies on the surface, in a colour of its own."""
+    s, shape = _scale(image), _shape(image)
+    line = _path(shape, rng, rng.uniform(40, 220) * s, rng.uniform(0.15, 0.5), rng.uniform(0.8, 2.5) * s)
+    colour = rng.uniform(10, 245) + rng.normal(0, 25, 3)
+    return line, np.asarray(np.broadcast_to(np.clip(colour, 0, 255), image.shape), np.float32)
+
+
+def particle(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A foreign body with a shape, a shine and a shadow."""
+    s, shape = _scale(image), _shape(image)
+    body = _blob(shape, rng, rng.uniform(5, 32) * s, 0.4)
+    gy, gx = np.gradient(cv2.GaussianBlur(body, (0, 0), 2 * s))
+    light = np.clip((gx + gy) * 6 * s, -1, 1)[..., None] * rng.uniform(20, 90)
+    shift = max(1, round(2 * s))
+    shadow = np.clip(np.roll(body, (shift, shift), (0, 1)) - body, 0, 1)
+    colour = np.clip(rng.uniform(10, 245) + rng.normal(0, 25, 3) + light, 0, 255)
+    mixed = np.where(body[..., None] > shadow[..., None], colour, image * 0.5)
+    return np.maximum(body, shadow * np.float32(0.7)), np.asarray(mixed, np.float32)
+
+
+def torn(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
+    """A piece broken out: what lies behind shows, darker, with a rough rim."""
+    s, shape = _scale(image), _shape(image)
+    hole = _blob(shape, rng, float(np.exp(rng.uniform(np.log(8), np.log(90)))) * s, 0.9)
+    behind = rng.uniform(5, 90) + rng.normal(0, 8, 3) + 25 * (noise(shape, rng, 60)[..., None] - 0.5)
+    rim = np.clip(1 - np.abs(hole - 0.5) * 2, 0, 1)[..., None]
+    return hole, np.asarray(behind * (1 - rim) + np.clip(image + 50.0, 0, 255) * rim, np.float32)
+
+
 def _fallback(image: Image, rng: np.random.Generator) -> tuple[Image, Mask, str]:
     """A filled disc in the inverse colour: always visible."""
     mask = np.zeros(_shape(image), np.uint8)
@@ -199,5 +255,6 @@ def _fallback(image: Image, rng: np.random.Generator) -> tuple[Image, Mask, str]
 
 
 KINDS: dict[str, Callable[[Image, np.random.Generator], tuple[Float, Float]]] = {
-    f.__name__: f for f in (scratch, crack, pits, stain, dent, misplaced, texture, smear)
+    f.__name__: f
+    for f in (scratch, scuff, crack, pits, stain, dent, fibre, particle, torn, misplaced, texture, smear)
 }

@@ -14,10 +14,12 @@ from model.conversion import convert_efficientnet_lite0
 from model.features import EfficientNetLite0
 from model.manifest import PACKAGED, CheckpointError
 from model.mvtec import find_categories
-from model.samples import build, find_samples
+from model.samples import build, build_drawn, find_samples
 from model.training import ClickTrainer, ClickTraining, Sampler, new_network
 
 LONG_SIDE = 512
+SAMPLE_SIDE = 384
+"""Longer side at which whole images are trained on: less than in use, and more images for it in the same time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="checkpoint to write (default: RUN/adclick-lite.safetensors)"
     )
     parser.add_argument(
-        "--version", default="adclick-lite-1", help="name that predictions carry (default: %(default)s)"
+        "--version", default="adclick-lite-2", help="name that predictions carry (default: %(default)s)"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="training time (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--synthetic-per-good",
+        "--learning-rate", type=float, default=2e-3, help="at its highest (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--synthetic",
         type=int,
-        default=2,
-        help="synthetic defects per good image (default: %(default)s)",
+        default=36,
+        help="synthetic defects on good images of each product (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--drawn", type=int, default=42, help="drawn products, twelve defects of each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--start", type=Path, help="checkpoint of a click network to go on from (default: none, from scratch)"
     )
     parser.add_argument(
         "--without-references",
@@ -53,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         type=int,
-        default=180,
+        default=110,
         help="real defect images of a product at most (default: %(default)s)",
     )
     parser.add_argument(
@@ -76,22 +87,23 @@ def run(args: argparse.Namespace) -> int:
             "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
         )
         return 2
-    with torch.inference_mode():
-        build(
-            categories,
-            args.run / "samples",
-            backbone,
-            long_side=LONG_SIDE,
-            synthetic_per_good=args.synthetic_per_good,
-            without_references=set(args.without_references),
-            limit=args.limit,
-            seed=args.seed,
-        )
+    build(
+        categories,
+        args.run / "samples",
+        backbone,
+        long_side=SAMPLE_SIDE,
+        synthetic=args.synthetic,
+        without_references=set(args.without_references),
+        limit=args.limit,
+        seed=args.seed,
+    )
+    build_drawn(args.drawn, args.run / "samples", backbone, long_side=SAMPLE_SIDE, seed=args.seed)
     weights = dict((name, float(weight)) for name, _, weight in (w.partition("=") for w in args.weight))
-    config = ClickTraining(minutes=args.minutes, seed=args.seed)
+    config = ClickTraining(minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate)
     samples = list(find_samples(args.run / "samples"))
+    trained = click_network(read_weights(args.start)) if args.start else None
     trainer = ClickTrainer(
-        new_network(args.seed), Sampler(samples, config.synthetic_share, weights), config, args.run
+        new_network(args.seed, trained), Sampler(samples, config.synthetic_share, weights), config, args.run
     )
     if args.resume and trainer.resume():
         print(
@@ -107,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         {
             "version": args.version,
             "training": {
-                "products": sorted({s.category for s in samples}),
+                "products": sorted({s.category for s in samples if not s.category.startswith("drawn/")}),
                 "real": real,
                 "synthetic": len(samples) - real,
                 "steps": trainer.step,
@@ -118,6 +130,11 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"Wrote {out} after {trainer.step} steps.")
     return 0
+
+
+def click_network(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of the click network out of those of a checkpoint."""
+    return {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
 
 
 def load_backbone(path: Path | None) -> EfficientNetLite0:

@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.adclick import LiteClickNetwork
+from model.checkpoints import load_into
 from model.clicks import Click, next_click
 from model.evidence import LEVELS, Prepared, evidence
-from model.losses import IGNORE, normalized_focal_loss
+from model.losses import IGNORE, normalized_focal_loss, overlap_loss
 from model.residual import matching_dtype
 from model.samples import Sample, read_crop
 
@@ -38,13 +39,15 @@ class ClickTraining:
     ema: float = 0.998
     clip: float = 1.0
     cross_entropy: float = 0.2  # beside the focal loss: keeps the 0.5 threshold where it belongs
-    max_next_clicks: int = 4  # simulated after the first ones; RITM has 3
+    overlap: float = 0.5  # beside the focal loss: whole masks after the first click
+    max_next_clicks: int = 3  # simulated after the first ones, as in RITM
     jitter: float = 3.0  # standard deviation of simulated clicks, working pixels
-    synthetic_share: float = 0.35
+    second_looks: float = 0.2  # share of rounds in which the mask comes back without another click
+    synthetic_share: float = 0.45
     seed: int = 0
     # (crop side in stride-2 cells, samples a step, share of steps): small crops for speed, whole images because in
     # use most places are far from any click
-    crops: tuple[tuple[int, int, float], ...] = ((96, 16, 0.55), (160, 6, 0.2), (256, 3, 0.25))
+    crops: tuple[tuple[int, int, float], ...] = ((96, 8, 0.45), (128, 5, 0.3), (192, 2, 0.25))
 
 
 class Sampler:
@@ -123,10 +126,15 @@ class ClickSimulation:
                 out[i, j] = torch.tensor([click.x / 2, click.y / 2, 1.0 if click.positive else -1.0])
         return out
 
-    def advance(self, rows: list[int], probability: Tensor) -> None:
-        """One more click for the samples in ``rows``, whose maps (len(rows), 1, 2s, 2s) are given."""
+    def advance(self, rows: list[int], probability: Tensor, second_looks: float = 0.0) -> None:
+        """One more click for the samples in ``rows``, whose maps (len(rows), 1, 2s, 2s) are given.
+
+        With the probability ``second_looks`` a sample gets its map back without another click.
+        """
         self.previous[rows] = F.avg_pool2d(probability, 2)
         for i, mask in zip(rows, probability[:, 0].numpy() > THRESHOLD, strict=True):
+            if self.rng.random() < second_looks:
+                continue
             prediction = np.where(self.valid[i], mask, False)
             click = next_click(self.target[i], prediction, self.clicks[i], self.rng, self.jitter)
             if click is not None:
@@ -136,7 +144,7 @@ class ClickSimulation:
         clicks: list[Click] = []
         positives = 1 + int(self.rng.random() < 0.15)
         for _ in range(positives if target.any() else 0):
-            spread = self.jitter if self.rng.random() < 0.6 else self.jitter * 8
+            spread = self.jitter if self.rng.random() < 0.7 else self.jitter * 8
             click = next_click(target, np.zeros_like(target), clicks, self.rng, spread)
             clicks += [click] if click else []
         if self.rng.random() < 0.2 or not clicks:
@@ -205,17 +213,19 @@ class ClickTrainer:
                 shown = evidence(
                     take(batch.prepared, rows), simulation.tensor()[rows], simulation.previous[rows]
                 )
-                simulation.advance(rows, self._forward(shown).sigmoid())
+                simulation.advance(rows, self._forward(shown).sigmoid(), self.config.second_looks)
         logits = self._forward(evidence(batch.prepared, simulation.tensor(), simulation.previous.clone()))
         labels = torch.from_numpy(batch.mask)[:, None]
         loss = normalized_focal_loss(logits, labels).mean()
+        whole = overlap_loss(logits, labels).mean()
         valid = (labels != IGNORE).float()
         plain = (
             F.binary_cross_entropy_with_logits(logits, labels.clamp_min(0), valid, reduction="sum")
             / valid.sum()
         )
-        self._update(loss + self.config.cross_entropy * plain)
-        return float(loss.detach())
+        total = loss + self.config.cross_entropy * plain + self.config.overlap * whole
+        self._update(total)
+        return float(total.detach())
 
     def _update(self, loss: Tensor) -> None:
         rate = (
@@ -301,7 +311,18 @@ class ClickTrainer:
             file.write(json.dumps(entry) + "\n")
 
 
-def new_network(seed: int) -> LiteClickNetwork:
-    """An untrained ``lite`` network, the same for the same seed."""
+def new_network(seed: int, trained: dict[str, Tensor] | None = None) -> LiteClickNetwork:
+    """A ``lite`` network, untrained (the same for the same seed) or going on from trained weights.
+
+    Args:
+        seed: of the initial weights.
+        trained: tensors of a click network. Evidence that it did not know yet starts without any influence.
+    """
     torch.manual_seed(seed)
-    return LiteClickNetwork()
+    network = LiteClickNetwork()
+    if trained:
+        known, stem = dict(trained), network.stem.weight
+        widened = torch.zeros_like(stem)
+        widened[:, : known["stem.weight"].shape[1]] = known["stem.weight"]
+        load_into(network, {**known, "stem.weight": widened}, "The checkpoint to start from")
+    return network

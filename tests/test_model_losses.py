@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from model.losses import normalized_focal_loss
+from model.losses import normalized_focal_loss, overlap_loss
 
 
 def test_with_gamma_zero_it_is_half_the_cross_entropy() -> None:
@@ -41,3 +42,21 @@ def test_the_loss_does_not_fade_when_a_mask_is_nearly_right() -> None:
         * (1 - torch.sigmoid(nearly)).square()
     )
     assert float(normalized_focal_loss(nearly, labels)) > 100 * float(focal.mean())
+
+
+def test_the_overlap_loss_is_one_minus_the_iou() -> None:
+    labels = torch.zeros(2, 1, 8, 8)
+    labels[:, :, :4] = 1
+    logits = torch.where(labels > 0, 20.0, -20.0)
+    logits[1, :, 2:4] = -20.0  # half of the mask is missed
+    loss = overlap_loss(logits, labels)
+    assert loss[0] == pytest.approx(0.0, abs=1e-3)
+    assert loss[1] == pytest.approx(1 - 17 / 33, abs=1e-3)
+
+
+def test_the_overlap_loss_ignores_what_is_to_be_ignored() -> None:
+    labels = torch.full((1, 1, 4, 4), -1.0)
+    logits = torch.randn(1, 1, 4, 4, requires_grad=True)
+    overlap_loss(logits, labels).sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert float(logits.grad.abs().max()) == 0.0

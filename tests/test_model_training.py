@@ -10,9 +10,16 @@ import torch
 
 from model.features import EfficientNetLite0
 from model.mvtec import find_categories
-from model.samples import build, find_samples, read_crop
+from model.samples import build, build_drawn, find_samples, read_crop
 from model.synthesis import add_defect
-from model.training import ClickTrainer, ClickTraining, Sampler, load_batch, new_network
+from model.training import (
+    ClickSimulation,
+    ClickTrainer,
+    ClickTraining,
+    Sampler,
+    load_batch,
+    new_network,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backbone = EfficientNetLite0().eval()
     categories = find_categories([root.parent.parent])
     for _ in range(2):  # the second time there is nothing left to do
-        build(categories, cache, backbone, long_side=128, synthetic_per_good=1, without_references=set())
+        build(categories, cache, backbone, long_side=128, synthetic=6, without_references=set())
     return cache
 
 
@@ -94,6 +101,38 @@ def test_a_loss_that_is_not_a_number_ends_the_run(samples: Path, tmp_path: Path)
     trainer = ClickTrainer(network, sampler, ClickTraining(max_next_clicks=0), tmp_path)
     with pytest.raises(FloatingPointError, match="step 0"):
         trainer.train_step(load_batch(sampler, 32, 2, np.random.default_rng(0)))
+
+
+def test_training_goes_on_from_weights_that_know_less_evidence(samples: Path) -> None:
+    before = new_network(3)
+    known = {**before.state_dict(), "stem.weight": before.stem.weight[:, :-4].clone()}
+    after = new_network(4, known)
+    assert torch.equal(after.stem.weight[:, :-4], known["stem.weight"])
+    assert not after.stem.weight[:, -4:].any()
+    assert torch.equal(after.head.weight, before.head.weight)
+
+
+def test_a_second_look_brings_the_mask_back_without_a_click() -> None:
+    mask = np.zeros((2, 32, 32), np.float32)
+    mask[:, 8:20, 8:20] = 1
+    simulation = ClickSimulation(mask, np.random.default_rng(0), jitter=1.0)
+    clicks = [list(c) for c in simulation.clicks]
+    simulation.advance([0, 1], torch.full((2, 1, 32, 32), 0.3), second_looks=1.0)
+    assert simulation.clicks == clicks
+    assert torch.allclose(simulation.previous, torch.tensor(0.3))
+    simulation.advance([0, 1], torch.full((2, 1, 32, 32), 0.3))
+    assert [len(c) for c in simulation.clicks] == [len(c) + 1 for c in clicks]
+
+
+def test_drawn_products_become_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.samples.PIECES_OF_DRAWN", 3)
+    monkeypatch.setattr("model.samples.DEFECTS_OF_DRAWN", 4)
+    for _ in range(2):  # the second time there is nothing left to do
+        build_drawn(1, tmp_path, EfficientNetLite0().eval(), long_side=96)
+    found = list(find_samples(tmp_path))
+    assert {s.category for s in found} == {"drawn/0000"}
+    assert 2 <= len(found) <= 4  # a defect that its window all but misses is left out
+    assert not any(s.real for s in found)
 
 
 def test_no_samples_is_said_in_words() -> None:
