@@ -28,7 +28,7 @@ TABS = (
 )
 
 NOTICE = "dashboard_notice"  # in the project's key-value store: any worker process may show the next page
-NOTICE_S = 6.0  # so long a page says what the form before it has done
+NOTICE_S = 15.0  # so long a page says what the form before it has done
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def test_a_training_is_started_watched_and_cancelled(
     assert page.locator("svg polyline").count() == 2
     assert page.inner_text("details.log pre") == "Step 5 of 10."
     assert page.evaluate("document.activeElement.innerText") == "Log"  # the focus stays where it was
-    screenshot("training_page")
+    screenshot("dashboard_training")
 
     page.get_by_role("button", name=f"Cancel job {job.id}").press("Enter")
     page.wait_for_load_state()
@@ -156,7 +156,7 @@ def test_a_version_is_compared_activated_and_rolled_back(
     assert picture.evaluate("image => image.complete && image.naturalWidth") == 64
     with page.expect_navigation():
         page.get_by_role("link", name="Back to all versions").press("Enter")
-    screenshot("versions_page")
+    screenshot("dashboard_versions")
     for words, serving in (("Activate v1", "v1"), ("Roll back: let the version before v1 serve again", "v2")):
         tab_to(page, words)
         with page.expect_navigation():
