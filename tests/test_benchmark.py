@@ -127,7 +127,8 @@ def test_a_product_with_fewer_references_is_measured_once_with_those_it_has(tmp_
         *(Setting("GrabCut", None, j) for j in (0.0, 1.0)),
     )
     results.add(Row(work.category, work.name, s, "v 1", 20, [0.5] * 10) for s in work.settings[:4])
-    reported = [(asked, setting.references) for asked, setting, _, _ in plan.lines(results)]
+    reported = [(asked, setting.references) for asked, setting, _, _ in plan.lines(results, "v 1")]
+    assert list(plan.lines(results, "v 2")) == []
     assert reported == [(asked, n) for asked, n in (("0", 0), ("10", 3), ("all", 3)) for _ in range(2)]
 
 

@@ -79,7 +79,8 @@ def _report(plan: Plan, results: Results, out: Path, facts: dict[str, object]) -
     """Write tables, JSON and pictures of what the plan asks for and of every peer in the results; the tables."""
     lines = []
     pictured: dict[tuple[str, str, float], list[tuple[Row, Path, Path, Path]]] = {}
-    for asked, setting, category, images in tqdm(list(plan.lines(results)), desc="pixel metrics"):
+    there = list(plan.lines(results, str(facts["weights"])))
+    for asked, setting, category, images in tqdm(there, desc="pixel metrics"):
         kept = [(row, image, mask, out / "trials" / f"{row.file}.npz") for row, image, mask in images]
         figures = pixel_figures([(trial, mask) for _, _, mask, trial in kept])
         lines.append(

@@ -89,13 +89,14 @@ class Plan:
                 yield Work(number, category.name, name, image, mask, self.good(category), lacking)
 
     def lines(
-        self, results: Results
+        self, results: Results, version: str
     ) -> Iterator[tuple[str, Setting, Category, list[tuple[Row, Path, Path]]]]:
-        """What is there to report, peers measured earlier included: (references as asked, setting, product, images).
+        """What is there to report: (references as asked, setting, product, images).
 
-        Each image with its row, its file and its mask's file.
+        Each image with its row, its file and its mask's file. Of peers all that was ever measured, of ADClick what
+        these weights did.
         """
-        found = {row.key: row for row in results.rows()}
+        found = {row.key: row for row in results.rows() if row.version in ("", version)}
         for method in (ADCLICK, *CLASSICAL, MOBILE_SAM):
             for place in range(len(self.jitters) * (len(self.references) if method == ADCLICK else 1)):
                 for category in self.categories:
