@@ -85,6 +85,15 @@ def test_a_form_from_another_page_is_refused(
     assert connected.services.jobs.of_project("1") == []
 
 
+def test_every_page_and_form_asks_for_the_password(make_backend: Callable[..., Backend]) -> None:
+    guarded = make_backend(basic_auth_user="ada", basic_auth_pass="secret")
+    for route in ("/", *routes()):
+        assert guarded.client.get(route).status_code == 401
+    for route in FORMS:
+        token = guarded.services.store.values.get_or_add("", "form_token", "x")
+        assert guarded.client.post(route, data={"form_token": token}).status_code == 401
+
+
 def test_the_form_token_is_the_same_for_every_worker(
     connected: Backend, make_backend: Callable[..., Backend]
 ) -> None:

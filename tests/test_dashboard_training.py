@@ -10,7 +10,7 @@ from helpers.backend import Backend
 from helpers.dashboard import page, send
 from helpers.versions import candidate
 
-from adclick_backend.dashboard.training import LOG_LINES, draw_curves
+from adclick_backend.dashboard.training import LOG_LINES, POINTS, draw_curves
 from adclick_backend.job_files import JobFiles
 from adclick_backend.store import Job
 
@@ -106,6 +106,13 @@ def test_the_jobs_of_another_project_are_not_shown(connected: Backend, running: 
         assert connected.client.get(route).status_code == 404
     assert send(connected, f"/projects/2/training/{running.id}/cancel").status_code == 404
     assert not connected.services.jobs.get("1", running.id).cancel
+
+
+def test_a_long_training_does_not_make_the_page_heavy() -> None:
+    (chart,) = draw_curves([{"progress": number / 9999, "loss": 0.5} for number in range(10_000)])
+    points = chart.lines[0].points.split()
+    assert len(points) <= POINTS + 1
+    assert points[-1].startswith(f"{chart.right},")
 
 
 def test_curves_need_no_order_of_names_and_no_loss() -> None:

@@ -20,6 +20,7 @@ from adclick_backend.jobs import Jobs
 from adclick_backend.registry import Version
 from adclick_backend.store.jobs import Job
 
+POINTS = 300  # of a curve: more than the drawing has pixels for, and the page asks for it every other second
 LOG_LINES = 200  # of the end of a log that the page shows
 
 STATES = {
@@ -86,6 +87,12 @@ class JobView:
     log: str
 
 
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """At most about `POINTS` of many points, evenly spread, the last one among them."""
+    step = -(-len(points) // POINTS)
+    return [*points[:-1:step], points[-1]]
+
+
 def list_past(jobs: Sequence[Job], versions: Sequence[Version]) -> list[JobLine]:
     """The jobs that are over, with what was learned where the version is still there."""
     learned = {version.name: what_was_learned(version.manifest) for version in versions}
@@ -112,10 +119,10 @@ def draw_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
             loss.append((done, float(record["loss"])))
         for name in sorted(record.keys() - AXES):
             metrics.setdefault(words_of(name), []).append((done, float(record[name])))
-    metrics = {name: points for name, points in metrics.items() if len(points) > 1}
+    metrics = {name: thinned(points) for name, points in metrics.items() if len(points) > 1}
     across = "% of the job"
     charts = (
-        draw_chart("Loss", {"loss": loss if len(loss) > 1 else []}, across=across),
+        draw_chart("Loss", {"loss": thinned(loss) if len(loss) > 1 else []}, across=across),
         draw_chart("On held-out images", metrics, across=across, percent=True),
     )
     return [chart for chart in charts if chart is not None]
