@@ -22,7 +22,7 @@ from adclick_backend.engine_segmenters import Segmenters
 from adclick_backend.engine_windows import Windows
 from adclick_backend.errors import ImageError
 from adclick_backend.images import decode_image
-from adclick_backend.proposals import UNKNOWN, Map, Proposals, Source, propose
+from adclick_backend.proposals import Map, Proposals, Source, propose
 from adclick_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, checkpoint: Path | None = None):
-        from model.manifest import PACKAGED, read_manifest
+        from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
 
         self._settings = settings
         self._weights = checkpoint or settings.checkpoint or PACKAGED
@@ -133,11 +133,13 @@ class Engine:
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
-        self._segmenters = Segmenters(settings.device)
         self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
             64 << 20
         )
         self._windows = Windows(self._model, self._kept_copy)
+        # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
+        packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
+        self._segmenters = Segmenters(settings.device, packaged)
         self._loading = threading.Lock()
         self._clicking = ThreadPoolExecutor(1, "adclick-click")
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
@@ -339,14 +341,17 @@ class Engine:
         """What a proposal for an image with these references would come from; "none" when there is nothing."""
         if weights is not None:
             return "trained"
-        return "residual" if len(bank.references) >= FEWEST_REFERENCES else "none"
+        if len(bank.references) < FEWEST_REFERENCES:
+            return "none"
+        return "residual" if self._segmenters.packaged is None else "packaged"
 
     def propose(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> Proposals:
         """Regions for an image that nobody has clicked yet. See :meth:`prepare` for the other arguments.
 
         Args:
-            weights: the checkpoint of the project's trained version; without one the residual against at least
-                `FEWEST_REFERENCES` references proposes, and with fewer nothing does.
+            weights: the checkpoint of the project's trained version; without one, and with at least
+                `FEWEST_REFERENCES` references, the packaged network proposes as far as the residual agrees, or
+                the residual alone where that network is not there; with fewer references nothing does.
 
         Raises:
             EngineError: the checkpoint cannot be used, or the model cannot be loaded.
@@ -376,28 +381,23 @@ class Engine:
         return self._maps_of(bank, self._open(key, bank, load, {}), weights)
 
     def _maps_of(self, bank: Bank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
-        return self._residual_map(bank, opened) if weights is None else self._trained_maps(weights, opened)
-
-    def _trained_maps(self, weights: Path, opened: _Opened) -> dict[str, Map]:
         from model.manifest import CheckpointError
 
-        def compute() -> dict[str, Map]:
-            prepared = opened.prepared.to(self._model().device)
-            return self._segmenters.get(weights).maps(prepared, opened.frame)
-
+        peaks = self._peaks(bank) if weights is None else []
+        judged = self._segmenters.maps
         try:
-            return self._preparing.submit(compute).result()
+            return self._preparing.submit(judged, opened.prepared, opened.frame, weights, peaks).result()
         except CheckpointError as error:
-            raise EngineError(f"The trained version could not be loaded: {error}") from error
+            raise EngineError(f"The segmentation network could not be loaded: {error}") from error
 
-    def _residual_map(self, bank: Bank, opened: _Opened) -> dict[str, Map]:
-        from model.suspicion import PEAK, residual_probability
+    def _peaks(self, bank: Bank) -> list[float]:
+        """The highest suspicion in some references of a bank, each left out of it in turn."""
+        from model.suspicion import PEAK
 
         usual = self._usual(bank)
         while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
             self._preparing.submit(self._measure, bank, sha).result()  # one at a time: a click may be waiting
-        peaks = usual.every(bank.references, PEAK)
-        return {UNKNOWN: residual_probability(opened.prepared, opened.frame, peaks)}
+        return usual.every(bank.references, PEAK)
 
     def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
         name = (key, bank.fingerprint)

@@ -129,7 +129,11 @@ def _judge_all(judge: _Judge, paths: Iterable[Path], out: Path) -> int:
 
 
 def _summary(found: Proposals) -> str:
-    by = {"trained": "", "packaged": " (packaged network)", "residual": " (residual only)"}
+    by = {
+        "trained": "",
+        "packaged": " (packaged network, not trained on this product)",
+        "residual": " (residual only)",
+    }
     what = ", ".join(region.type for region in found.regions) or "nothing found"
     return f"{what}, certainty {found.score:.2f}{by.get(found.source, '')}"
 

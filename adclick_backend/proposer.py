@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.bodies import Task
 from adclick_backend.labeling_config import LabelingConfig
-from adclick_backend.proposals import UNKNOWN, Proposals
+from adclick_backend.proposals import UNKNOWN, Proposals, Source
 from adclick_backend.regions import brush_region, choice_region, rounded
 from adclick_backend.registry import Registry
 from adclick_backend.segmentation import Segmenter
@@ -20,10 +20,19 @@ from adclick_backend.settings import Settings
 
 Prediction = dict[str, Any]
 
-RESIDUAL_ONLY = (
-    "Residual only: this place is unlike the references. Nothing was learned from labels yet, so what kind of "
-    "defect it is, and whether it is one, is for a person to say."
-)
+NOTES: dict[Source, str] = {
+    "trained": "",
+    "packaged": (
+        "Not trained on this project: found by what defects of other products look like beside their references. "
+        "What kind of defect it is, and whether it is one, is for a person to say."
+    ),
+    "residual": (
+        "Residual only: this place is unlike the references. Nothing was learned from labels yet, so what kind of "
+        "defect it is, and whether it is one, is for a person to say."
+    ),
+    "none": "",
+}
+"""What the details of a proposed region say of where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class Proposer:
                 masks[label] = mask | region.mask, min(score, region.score)
             elif label is not None:
                 masks[label] = region.mask, region.score
-        note = RESIDUAL_ONLY if found.source == "residual" else ""
+        note = NOTES[found.source]
         return [
             brush_region(_name(stem, label), mask, label, score, config, note)
             for label, (mask, score) in masks.items()

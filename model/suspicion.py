@@ -98,6 +98,29 @@ def residual_probability(prepared: Prepared, frame: Frame, peaks: Sequence[float
     return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
+def agreed(
+    probability: NDArray[np.float32], prepared: Prepared, peaks: Sequence[float]
+) -> NDArray[np.float32]:
+    """What a network that knows other products finds, where the residual agrees that it is unusual for this one.
+
+    The network knows better how far a defect reaches, the references what a good part looks like.
+
+    Args:
+        probability: (frame.height, frame.width) float32 in [0, 1], the network's.
+        prepared: the image, matched with its references.
+        peaks: `usual_peak` of references of its bank.
+
+    Returns:
+        The same, but at most DOUBT in parts that nowhere come within EXTENT of the threshold.
+    """
+    height, width = probability.shape
+    unusual = suspicion(prepared) > threshold(peaks) - EXTENT
+    unusual = cv2.resize(unusual.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    labels = cv2.connectedComponents((probability > 0.5).astype(np.uint8), connectivity=8)[1]
+    believed = np.isin(labels, np.unique(labels[unusual]))
+    return np.where(believed, probability, np.minimum(probability, DOUBT)).astype(np.float32)
+
+
 def _smoothed(log_energy: Tensor) -> NDArray[np.float32]:
     blurred = cv2.GaussianBlur(log_energy.float().cpu().numpy(), (0, 0), SMOOTHING)
     return np.asarray(blurred, dtype=np.float32)

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from adclick_backend.clicks import Click
@@ -263,8 +262,7 @@ class FakeSegmenter:
 
     def maps(self, prepared: Prepared, frame: Frame) -> dict[str, NDArray[np.float32]]:
         self.asked += 1
-        assert prepared.static.dtype == torch.float32
-        log = prepared.log_energies[0, 0].numpy()
+        log = prepared.log_energies[0, 0].float().numpy()
         dark = cv2.resize(log, (frame.width, frame.height)) > log.max() - 1
         return {"stain": np.where(dark, 0.9, 0.05).astype(np.float32)}
 
@@ -273,7 +271,9 @@ def spot() -> NDArray[np.bool_]:
     return np.asarray(np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9)
 
 
-def test_references_alone_propose_what_is_unusual(shelf: Shelf) -> None:
+def test_references_alone_propose_what_is_unusual(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with other weights than the packaged ones, which no segmentation network comes with."""
+    monkeypatch.setattr(shelf.engine._segmenters, "packaged", None)
     key = ImageKey("7", "1" * 64)
     found = shelf.engine.propose(key, shelf.bank, lambda: draw(63, (60, 110)))
     assert (found.source, found.size) == ("residual", (160, 240))
@@ -285,10 +285,14 @@ def test_references_alone_propose_what_is_unusual(shelf: Shelf) -> None:
     assert shelf.engine.click(key, shelf.bank, no_image, [Click(60, 110, True)]).mask.any()
 
 
-def test_a_clean_part_is_found_clean(shelf: Shelf) -> None:
-    found = shelf.engine.propose(ImageKey("7", "2" * 64), shelf.bank, lambda: draw(64))
-    assert found.regions == ()
-    assert found.score > 0
+def test_the_packaged_network_proposes_before_any_training(shelf: Shelf) -> None:
+    key = ImageKey("7", "2" * 64)
+    found = shelf.engine.propose(key, shelf.bank, lambda: draw(64, (60, 110)))
+    assert found.source == "packaged"
+    (region,) = found.regions
+    assert region.type == "defect"
+    assert (region.mask & spot()).sum() / (region.mask | spot()).sum() > 0.4
+    assert shelf.engine.propose(ImageKey("7", "6" * 64), shelf.bank, lambda: draw(22)).regions == ()
 
 
 def test_two_references_propose_nothing(shelf: Shelf) -> None:
@@ -319,7 +323,7 @@ def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch:
         raise CheckpointError("weights.safetensors is truncated.")
 
     monkeypatch.setattr(shelf.engine._segmenters, "get", damaged)
-    with pytest.raises(EngineError, match="trained version could not be loaded: weights"):
+    with pytest.raises(EngineError, match="network could not be loaded: weights"):
         shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), Path("v1"))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.encoding import Encoded, Frame
 from model.predictor import Predictor
-from model.suspicion import MARGIN, MOST_TRUST, PEAK, residual_probability, threshold
+from model.suspicion import DOUBT, MARGIN, MOST_TRUST, PEAK, agreed, residual_probability, threshold
 
 
 def plate(seed: int, spot: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -69,3 +69,19 @@ def test_the_threshold_leaves_room_above_every_reference() -> None:
     assert threshold([-1.0] * 3) == pytest.approx(-1.0 + 2 * MARGIN)
     assert threshold([-1.0] * 3000) == pytest.approx(-1.0 + MARGIN, abs=1e-3)
     assert threshold([-2.0, -1.0, -2.0, -1.0]) > -1.0 + 0.5  # references that vary deserve more
+
+
+def test_only_what_is_unusual_here_is_agreed_to(
+    predictor: Predictor, references: list[Encoded], peaks: list[float]
+) -> None:
+    frame = Frame.of(160, 240, predictor.long_side)
+    prepared = predictor.prepare(predictor.encode(plate(23, (60, 110))), references, None)
+    sx, sy = frame.scale_xy
+    spot, bolt = (int(60 * sx), int(110 * sy)), (int(120 * sx), int(80 * sy))
+    found = np.full((frame.height, frame.width), 0.02, np.float32)
+    for place in (spot, bolt):  # a network that takes the bolt for a defect as well
+        cv2.circle(found, place, 15, 0.9, -1)
+    kept = agreed(found, prepared, peaks)
+    assert kept[spot[::-1]] == pytest.approx(0.9)
+    assert kept[bolt[::-1]] == pytest.approx(DOUBT)
+    assert kept[0, 0] == pytest.approx(0.02)

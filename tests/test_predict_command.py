@@ -44,7 +44,7 @@ def test_a_folder_of_references_judges_images(tmp_path: Path, capsys: pytest.Cap
     assert main(["predict", *words]) == 1
     printed = capsys.readouterr()
     assert "spot.png: defect, certainty" in printed.out
-    assert "(residual only)" in printed.out
+    assert "(packaged network" in printed.out
     assert "broken.png: " in printed.err
     (file,) = out.iterdir()
     assert file.name == "spot.defect.png"

@@ -14,7 +14,7 @@ from helpers.references import png
 
 from adclick_backend.bodies import Task
 from adclick_backend.labeling_config import parse_labeling_config
-from adclick_backend.proposer import RESIDUAL_ONLY
+from adclick_backend.proposer import NOTES
 
 CASES = {"both": [(20, 20, 200), (44, 30, 250)], "scratch": [(20, 20, 200)], "none": []}
 
@@ -57,7 +57,7 @@ def test_references_alone_bring_what_is_unusual_and_say_so(backend: Backend) -> 
     with_references(backend)
     prediction = predict(backend, backend.draw("a.png", CASES["both"]))
     (region,) = prediction["result"]
-    assert region["meta"] == {"text": [RESIDUAL_ONLY]}
+    assert region["meta"] == {"text": [NOTES["residual"]]}
     assert region["value"]["brushlabels"] == ["scratch"]  # the first label, for nobody said which defect
     assert np.array_equal(mask_of(region), square(20, 20) | square(44, 30))
     assert prediction["model_version"] == "fake-1"
