@@ -60,7 +60,7 @@ def next_step(references: int, counts: LabelCounts, jobs: Sequence[Job], version
     if not counts.types:
         return "Open a task in Label Studio, click a defect, accept its mask and submit."
     if version is None:
-        return "Press Start Training here or in Label Studio: then masks are there before the first click."
+        return "Press Start Training here or in Label Studio: then masks before the first click know your defects."
     return (
         "Open the next tasks: masks are there before the first click. Correct those that are wrong, and train again "
         "from time to time."
@@ -92,6 +92,6 @@ def _training_line(jobs: Sequence[Job]) -> Line:
 
 def _version_line(version: Version | None) -> Line:
     if version is None:
-        sentence = "The packaged network answers clicks; nothing is proposed before the first one."
+        sentence = "The packaged network serves; it does not know the defect types of this project."
         return Line("versions", "Version", "wait", "none trained", sentence)
     return Line("versions", "Version", "good", f"{version.name} serves")
