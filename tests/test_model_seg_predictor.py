@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.plates import SmallPredictor, stained
+from helpers.plates import SmallPredictor, plate, stained
 
 from model.adclick_seg import ADClickSeg, SegConfig
 from model.calibration import offsets
 from model.encoding import Frame
 from model.language import HashedWords
-from model.manifest import PACKAGED, CheckpointError
+from model.manifest import PACKAGED, PACKAGED_SEG, CheckpointError
 from model.seg_predictor import SegPredictor
 from model.seg_training import write_seg
 from model.type_words import Vocabulary
@@ -41,6 +41,17 @@ def test_each_type_has_a_map_in_the_working_frame(weights: Path) -> None:
     # the words are silent in an untrained network, so only the calibration tells the two apart
     odds = [m / (1 - m) for m in maps.values()]
     assert np.allclose(odds[0] / odds[1], np.exp(3), rtol=1e-2)
+
+
+def test_the_packaged_network_finds_a_stain_on_a_product_it_never_saw() -> None:
+    predictor, seg = SmallPredictor(), SegPredictor(PACKAGED_SEG)
+    assert seg.types == ("defect",)
+    image, mask = stained(3)
+    references = [predictor.encode(plate(i)) for i in range(3)]
+    normal = predictor.usual(references[0], references[1:])
+    prepared = predictor.prepare(predictor.encode(image), references, normal)
+    found = seg.maps(prepared, Frame.of(96, 128, 128))["defect"]
+    assert found[mask].mean() > 3 * found[~mask].mean()
 
 
 def test_a_click_checkpoint_is_refused_with_a_reason() -> None:

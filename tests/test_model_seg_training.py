@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from model.seg_samples import DEFECT, SampleWriter, find_seg_samples
 from model.seg_training import Cancelled, Progress, SegTraining, train_segmentation
 
 QUICK = SegTraining(minutes=9, steps=2, crops=((32, 2, 1.0),), synthetic=1, pasted=1, normal=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads of torch wait for each other longer than they work, on maps this small and a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
