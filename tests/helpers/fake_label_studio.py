@@ -92,7 +92,9 @@ class FakeLabelStudio(LocalServer):
 
     def _page(self, query: dict[str, str]) -> Reply:
         size, page = int(query["page_size"]), int(query["page"])
-        tasks = [task for task in self.tasks if "only_annotated" not in query or task["annotations"]]
+        tasks = [
+            task for task in self.tasks if "only_annotated" not in query or task.get("annotations", True)
+        ]
         total, tasks = len(tasks), tasks[(page - 1) * size : page * size]
         if page > 1 and not tasks:
             return Reply.json({"detail": "Invalid page."}, 404)
