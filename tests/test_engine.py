@@ -286,7 +286,7 @@ def test_references_alone_propose_what_is_unusual(shelf: Shelf, monkeypatch: pyt
 
 
 def test_the_packaged_network_proposes_before_any_training(shelf: Shelf) -> None:
-    key = ImageKey("7", "2" * 64)
+    key = ImageKey("7", "7" * 64)
     found = shelf.engine.propose(key, shelf.bank, lambda: draw(64, (60, 110)))
     assert found.source == "packaged"
     (region,) = found.regions
