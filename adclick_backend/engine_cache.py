@@ -174,7 +174,7 @@ class FeatureFiles:
         from model.evidence import Prepared
 
         tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
-        if tensors is None:
+        if tensors is None or "nearest" not in tensors:  # an earlier release did not keep it
             return None
         levels = {k.removeprefix("level."): v for k, v in tensors.items() if k.startswith("level.")}
         height, width = (int(v) for v in tensors["shape"])

@@ -181,7 +181,7 @@ class TrainingJob:
     def _compare(self, chosen: Split, serving: Version | None) -> Comparison:
         """Judge the candidate, and draw where it differs from what serves."""
         candidate = self._look(self._candidate / WEIGHTS)
-        before = self._look(serving.weights) if serving else self._look_with_references_alone(chosen)
+        before = self._look(serving.weights) if serving else self._look_before_training(chosen)
         words = "Comparing the new version with the one that serves."
         comparison = compare(
             candidate,
@@ -203,8 +203,8 @@ class TrainingJob:
 
         return look
 
-    def _look_with_references_alone(self, chosen: Split) -> Look | None:
-        """What proposes masks before any training, if there are references enough for it."""
+    def _look_before_training(self, chosen: Split) -> Look | None:
+        """What proposes masks before any training, if there are references enough for that."""
         products = {image.product for image in (*chosen.labelled, *chosen.normal)}
         banks = [self._services.references.bank(self._project, product) for product in products]
         fewest = [bank.without(bank.references[0]) if bank.references else bank for bank in banks]
@@ -222,7 +222,7 @@ class TrainingJob:
             "data": data,
         }
         write_atomically(path, _json(manifest))
-        names = {"version": self._name, "against": serving.name if serving else "references alone"}
+        names = {"version": self._name, "against": serving.name if serving else "before any training"}
         if not comparison.serving:
             names["against"] = ""
         write_atomically(self._candidate / "comparison.json", _json({**names, **comparison.as_json()}))
