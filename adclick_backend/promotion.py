@@ -18,8 +18,8 @@ Map = NDArray[np.float32]
 Look = Callable[[LabelledImage], Mapping[str, Map]]
 """What a version sees in an image: defect type -> probability (h, w) float32 in [0, 1], of any size."""
 
-TOLERANCES = {"iou": 0.01, "ap": 0.01, "false_area": 0.002}
-"""What counts as equal, at least; more where the few images that there are differ by more."""
+TOLERANCES = {"iou": (0.01, 0.03), "ap": (0.01, 0.03), "false_area": (0.002, 0.005)}
+"""What counts as equal: the first always, up to the second where so few images differ so much that it may be chance."""
 
 NAMES = {
     "iou": "the overlap (IoU) of its masks with the labels",
@@ -110,8 +110,8 @@ def compare(
 ) -> Comparison:
     """Let both versions look at the held-out images, and decide.
 
-    The new version is worse when the mean of a score is worse by more than its tolerance and more than the standard
-    error of the differences between the images: with few images, chance decides less.
+    The new version is worse when the mean of a score is worse by more than the standard error of the differences
+    between the images, within its `TOLERANCES`: with few images chance decides less, but a large loss always counts.
 
     Args:
         candidate: the new version.
@@ -194,7 +194,7 @@ def _decide(
 
 
 def _is_worse(name: str, judged: Sequence[Judged]) -> bool:
-    """Whether the new version is worse in one score, beyond tolerance and chance."""
+    """Whether the new version is worse in one score, by more than counts as equal."""
     sign = -1.0 if name == "false_area" else 1.0
     gains = [
         sign * (ours - theirs)
@@ -207,7 +207,8 @@ def _is_worse(name: str, judged: Sequence[Judged]) -> bool:
     if not gains:
         return False
     error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
-    return float(np.mean(gains)) < -max(TOLERANCES[name], error)
+    least, most = TOLERANCES[name]
+    return float(np.mean(gains)) < -min(max(error, least), most)
 
 
 def _finite(scores: Mapping[str, float | None]) -> dict[str, float | None]:
