@@ -38,9 +38,10 @@ class Annotation(Body):
         """Whether it says that the image is free of defects.
 
         It does when one of its choices is among `normal_choices` (lower case), or when it holds no region and
-        no choice at all. A skipped annotation says nothing.
+        no choice at all. A skipped annotation says nothing, and a painted mask outweighs the choice: "normal" may
+        have been proposed before the person clicked the defect.
         """
-        if self.was_cancelled:
+        if self.was_cancelled or any(item.get("type") == "brushlabels" for item in self.result):
             return False
         if choices := image_choices(self.result):
             return any(choice.strip().lower() in normal_choices for choice in choices)
