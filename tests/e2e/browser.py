@@ -54,6 +54,11 @@ IMAGE_ON_STAGE = """() => {
 }"""
 
 
+# The labels of the masks that the open task shows.
+LABELS_OF_MASKS = """() => Htx.annotationStore.selected.regions
+    .filter(region => region.type === "brushregion").flatMap(region => region.labels)"""
+
+
 class LabelStudioWindow:
     """A logged-in Label Studio window.
 
@@ -86,12 +91,22 @@ class LabelStudioWindow:
         self.page.wait_for_timeout(500)
         return self.page.inner_text("body")
 
+    def start_training(self, project: int) -> None:
+        """Settings > Model > Start Training."""
+        self.page.goto(f"{self.url}/projects/{project}/settings/ml")
+        self.page.get_by_role("button", name="Machine learning model options").first.click()
+        self.page.get_by_text("Start Training", exact=True).first.click()
+        with self.page.expect_response(lambda r: r.url.rstrip("/").endswith("/train")) as started:
+            self.page.get_by_role("button", name="Start Training").last.click()
+        assert started.value.ok, started.value.text()
+        self.page.get_by_text("Request Sent!").first.wait_for()
+
     def open_task(self, project: int, task: int) -> None:
         """Open a task in the labeling editor and wait for its image."""
         self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
         self.page.wait_for_selector(".konvajs-content canvas")
-        self.page.wait_for_function(
-            "window.Htx?.annotationStore?.selected?.objects?.[0]?.naturalWidth > 0", timeout=60_000
+        self.page.wait_for_function(  # a width of 1 stands for an image that is still on its way
+            "window.Htx?.annotationStore?.selected?.objects?.[0]?.naturalWidth > 1", timeout=60_000
         )
         self.page.wait_for_timeout(800)
 
@@ -138,6 +153,19 @@ class LabelStudioWindow:
         answer: dict[str, Any] = caught.value.json()
         self.page.wait_for_timeout(400)
         return answer
+
+    def wait_for_masks(self) -> list[str]:
+        """Wait until the open task shows masks; their labels."""
+        self.page.wait_for_function(f"({LABELS_OF_MASKS})().length > 0")
+        labels: list[str] = self.page.evaluate(LABELS_OF_MASKS)
+        return labels
+
+    def delete_proposal(self) -> None:
+        """Ctrl+Backspace, confirmed: what was proposed, masks or "normal", makes room for clicks."""
+        self.page.wait_for_function("Htx.annotationStore.selected.regions.length > 0")
+        self.page.once("dialog", lambda dialog: dialog.accept())
+        self.page.keyboard.press("Control+Backspace")
+        self.page.wait_for_function("Htx.annotationStore.selected.regions.length === 0")
 
     def accept_suggestion(self) -> None:
         """Press the tick beside the suggested mask."""

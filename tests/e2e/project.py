@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import cv2
@@ -44,6 +45,11 @@ class Project:
         rows: list[dict[str, Any]] = self._get("/ml", project=self.id)
         return rows
 
+    def model_version(self) -> str:
+        """What the connected backend says when Label Studio asks who answers now."""
+        (model,) = self.models()
+        return str(model["model_version"])
+
     def upload(self, images: list[NDArray[np.uint8]]) -> list[int]:
         """Upload the images, H x W x 3 uint8 RGB, of a project that has none; returns the task of each."""
         for number, image in enumerate(images):
@@ -67,6 +73,40 @@ class Project:
             "value": {"choices": ["normal"]},
         }
         self._post(f"/tasks/{task}/annotations/", json={"result": [choice]})
+
+    def ask(self, task: int, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Send key points to the backend as the window does after each click; the regions of the answer."""
+        (model,) = self.models()
+        body = {"task": task, "context": {"result": points}}
+        regions: list[dict[str, Any]] = self._post(f"/ml/{model['id']}/interactive-annotating", json=body)[
+            "data"
+        ]["result"]
+        return regions
+
+    def annotate(self, task: int, result: list[dict[str, Any]]) -> None:
+        """Submit an annotation."""
+        self._post(f"/tasks/{task}/annotations/", json={"result": result})
+
+    def retrieve_predictions(self, tasks: list[int]) -> None:
+        """What Actions > Retrieve Predictions does in the data manager."""
+        body = {"selectedItems": {"all": False, "included": tasks}}
+        self._post(f"/dm/actions?id=retrieve_tasks_predictions&project={self.id}", json=body)
+
+    def has_prediction(self, task: int) -> bool:
+        """Whether anything is proposed for the task; known before a window that opens it shows its image."""
+        return bool(self._get("/predictions", task=task))
+
+    def prediction(self, task: int, version: str, *, limit_s: float = 60.0) -> dict[str, Any]:
+        """The stored prediction of that model version, waited for."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            rows: list[dict[str, Any]] = self._get("/predictions", task=task)
+            found = [row for row in rows if row["model_version"] == version]
+            if found:
+                return found[-1]
+            known = sorted(row["model_version"] for row in rows)
+            assert time.monotonic() < deadline, f"task {task} has no prediction of {version}, only of {known}"
+            time.sleep(0.5)
 
     def annotation(self, task: int) -> list[dict[str, Any]]:
         """The regions of the one annotation that a task has."""
@@ -93,3 +133,19 @@ class Project:
 def decode(region: dict[str, Any]) -> NDArray[np.bool_]:
     """The mask of a brush region, H x W bool."""
     return decode_rle(region["value"]["rle"], region["original_width"], region["original_height"])
+
+
+def key_point(label: str, x: float, y: float, *, positive: bool, height: int, width: int) -> dict[str, Any]:
+    """A click at x, y (fractions of the image) as the window sends it."""
+    return {
+        "id": f"click-{x:.4f}-{y:.4f}",
+        "from_name": "click",
+        "to_name": "image",
+        "type": "keypointlabels",
+        "origin": "manual",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "is_positive": positive,
+        "value": {"x": 100 * x, "y": 100 * y, "width": 0.25, "labels": [label], "keypointlabels": [label]},
+    }

@@ -52,7 +52,7 @@ def label_studio(data_dir: Path, *, settings: Mapping[str, str] = ALLOW_PRIVATE)
     ]
     command += ["--username", USER, "--password", PASSWORD, "--agree-fix-sqlite"]
     environment = {"LABEL_STUDIO_BASE_DATA_DIR": str(data_dir), "LABEL_STUDIO_HOST": url, **QUIET, **settings}
-    with _process(command, environment, data_dir / "label-studio.log", f"{url}/health", limit_s=240):
+    with _process(command, environment, data_dir / "label-studio.log", f"{url}/health", limit_s=900):
         yield url
 
 

@@ -1,0 +1,180 @@
+"""Start Training in a real Label Studio: from a dozen clicked defects to masks before the first click, and back.
+
+The first two defects are labelled in the window, as a person does it. The other ten are labelled by the same requests
+that the window sends (the clicks to Label Studio's interactive endpoint, the accepted mask as an annotation), because
+ten more in the window would take minutes and show nothing new.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import requests
+from numpy.typing import NDArray
+from project import Project, decode, key_point
+from simulated_person import overlap, wait_for_references, where_to_click
+
+if TYPE_CHECKING:
+    from browser import LabelStudioWindow
+    from draw_samples import Sample
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.e2e
+
+PRODUCT, DEFECTS, SIZE = "flange", ("stain", "contamination"), 384
+NORMAL, LABELLED, BY_HAND, UNLABELLED = 8, 12, 2, 10
+CLICKS = 3
+PATIENCE_S = 40 * 60  # for a training on a busy machine
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A task with a drawn defect: what kind, and where it truly is."""
+
+    task: int
+    kind: str
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class Lot:
+    """A connected project: the normal images are references, no defect is labelled yet."""
+
+    project: Project
+    defects: list[Defect]
+
+
+@pytest.fixture
+def lot(person: requests.Session, label_studio: str, backend: str) -> Lot:
+    from draw_samples import draw
+
+    kinds = [DEFECTS[number % len(DEFECTS)] for number in range(LABELLED + UNLABELLED)]
+    samples = [draw(PRODUCT, kind, seed=seed, size=SIZE) for seed, kind in enumerate(kinds)]
+    good = [draw(PRODUCT, seed=seed, size=SIZE).image for seed in range(NORMAL)]
+    project = Project.create(person, label_studio, "Trained flanges", list(DEFECTS))
+    tasks = project.upload([*good, *(sample.image for sample in samples)])
+    project.connect(backend)
+    for task in tasks[:NORMAL]:
+        project.mark_normal(task)
+    wait_for_references(backend, project.id, ready=NORMAL)
+    return Lot(project, [Defect(*row) for row in zip(tasks[NORMAL:], kinds, samples, strict=True)])
+
+
+def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
+    lot: Lot,
+    backend: str,
+    window: LabelStudioWindow,
+    page: Page,
+    screenshot: Callable[[str], None],
+) -> None:
+    project, labelled, unlabelled = lot.project, lot.defects[:LABELLED], lot.defects[LABELLED:]
+    for defect in labelled[:BY_HAND]:
+        label_in_the_window(window, project, defect)
+    for defect in labelled[BY_HAND:]:
+        label_by_requests(project, defect)
+    fits = [overlap(union(project.annotation(d.task)), d.sample.mask) for d in labelled]
+    print(f"labels: mean IoU {np.mean(fits):.2f} after {CLICKS} clicks at most")
+    untrained = project.model_version()
+
+    window.start_training(project.id)
+    states = watch_training(page, f"{backend}/projects/{project.id}/training", screenshot)
+    print("on the dashboard:", " > ".join(states))
+    assert states[-1] == "done", page.inner_text("body")
+    trained = project.model_version()
+    assert trained == f"{untrained}+p{project.id}-v1"
+
+    shown = unlabelled[0]
+    window.open_task(project.id, shown.task)
+    labels = window.wait_for_masks()
+    screenshot("masks_before_the_first_click")
+    assert shown.kind in labels
+    project.retrieve_predictions([defect.task for defect in unlabelled])
+    fits = []
+    for defect in unlabelled:
+        prediction = project.prediction(defect.task, trained)
+        fits.append(overlap(union(prediction["result"], like=defect.sample.mask), defect.sample.mask))
+    print("predictions: IoU", " ".join(f"{fit:.2f}" for fit in fits), f"mean {np.mean(fits):.2f}")
+    assert np.mean(fits) >= 0.6
+
+    page.goto(f"{backend}/projects/{project.id}/versions")
+    assert "Version v1 serves" in page.inner_text("body")
+    screenshot("versions_page")
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_text("No trained version serves").wait_for()
+    assert project.model_version() == untrained
+    # Opening a task asks only where there is no prediction yet; retrieving asks whenever the version is another.
+    project.retrieve_predictions([shown.task])
+    assert project.prediction(shown.task, untrained)["result"]
+    assert window.errors == []
+
+
+def label_in_the_window(window: LabelStudioWindow, project: Project, defect: Defect) -> None:
+    """Delete what the references alone propose, click until the mask is good, accept it, submit."""
+    window.open_task(project.id, defect.task)
+    if project.has_prediction(defect.task):  # by the references alone
+        window.delete_proposal()
+    window.take_smart_keypoint(defect.kind)
+    mask = np.zeros_like(defect.sample.mask)
+    for _ in range(CLICKS):
+        x, y, alt = next_click(mask, defect.sample.mask)
+        (region,) = window.click(defect.kind, x, y, alt=alt)["data"]["result"]
+        mask = decode(region)
+        if overlap(mask, defect.sample.mask) > 0.85:
+            break
+    window.accept_suggestion()
+    window.submit()
+
+
+def label_by_requests(project: Project, defect: Defect) -> None:
+    """The same without the window."""
+    mask, points = np.zeros_like(defect.sample.mask), []
+    height, width = mask.shape
+    for _ in range(CLICKS):
+        x, y, alt = next_click(mask, defect.sample.mask)
+        points.append(key_point(defect.kind, x, y, positive=not alt, height=height, width=width))
+        (region,) = project.ask(defect.task, points)
+        mask = decode(region)
+        if overlap(mask, defect.sample.mask) > 0.85:
+            break
+    project.annotate(defect.task, [region])
+
+
+def next_click(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[float, float, bool]:
+    """x, y as fractions of the image, and whether Alt is held: where the larger part of the error is."""
+    alt = int((mask & ~truth).sum()) > int((truth & ~mask).sum())
+    return (*where_to_click(mask, truth, alt=alt), alt)
+
+
+def watch_training(page: Page, url: str, screenshot: Callable[[str], None]) -> list[str]:
+    """Look at the page, which renews itself, until the job is over; the states that it showed."""
+    page.goto(url)
+    state = page.locator("[data-live] [data-part=state]")
+    states, deadline = [], time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if not state.count():  # the page was loaded when the job was over already
+            break
+        word = state.locator(".mark").inner_text()
+        if word not in states:
+            states.append(word)
+            screenshot(f"training_{word}".replace(" ", "_"))
+        if state.get_attribute("data-ended") is not None:
+            break
+        page.wait_for_timeout(500)
+    page.goto(url)
+    states.append(page.locator("tbody tr .mark").first.inner_text())
+    screenshot("training_ended")
+    return states
+
+
+def union(result: list[dict[str, Any]], like: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """The pixels of all brush regions; of none, the empty mask of the given shape."""
+    masks = [decode(region) for region in result if region["type"] == "brushlabels"]
+    if not masks:
+        assert like is not None, "no mask"
+        return np.zeros_like(like)
+    return np.logical_or.reduce(masks)
