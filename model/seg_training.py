@@ -203,9 +203,8 @@ def new_network(vocabulary: Vocabulary, config: SegTraining) -> ADClickSeg:
         return network
     if PACKAGED_SEG.exists():
         state = read_weights(PACKAGED_SEG)
-        if (
-            read_manifest(PACKAGED_SEG)["encoder"] != vocabulary.encoder
-        ):  # words of another encoder mean nothing
+        # The words of another encoder would mean nothing. What is not loaded stays silent: its gate is closed.
+        if not config.words or read_manifest(PACKAGED_SEG)["encoder"] != vocabulary.encoder:
             state = {k: v for k, v in state.items() if not k.startswith("language.")}
         network.load_state_dict({k: v for k, v in state.items() if not k.startswith("words.")}, strict=False)
     else:

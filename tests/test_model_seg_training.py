@@ -10,12 +10,13 @@ import torch
 from helpers.plates import SmallPredictor, labelled, plate
 
 from model.encoding import Frame
-from model.language import HashedWords
+from model.language import HashedWords, MiniLM
 from model.manifest import read_manifest
 from model.seg_batches import SegSampler, load_batch, read_crop
 from model.seg_predictor import SegPredictor
 from model.seg_samples import DEFECT, SampleWriter, find_seg_samples
-from model.seg_training import Cancelled, Progress, SegTraining, train_segmentation
+from model.seg_training import Cancelled, Progress, SegTraining, new_network, train_segmentation
+from model.type_words import Vocabulary
 
 QUICK = SegTraining(minutes=9, steps=2, crops=((32, 2, 1.0),), synthetic=1, pasted=1, normal=1)
 
@@ -127,6 +128,15 @@ def test_training_finds_stains_that_it_has_not_seen(tmp_path: Path) -> None:
     found = seg.maps(prepared, Frame.of(96, 128, 128))["stain"]
     assert found.shape == (96, 128)
     assert found[mask].mean() > 3 * found[~mask].mean()
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_without_words_the_pre_trained_attention_is_silent_too(words: bool) -> None:
+    vocabulary = Vocabulary(MiniLM(), {})
+    network = new_network(vocabulary, replace(QUICK, words=words))
+    gate = network.language.gate[2]
+    assert isinstance(gate, torch.nn.Conv2d)
+    assert bool((gate.weight != 0).any()) == words
 
 
 def test_nothing_to_learn_from_is_said_in_a_sentence(tmp_path: Path) -> None:
