@@ -89,7 +89,8 @@ class Proposer:
 
         Returns:
             One brush region for each brush label with a defect, or the choice that says normal; None when the
-            config has no way to say what was found. ``score`` is low where a person should look first
+            config has no way to say what was found, and when nothing was found before any training: who learned
+            nothing of the defects cannot tell that there are none, and Label Studio would fill in the choice. ``score`` is low where a person should look first
             (:func:`adclick_backend.proposals.certainty`).
 
         Raises:
@@ -102,7 +103,7 @@ class Proposer:
         if found.regions:
             result = self._regions(found, config, stem)
         else:
-            normal = self._normal_choice(config)
+            normal = self._normal_choice(config) if found.source == "trained" else None
             result = [choice_region(_name(stem, normal), normal, found.score, config)] if normal else []
         if not result:  # an empty result would be kept as an empty prediction
             return None

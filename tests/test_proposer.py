@@ -75,6 +75,11 @@ def test_a_normal_image_is_said_to_be_normal(backend: Backend) -> None:
     assert predict(backend, url, without) is None  # an empty prediction would be kept and block later ones
 
 
+def test_before_any_training_nothing_is_called_normal(backend: Backend) -> None:
+    with_references(backend)
+    assert predict(backend, backend.draw("a.png")) is None
+
+
 @pytest.mark.parametrize(
     ("labels", "found"),
     [
