@@ -145,6 +145,7 @@ class TrainingJob:
                 self._candidate / WEIGHTS,
                 version=self._services.registry.full_name(self._project, self._name),
                 prompts=phrases,
+                words=self._services.settings.data_dir / "words",
                 report=self._report,
                 cancelled=self._control.cancelled,
                 resume=state,

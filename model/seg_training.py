@@ -61,6 +61,7 @@ def train_segmentation(
     version: str,
     config: SegTraining | None = None,
     prompts: Mapping[str, Sequence[str]] | None = None,
+    words: Path | None = None,
     resume: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -74,6 +75,7 @@ def train_segmentation(
         version: name of the checkpoint.
         config: settings.
         prompts: defect type -> phrases that describe it; default: built-in ones.
+        words: folder in which encoded phrases are kept from one training to the next; None: they are not.
         resume: file for the state of an interrupted training; the samples are kept in a folder beside it.
         report: told where the training stands.
         cancelled: asked often whether to stop.
@@ -98,7 +100,7 @@ def train_segmentation(
         samples = prepare_samples(images, references, folder, config, go_on)
         types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
         phrases = {t: list((prompts or {}).get(t, ())) or builtin_prompts(t) for t in {*types, DEFECT}}
-        vocabulary = Vocabulary(text_encoder(), phrases)
+        vocabulary = Vocabulary(text_encoder(words), phrases)
         network = new_network(vocabulary, config)
         sampler = SegSampler(samples, dict(config.shares), config.others)
         trainer = SegTrainer(network, sampler, vocabulary, config, resume)

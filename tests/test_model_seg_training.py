@@ -33,7 +33,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.seg_training.Predictor", SmallPredictor)
-    monkeypatch.setattr("model.seg_training.text_encoder", HashedWords)
+    monkeypatch.setattr("model.seg_training.text_encoder", lambda cache: HashedWords())
 
 
 @pytest.fixture(scope="module")
