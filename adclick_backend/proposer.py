@@ -90,8 +90,8 @@ class Proposer:
         Returns:
             One brush region for each brush label with a defect, or the choice that says normal; None when the
             config has no way to say what was found, and when nothing was found before any training: who learned
-            nothing of the defects cannot tell that there are none, and Label Studio would fill in the choice. ``score`` is low
-            where a person should look first (:func:`adclick_backend.proposals.certainty`).
+            nothing of the defects cannot tell that there are none, and Label Studio would fill in the choice.
+            ``score`` is low where a person should look first (:func:`adclick_backend.proposals.certainty`).
 
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.

@@ -92,9 +92,9 @@ class Project:
         body = {"selectedItems": {"all": False, "included": tasks}}
         self._post(f"/dm/actions?id=retrieve_tasks_predictions&project={self.id}", json=body)
 
-    def has_prediction(self, task: int) -> bool:
-        """Whether anything is proposed for the task; known before a window that opens it shows its image."""
-        return bool(self._get("/predictions", task=task))
+    def versions_of(self, task: int) -> list[str]:
+        """The model versions that proposed something for the task; known before a window shows its image."""
+        return [str(row["model_version"]) for row in self._get("/predictions", task=task)]
 
     def prediction(self, task: int, version: str, *, limit_s: float = 60.0) -> dict[str, Any]:
         """The stored prediction of that model version, waited for."""
