@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from adclick_backend import __version__
+from adclick_backend.errors import ProjectIdError
 
 
 class Command(NamedTuple):
@@ -77,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     try:
         return int(importlib.import_module(args.module).run(args))
+    except ProjectIdError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.engine import EngineError
 from adclick_backend.errors import ImageError
+from adclick_backend.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.references import write_atomically
 from adclick_backend.registry import RegistryError
 from adclick_backend.report.effort import efforts
@@ -24,11 +25,11 @@ from adclick_backend.report.evaluation import evaluate
 from adclick_backend.report.page import Report, Section, render
 from adclick_backend.report.sources import Source, folder_source, project_sources
 from adclick_backend.services import Services
-from adclick_backend.settings import Settings, get_settings
+from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
 from adclick_backend.training_set import build_training_set
 from model.manifest import CheckpointError, read_manifest
-from model.mvtec import find_categories
+from model.mvtec import NO_PRODUCT, find_categories
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the report (default: runs/report.html, or among the project's on the dashboard)",
     )
-    parser.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
+    add_data_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.folders) == bool(args.project):
         print("Name either folders or --project.", file=sys.stderr)
         return 2
-    settings = get_settings()
-    if args.data_dir:
-        settings = settings.model_copy(update={"data_dir": args.data_dir})
+    settings = chosen_settings(args)
     try:
         if args.project:
             report, out = _of_project(args, settings)
@@ -80,9 +79,7 @@ def run(args: argparse.Namespace) -> int:
 def _of_folders(args: argparse.Namespace) -> Report:
     categories = find_categories(args.folders)
     if not categories:
-        raise ValueError(
-            "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
-        )
+        raise ValueError(NO_PRODUCT)
     name = str(read_manifest(args.weights)["version"]) if args.weights else "the references alone"
     with tempfile.TemporaryDirectory(prefix="adclick-evaluate-") as folder:
         engine = LocalEngine(Path(folder))

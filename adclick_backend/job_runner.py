@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 from adclick_backend.job_files import JobFiles
-from adclick_backend.lock_file import try_lock
+from adclick_backend.locked_thread import LockedThread
 from adclick_backend.settings import Settings
 from adclick_backend.store import Job, JobKind
 from adclick_backend.store.jobs import JobTable
@@ -44,7 +43,7 @@ class _Process:
             self.process.stdin.close()
 
 
-class JobRunner:
+class JobRunner(LockedThread):
     """Starts the process of a queued job, watches over it, and writes down how it ended when the process cannot.
 
     One training and one push run at a time, whatever the number of projects: clicks need the processor. Of several
@@ -76,53 +75,26 @@ class JobRunner:
         silence_s: float = 900.0,
         grace_s: float = 10.0,
     ) -> None:
+        super().__init__("job-runner", lock, poll_s)
         self._table = table
         self._files = files
         self._settings = settings
-        self._lock = lock
         self._program = program
-        self._poll_s = poll_s
         self._silence_s = silence_s
         self._grace_s = grace_s
         self._running: dict[JobKind, _Process] = {}
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._pid = 0
 
-    def start(self) -> None:
-        """Start the thread, once in each process."""
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._run, name="job-runner", daemon=True)
-        self._thread.start()
+    def _begin(self) -> None:
+        self._safely(self._give_up_orphans)
 
-    def wake(self) -> None:
-        """There is something to do."""
-        self._wake.set()
+    def _turn(self) -> bool:
+        self._safely(self._step)
+        return False
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """End the jobs that run and the thread."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None and self._pid == os.getpid():
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a") as file:
-            while not self._stopping.is_set() and not try_lock(file):
-                self._stopping.wait(self._poll_s)
-            if self._stopping.is_set():
-                return
-            self._safely(self._give_up_orphans)
-            while not self._stopping.is_set():
-                self._wake.clear()
-                self._safely(self._step)
-                self._wake.wait(self._poll_s)
-            for running in list(self._running.values()):
-                self._safely(lambda running=running: self._abandon(running))  # type: ignore[misc]
+    def _end(self) -> None:
+        """End the jobs that run."""
+        for running in list(self._running.values()):
+            self._safely(lambda running=running: self._abandon(running))  # type: ignore[misc]
 
     def _safely(self, work: Callable[[], None]) -> None:
         """Do it; the thread has to live on when that fails."""

@@ -22,11 +22,12 @@ import numpy as np
 from adclick_backend.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
 from adclick_backend.errors import ImageError
 from adclick_backend.images import decode_image
+from adclick_backend.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.proposals import Proposals, Region
 from adclick_backend.references import References, write_atomically
 from adclick_backend.references_command import images_below
 from adclick_backend.registry import Registry
-from adclick_backend.settings import Settings, get_settings
+from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
 
 
@@ -40,14 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--references", type=Path, metavar="FOLDER", help="a folder of normal images")
     parser.add_argument("--product", default="", help="for projects that tell products apart")
     parser.add_argument("--out", type=Path, default=Path("masks"), help="folder for the masks [masks]")
-    parser.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
+    add_data_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Propose masks; returns the exit status: 1 when an image could not be judged."""
-    settings = get_settings()
-    if args.data_dir:
-        settings = settings.model_copy(update={"data_dir": args.data_dir})
+    settings = chosen_settings(args)
     try:
         with (
             _of_folder(settings, args.references) if args.references else _of_project(settings, args) as judge

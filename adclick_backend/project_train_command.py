@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
 from adclick_backend.jobs import Jobs
-from adclick_backend.settings import get_settings
+from adclick_backend.project_arguments import add_project_arguments, chosen_settings
 from adclick_backend.store import Job, Store, project_id
 
 POLL_S = 0.5
@@ -16,25 +14,17 @@ POLL_S = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--project", required=True, metavar="ID", help="project id in Label Studio")
+    add_project_arguments(parser)
     parser.add_argument(
         "--wait",
         action="store_true",
         help="stay until it is over, and run it from here when no backend is serving",
     )
-    parser.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask for the training; returns the exit status, with ``--wait`` 0 only when it went well."""
-    settings = get_settings()
-    if args.data_dir:
-        settings = settings.model_copy(update={"data_dir": args.data_dir})
-    try:
-        project = project_id(args.project)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    settings, project = chosen_settings(args), project_id(args.project)
     store = Store(settings.data_dir)
     jobs = Jobs(store, settings)
     try:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from adclick_backend.project_arguments import add_project_arguments, chosen_settings
 from adclick_backend.prompts import Added, Prompts
-from adclick_backend.settings import get_settings
 from adclick_backend.store import Store, project_id
 
 
@@ -25,23 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load = actions.add_parser("import", help="add the lines of a text file")
     load.add_argument("file", type=Path, metavar="FILE", help="one phrase on each line; # begins a comment")
     for action in (show, add, remove, restore, write, load):
-        action.add_argument("--project", required=True, metavar="ID", help="project id in Label Studio")
+        add_project_arguments(action)
         action.add_argument(
             "--label", required=action is not show, default="", help="as the project calls it"
         )
-        action.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
-    settings = get_settings()
-    if args.data_dir:
-        settings = settings.model_copy(update={"data_dir": args.data_dir})
-    try:
-        project = project_id(args.project)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    settings, project = chosen_settings(args), project_id(args.project)
     store = Store(settings.data_dir)
     try:
         prompts = Prompts(settings, store)

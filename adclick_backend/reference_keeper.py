@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from adclick_backend.engine import Engine
-from adclick_backend.lock_file import try_lock
+from adclick_backend.locked_thread import LockedThread
 from adclick_backend.reference_check import BankCheck
 from adclick_backend.reference_intake import ReferenceIntake
 from adclick_backend.references import References
@@ -21,7 +19,7 @@ log = logging.getLogger(__name__)
 SWEEP_S = 600.0
 
 
-class ReferenceKeeper:
+class ReferenceKeeper(LockedThread):
     """Works off what is written down about references, in a thread of its own that gives way to clicks.
 
     Nothing is held in memory: what is pending when the server stops is done after it starts again. Of several
@@ -51,38 +49,14 @@ class ReferenceKeeper:
         lock: Path,
         poll_s: float = 1.0,
     ) -> None:
+        super().__init__("reference-keeper", lock, poll_s)
         self._store = store
         self._references = references
         self._intake = intake
         self._check = check
         self._engine = engine
         self._give_way = give_way
-        self._lock = lock
-        self._poll_s = poll_s
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._pid = 0
         self._swept = time.monotonic()
-
-    def start(self) -> None:
-        """Start the thread, once in each process."""
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._run, name="reference-keeper", daemon=True)
-        self._thread.start()
-
-    def wake(self) -> None:
-        """There is something to do."""
-        self._wake.set()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Finish the piece of work at hand and end the thread."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None and self._pid == os.getpid():
-            self._thread.join(timeout_s)
 
     def step(self) -> bool:
         """Do one piece of work; False when there was none."""
@@ -102,23 +76,21 @@ class ReferenceKeeper:
             self._references.sweep()
         return False
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
+        self._safely(self._take_up)
+
+    def _turn(self) -> bool:
+        return self._safely(self.step)
+
+    def _end(self) -> None:
+        """Nothing is held in memory."""
+
+    def _take_up(self) -> bool:
         """Take up what another model version encoded, and what could not be fetched before."""
         self._store.references.fetch_again()
         return (
             self._engine.state != "failed" and self._store.references.encode_again(self._engine.version) > 0
         )
-
-    def _run(self) -> None:
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as file:
-            while not self._stopping.is_set() and not try_lock(file):
-                self._stopping.wait(self._poll_s)
-            self._safely(self._begin)
-            while not self._stopping.is_set():
-                self._wake.clear()
-                if not self._safely(self.step):
-                    self._wake.wait(self._poll_s)
 
     def _safely(self, work: Callable[[], bool]) -> bool:
         """What `work` answers; False when it fails, for the thread has to live on."""

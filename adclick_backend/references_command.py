@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from adclick_backend.project_arguments import add_project_arguments, chosen_settings
 from adclick_backend.references import References
-from adclick_backend.settings import get_settings
 from adclick_backend.store import Reference, Store, project_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -30,23 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("ids", nargs="*", type=int, default=[], metavar="ID", help="as `list` shows them")
     what.add_argument("--all", action="store_true", help="every one of the project (and product)")
     for action in (add, show, check, remove):
-        action.add_argument("--project", required=True, metavar="ID", help="project id in Label Studio")
+        add_project_arguments(action)
         action.add_argument(
             "--product", default="" if action is add else None, help="for projects that tell products apart"
         )
-        action.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
-    settings = get_settings()
-    if args.data_dir:
-        settings = settings.model_copy(update={"data_dir": args.data_dir})
-    try:
-        project = project_id(args.project)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    settings, project = chosen_settings(args), project_id(args.project)
     store = Store(settings.data_dir)
     try:
         if args.action == "add":

@@ -6,10 +6,9 @@ import argparse
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
+from adclick_backend.project_arguments import add_project_arguments, chosen_settings
 from adclick_backend.registry import Registry, RegistryError, Version
-from adclick_backend.settings import get_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,14 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (compare, activate, delete):
         action.add_argument("version", metavar="VERSION", help="such as v4")
     for action in (show, back, compare, activate, delete):
-        action.add_argument("--project", required=True, metavar="ID", help="project id in Label Studio")
-        action.add_argument("--data-dir", type=Path, help="data folder of the backend (ADCLICK_DATA_DIR)")
+        add_project_arguments(action)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
-    settings = get_settings()
-    registry = Registry(args.data_dir or settings.data_dir)
+    registry = Registry(chosen_settings(args).data_dir)
     try:
         if args.action == "list":
             _list(registry.list(args.project))
@@ -45,9 +42,6 @@ def run(args: argparse.Namespace) -> int:
             else:
                 registry.roll_back(args.project)
             print(f"{registry.serving_name(args.project)} serves project {args.project} now.")
-    except ValueError as error:  # the project id
-        print(error, file=sys.stderr)
-        return 2
     except (RegistryError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -63,6 +63,12 @@ def _replace(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
+def part_of(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of one module of a checkpoint, ``network`` or ``backbone``, under the names it knows them by."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 def load_into(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     """Load ``tensors`` into ``module``; every name and shape must fit.
 

@@ -9,6 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+NO_PRODUCT = (
+    "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
+)
+
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 
 

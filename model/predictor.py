@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.adclick import LiteClickNetwork
-from model.checkpoints import load_into, read_weights
+from model.checkpoints import load_into, part_of, read_weights
 from model.clicks import Click
 from model.encoding import Encoded, Frame, encode
 from model.evidence import Prepared, evidence, normal_levels, prepare
@@ -78,9 +78,8 @@ class Predictor:
         self.device = torch.device(device)
         self.backbone = BACKBONES[manifest["backbone"]]()
         self.network = LiteClickNetwork()
-        for prefix, module in (("backbone.", self.backbone), ("network.", self.network)):
-            part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            load_into(module, part, f"{weights.name} ({prefix[:-1]})")
+        for name, module in (("backbone", self.backbone), ("network", self.network)):
+            load_into(module, part_of(tensors, name), f"{weights.name} ({name})")
             module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._dtype = matching_dtype(self.device)
 

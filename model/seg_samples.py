@@ -8,7 +8,7 @@ defect was drawn or pasted on: else the network would learn that normal means a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -216,12 +216,6 @@ def read_header(path: Path) -> SegSample:
     with safe_open(path, "np") as file:
         header = file.metadata()
     return SegSample(path, header["source"], header["product"], json.loads(header["kinds"]))
-
-
-def find_seg_samples(folder: Path) -> Iterator[SegSample]:
-    """All sample files at or below a folder, in a fixed order."""
-    for path in sorted(folder.rglob("*.safetensors")):
-        yield read_header(path)
 
 
 def painted(mask: NDArray[np.bool_]) -> WeakLabel:

@@ -13,11 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from model.adclick_seg import ADClickSeg, SegConfig, start_from_clicks
-from model.checkpoints import read_weights
+from model.checkpoints import part_of, read_weights
 from model.labelled import LabelledImage
 from model.language import text_encoder
 from model.manifest import PACKAGED
-from model.mvtec import Category, find_categories, read_mask, read_rgb
+from model.mvtec import NO_PRODUCT, Category, find_categories, read_mask, read_rgb
 from model.predictor import Predictor
 from model.prompts import builtin_prompts
 from model.seg_batches import SegSampler
@@ -63,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Build the samples, train, write the checkpoint; returns the exit status. An interrupted run goes on."""
     categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
     if not categories:
-        print(
-            "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
-        )
+        print(NO_PRODUCT)
         return 2
     samples = build(categories, args)
     # No views: what is learned here must hold for products that were never seen.
@@ -82,10 +80,7 @@ def run(args: argparse.Namespace) -> int:
     types = sorted({t for s in samples for t in s.kinds} | {DEFECT})
     vocabulary = Vocabulary(text_encoder(), {t: builtin_prompts(t) for t in types})
     network = ADClickSeg(SegConfig(words=vocabulary.width))
-    click = read_weights(PACKAGED)
-    start_from_clicks(
-        network, {k.removeprefix("network."): v for k, v in click.items() if k.startswith("network.")}
-    )
+    start_from_clicks(network, part_of(read_weights(PACKAGED), "network"))
     sampler = SegSampler(samples, dict(config.shares), config.others)
     trainer = SegTrainer(network, sampler, vocabulary, config, args.run / "last.safetensors")
     trainer.run(

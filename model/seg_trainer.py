@@ -7,15 +7,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from model.adclick_seg import ADClickSeg, click_maps
@@ -23,6 +21,7 @@ from model.losses import IGNORE
 from model.seg_batches import SegBatch, SegSampler, load_batch
 from model.seg_losses import weak_loss
 from model.training import ClickSimulation
+from model.training_state import follow, load_state, read_ahead, read_clock, save_state
 from model.type_words import Vocabulary
 
 
@@ -181,10 +180,7 @@ class SegTrainer:
             )
         self.optimiser.step()
         self.step += 1
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for average, live in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-                average.lerp_(live, 1 - decay)
+        follow(self.ema, self.network, self.config.ema, self.step)
 
     def _batches(self) -> Iterator[SegBatch]:
         """Batches, loaded by a second thread while the network works on the one before."""
@@ -196,11 +192,7 @@ class SegTrainer:
             size, count, _ = sizes[int(rng.choice(len(sizes), p=shares / shares.sum()))]
             return load_batch(self.sampler, size, count, float(rng.uniform(*self.config.band)), rng)
 
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(load)
-            while True:
-                batch, coming = coming.result(), pool.submit(load)
-                yield batch
+        return read_ahead(load)
 
     # --- going on after an interruption
 
@@ -212,38 +204,19 @@ class SegTrainer:
         """Write everything needed to go on: network, EMA, optimiser, clock. Atomic; nothing without a resume file."""
         if self.file is None:
             return
-        state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        state |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
-        for i, slot in self.optimiser.state_dict()["state"].items():
-            state |= {f"optimiser.{i}.{k}": v for k, v in slot.items()}
         clock = {"step": str(self.step), "seconds": str(self.seconds), "identity": self._identity()}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_name(f".{self.file.name}")
-        save_file({k: v.contiguous() for k, v in state.items()}, temporary, metadata=clock)
-        temporary.replace(self.file)
+        save_state(self.file, self.network, self.ema, self.optimiser, clock)
 
     def _resume(self) -> None:
         """Go on from the resume file, if there is one of the same training."""
         if self.file is None or not self.file.exists():
             return
         try:
-            with safe_open(self.file, "pt") as file:
-                clock = file.metadata()
-            tensors = load_file(self.file)
+            if read_clock(self.file)["identity"] != self._identity():
+                return
+            clock = load_state(self.file, self.network, self.ema, self.optimiser)
         except (OSError, SafetensorError):
             return  # damaged by the crash: the training starts afresh
-        if clock["identity"] != self._identity():
-            return
-        for name, module in (("network.", self.network), ("ema.", self.ema)):
-            module.load_state_dict(
-                {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
-            )
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimiser."):
-                _, index, name = key.split(".", 2)
-                slots.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
         self.step, self.seconds = int(clock["step"]), float(clock["seconds"])
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.adclick_seg import ADClickSeg, SegConfig, start_from_clicks
 from model.calibration import offsets
-from model.checkpoints import read_weights, write_checkpoint
+from model.checkpoints import part_of, read_weights, write_checkpoint
 from model.labelled import LabelledImage
 from model.language import text_encoder
 from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
@@ -210,10 +210,7 @@ def new_network(vocabulary: Vocabulary, config: SegTraining) -> ADClickSeg:
             state = {k: v for k, v in state.items() if not k.startswith("language.")}
         network.load_state_dict({k: v for k, v in state.items() if not k.startswith("words.")}, strict=False)
     else:
-        click = read_weights(PACKAGED)
-        start_from_clicks(
-            network, {k.removeprefix("network."): v for k, v in click.items() if k.startswith("network.")}
-        )
+        start_from_clicks(network, part_of(read_weights(PACKAGED), "network"))
     return network
 
 

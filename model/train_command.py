@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from model.checkpoints import load_into, read_weights, write_checkpoint
+from model.checkpoints import load_into, part_of, read_weights, write_checkpoint
 from model.conversion import convert_efficientnet_lite0
 from model.features import EfficientNetLite0
 from model.manifest import PACKAGED, CheckpointError
-from model.mvtec import find_categories
+from model.mvtec import NO_PRODUCT, find_categories
 from model.samples import build, build_drawn, find_samples
 from model.training import ClickTrainer, ClickTraining, Sampler, new_network
 
@@ -83,9 +83,7 @@ def run(args: argparse.Namespace) -> int:
     backbone = load_backbone(args.backbone)
     categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
     if not categories:
-        print(
-            "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
-        )
+        print(NO_PRODUCT)
         return 2
     build(
         categories,
@@ -101,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     weights = dict((name, float(weight)) for name, _, weight in (w.partition("=") for w in args.weight))
     config = ClickTraining(minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate)
     samples = list(find_samples(args.run / "samples"))
-    trained = click_network(read_weights(args.start)) if args.start else None
+    trained = part_of(read_weights(args.start), "network") if args.start else None
     trainer = ClickTrainer(
         new_network(args.seed, trained), Sampler(samples, config.synthetic_share, weights), config, args.run
     )
@@ -132,18 +130,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def click_network(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of the click network out of those of a checkpoint."""
-    return {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-
-
 def load_backbone(path: Path | None) -> EfficientNetLite0:
     """The frozen backbone, from its own publication or from the packaged checkpoint."""
     backbone = EfficientNetLite0()
     if path is None:
         tensors = read_weights(PACKAGED)
-        state = {k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")}
-        load_into(backbone, state, PACKAGED.name)
+        load_into(backbone, part_of(tensors, "backbone"), PACKAGED.name)
     else:
         try:
             published = torch.load(path, map_location="cpu", weights_only=True)

@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.adclick import LiteClickNetwork
@@ -25,6 +23,7 @@ from model.evidence import LEVELS, Prepared, evidence
 from model.losses import IGNORE, normalized_focal_loss, overlap_loss
 from model.residual import matching_dtype
 from model.samples import Sample, read_crop
+from model.training_state import follow, load_state, read_ahead, save_state
 
 THRESHOLD = 0.49  # of the prediction whose largest error is clicked next (SimpleClick)
 
@@ -243,10 +242,7 @@ class ClickTrainer:
             raise FloatingPointError(f"The loss became {float(loss.detach())} at step {self.step}.")
         self.optimiser.step()
         self.step += 1
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for average, live in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-                average.lerp_(live, 1 - decay)
+        follow(self.ema, self.network, self.config.ema, self.step)
 
     def _forward(self, shown: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -261,49 +257,28 @@ class ClickTrainer:
             size, count, _ = self.config.crops[int(rng.choice(len(shares), p=shares / shares.sum()))]
             return load_batch(self.sampler, size, count, rng)
 
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(load)
-            while True:
-                batch, coming = coming.result(), pool.submit(load)
-                yield batch
+        return read_ahead(load)
 
     def save(self) -> None:
         """Write everything needed to go on: network, EMA, optimiser, clock."""
-        state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        state |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
-        for i, slot in self.optimiser.state_dict()["state"].items():
-            state |= {f"optimiser.{i}.{k}": v for k, v in slot.items()}
-        temporary = self.folder / "last.part"
         clock = {
             "step": str(self.step),
             "seconds": str(self.seconds),
             "config": json.dumps(asdict(self.config)),
         }
-        save_file({k: v.contiguous() for k, v in state.items()}, temporary, metadata=clock)
-        temporary.replace(self.folder / "last.safetensors")
+        save_state(self._state, self.network, self.ema, self.optimiser, clock)
 
     def resume(self) -> bool:
         """Go on from ``last.safetensors`` if there is one; tells whether there was."""
-        path = self.folder / "last.safetensors"
-        if not path.exists():
+        if not self._state.exists():
             return False
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as file:
-            clock = file.metadata()
-        tensors = load_file(path)
-        for name, module in (("network.", self.network), ("ema.", self.ema)):
-            module.load_state_dict(
-                {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
-            )
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimiser."):
-                _, index, name = key.split(".", 2)
-                slots.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
+        clock = load_state(self._state, self.network, self.ema, self.optimiser)
         self.step, self.seconds = int(clock["step"]), float(clock["seconds"])
         return True
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "last.safetensors"
 
     def _log(self, loss: float) -> None:
         entry = {"step": self.step, "minutes": round(self.seconds / 60, 2), "loss": round(loss, 5)}

@@ -19,7 +19,7 @@ from helpers.versions import candidate
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from adclick_backend import evaluate_command
+from adclick_backend import evaluate_command, project_arguments
 from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.cli import main
 from adclick_backend.engine import Bank
@@ -155,7 +155,7 @@ def backend(
     made.services.connections.label_studio("1")._transport._sleep = lambda seconds: None
     made.services.labels.sync("1")
     monkeypatch.setattr(evaluate_command, "Services", lambda settings: Services(settings, TrainingEngine()))  # type: ignore[arg-type]
-    monkeypatch.setattr(evaluate_command, "get_settings", lambda: made.settings)
+    monkeypatch.setattr(project_arguments, "get_settings", lambda: made.settings)
     yield made
 
 

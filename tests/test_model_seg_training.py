@@ -14,7 +14,7 @@ from model.language import HashedWords, MiniLM
 from model.manifest import read_manifest
 from model.seg_batches import SegSampler, load_batch, read_crop
 from model.seg_predictor import SegPredictor
-from model.seg_samples import DEFECT, SampleWriter, find_seg_samples
+from model.seg_samples import DEFECT, SampleWriter, read_header
 from model.seg_training import Cancelled, Progress, SegTraining, new_network, train_segmentation
 from model.type_words import Vocabulary
 
@@ -61,7 +61,7 @@ def test_samples_are_made_once_and_say_what_they_are(writer: SampleWriter) -> No
     assert writer.labelled(labelled(7)).path.stat().st_mtime_ns == stamp
     pasted = writer.pasted(labelled(7), 0, 0)
     assert pasted is not None
-    found = {s.path: (s.source, dict(s.kinds)) for s in find_seg_samples(writer.folder)}
+    found = {s.path: (s.source, dict(s.kinds)) for s in map(read_header, writer.folder.glob("*.safetensors"))}
     assert found[first.path] == ("labelled", {"stain": "mask"})
     assert found[pasted.path] == ("pasted", {"stain": "mask"})
     assert writer.synthetic(1, 0).kinds == {DEFECT: "mask"}

@@ -23,16 +23,14 @@ from adclick_backend.benchmark.rows import Results, Row
 from adclick_backend.benchmark.worker import Tools
 from adclick_backend.settings import get_settings
 from model.manifest import PACKAGED, read_manifest
-from model.mvtec import find_categories
+from model.mvtec import NO_PRODUCT, find_categories
 
 
 def measure(args: argparse.Namespace) -> int:
     """Measure and report; returns the exit status."""
     categories = find_categories(args.folders)
     if not categories:
-        print(
-            "No product in MVTec layout (train/good, test/<type>, ground_truth/<type>) was found in these folders."
-        )
+        print(NO_PRODUCT)
         return 2
     methods = [] if args.only_peers else [ADCLICK]
     methods += [*CLASSICAL] if args.peers else []

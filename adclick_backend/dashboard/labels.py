@@ -66,11 +66,6 @@ class LabelPage:
     advice: str
     sync: SyncState
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing at all is known."""
-        return not (self.rows or self.normal or self.skipped)
-
 
 def build_labels(services: Services, project: str, sync: SyncState) -> LabelPage:
     """Gather the page."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adclick_backend.errors import ProjectIdError
 from adclick_backend.store.annotations import AnnotationCheck, AnnotationTable
 from adclick_backend.store.answers import Answer, AnswerTable
 from adclick_backend.store.database import Database, StoreError
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
 from adclick_backend.store.problems import Problem, ProblemTable
-from adclick_backend.store.projects import KeyValueTable, Project, ProjectIdError, ProjectTable, project_id
+from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
 

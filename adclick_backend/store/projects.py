@@ -7,13 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from adclick_backend.errors import ProjectIdError
 from adclick_backend.store.database import Database
 
 _PROJECT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,18})?")
-
-
-class ProjectIdError(ValueError):
-    """What was sent as a project is not a Label Studio project id."""
 
 
 def project_id(value: object) -> str:
