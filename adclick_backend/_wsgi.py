@@ -46,14 +46,14 @@ def read_settings(argv: Sequence[str] | None = None) -> tuple[Settings, argparse
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve as a script; returns the exit status."""
-    from adclick_backend.server import secrets_of, serve
+    from adclick_backend.web.server import secrets_of, serve
 
     settings, args = read_settings(argv)
     if args.check and not _check(settings):
         return 1
     if args.debug:
-        from adclick_backend.app import create_app
         from adclick_backend.logs import configure_logging
+        from adclick_backend.web.app import create_app
 
         configure_logging("DEBUG", secrets_of(settings))
         create_app(settings).run(settings.host, settings.port, debug=True)
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(settings: Settings) -> bool:
     """Whether the model loads; prints a sentence either way."""
-    from adclick_backend.engine import Engine, EngineError
+    from adclick_backend.engine.engine import Engine, EngineError
 
     engine = Engine(settings)
     try:
@@ -79,10 +79,10 @@ def _check(settings: Settings) -> bool:
 if __name__ == "__main__":
     sys.exit(main())
 else:
-    from adclick_backend.app import create_app
     from adclick_backend.logs import configure_logging
-    from adclick_backend.server import secrets_of
     from adclick_backend.settings import get_settings
+    from adclick_backend.web.app import create_app
+    from adclick_backend.web.server import secrets_of
 
     configure_logging(get_settings().log_level, secrets_of(get_settings()))
     app = create_app(get_settings())

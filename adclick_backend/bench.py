@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from adclick_backend.benchmark.session import BackendSession
-from adclick_backend.clicks import Click
+from adclick_backend.clicks.key_points import Click
 
 SIZES = {"1 MP": (1000, 1000), "12 MP": (4000, 3000)}  # width, height
 ANNOTATORS = (1, 4, 16)

@@ -26,7 +26,7 @@ class Command(NamedTuple):
 
 TRAININGS = {
     "project": Command(
-        "adclick_backend.project_train_command", "Train a project on its labels, as Start Training does."
+        "adclick_backend.commands.train_project", "Train a project on its labels, as Start Training does."
     ),
     "click": Command("model.train_command", "Train the click network."),
     "segmentation": Command(
@@ -35,21 +35,23 @@ TRAININGS = {
 }
 
 COMMANDS = {
-    "serve": Command("adclick_backend.serve_command", "Serve Label Studio."),
+    "serve": Command("adclick_backend.commands.serve", "Serve Label Studio."),
     "connect": Command(
-        "adclick_backend.connect", "Connect a Label Studio project to the backend, and check both directions."
+        "adclick_backend.label_studio.connect",
+        "Connect a Label Studio project to the backend, and check both directions.",
     ),
     "references": Command(
-        "adclick_backend.references_command", "Add, list, check and remove defect-free reference images."
+        "adclick_backend.commands.references", "Add, list, check and remove defect-free reference images."
     ),
     "predict": Command(
-        "adclick_backend.predict_command", "Propose defect masks for image files, without Label Studio."
+        "adclick_backend.commands.predict", "Propose defect masks for image files, without Label Studio."
     ),
     "prompts": Command(
-        "adclick_backend.prompts_command", "List, add, remove and write the phrases that describe the labels."
+        "adclick_backend.commands.prompts",
+        "List, add, remove and write the phrases that describe the labels.",
     ),
     "evaluate": Command(
-        "adclick_backend.evaluate_command", "Write a report of how well a version finds defects by itself."
+        "adclick_backend.commands.evaluate", "Write a report of how well a version finds defects by itself."
     ),
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
@@ -59,7 +61,7 @@ COMMANDS = {
     ),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(
-        "adclick_backend.versions_command", "List, compare, activate, roll back and delete trained versions."
+        "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
     ),
     "synthesis": Command(
         "model.synthesis_command", "Draw a contact sheet of the synthetic defects that training uses."

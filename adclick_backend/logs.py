@@ -30,7 +30,7 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """``2026-11-23 09:10:18 INFO adclick_backend.app [3f9c01] message``, tracebacks included, secrets not."""
+    """``2026-11-23 09:10:18 INFO adclick_backend.web.app [3f9c01] message``, tracebacks included, secrets not."""
 
     def __init__(self, known_secrets: Iterable[str] = ()) -> None:
         super().__init__(

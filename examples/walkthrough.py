@@ -34,7 +34,7 @@ from draw_samples import draw, save_image
 from drawing.products import PRODUCTS
 from numpy.typing import NDArray
 
-from adclick_backend.brush import decode_rle
+from adclick_backend.brush.rle import decode_rle
 
 CONFIG = Path(__file__).with_name("labeling_config.xml").read_text()
 PROJECT = 1_000_000  # far from the numbers of projects that a running backend may know

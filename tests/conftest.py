@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers.backend import Backend
 
-from adclick_backend.connections import Link
+from adclick_backend.label_studio.connections import Link
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def with_image(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
     import cv2
     import numpy as np
 
-    from adclick_backend.images import LoadedImage
+    from adclick_backend.images.task_images import LoadedImage
 
     pixels = np.full((240, 320, 3), 90, np.uint8)
     pixels[:, :150] = pixels[:, 175:] = (10, 20, 200)
@@ -65,7 +65,7 @@ def test_setup_remembers_the_project(backend: Backend) -> None:
     ("typed", "kept"), [('{"a": 1}', {"a": 1}), ({"a": 1}, {"a": 1}), (None, {}), ("", {}), ("x", {})]
 )
 def test_extra_params_arrive_as_text_and_as_objects(backend: Backend, typed: object, kept: object) -> None:
-    from adclick_backend.backend import ADClickBackend
+    from adclick_backend.web.backend import ADClickBackend
 
     assert backend.setup(extra_params=typed).status_code == 200
     assert ADClickBackend("1", None, backend.services).extra_params == kept
@@ -183,7 +183,7 @@ class NoTorch:
 
 sys.meta_path.insert(0, NoTorch())
 from pathlib import Path
-from adclick_backend.app import create_app
+from adclick_backend.web.app import create_app
 from adclick_backend.settings import Settings
 
 app = create_app(Settings(data_dir=Path(sys.argv[1]), checkpoint=Path(sys.argv[1]) / "missing"), background=False)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from helpers.backend import CONFIG, Backend, annotation, point, task
 
-from adclick_backend.auth import BasicAuth
 from adclick_backend.settings import Settings
+from adclick_backend.web.auth import BasicAuth
 
 USER, PASSWORD = "u", "p w:ü"
 

@@ -14,7 +14,7 @@ import pytest
 from helpers.backend import CONFIG, HEIGHT, WIDTH, Backend, annotation, mask_of, point, square, task
 from helpers.fake_engine import BROKEN
 
-from adclick_backend.backend import ADClickBackend
+from adclick_backend.web.backend import ADClickBackend
 
 EMPTY = {"results": [{"result": [], "score": 0}]}
 

@@ -28,8 +28,8 @@ from adclick_backend.benchmark.protocol import Answer, click_through
 from adclick_backend.benchmark.report import Line, as_json, tables
 from adclick_backend.benchmark.rows import Results, Row, Setting
 from adclick_backend.cli import main
-from adclick_backend.clicks import Click
-from adclick_backend.engine import Engine
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.engine.engine import Engine
 from model.metrics import pixel_average_precision
 from model.mvtec import find_categories
 

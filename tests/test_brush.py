@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from label_studio_sdk.converter import brush as sdk
 from numpy.typing import NDArray
 
-from adclick_backend.brush import BrushError, decode_rle, encode_rle
+from adclick_backend.brush.rle import BrushError, decode_rle, encode_rle
 
 mask2rle: Callable[[NDArray[np.int64]], list[int]] = sdk.mask2rle  # the oracle
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -73,7 +73,7 @@ def test_connect_without_an_address_says_what_to_give(capsys: pytest.CaptureFixt
 
 
 def test_options_of_serve_go_before_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from adclick_backend import server
+    from adclick_backend.web import server
 
     served = []
     monkeypatch.setattr(server, "serve", served.append)
@@ -86,7 +86,7 @@ def test_options_of_serve_go_before_the_environment(monkeypatch: pytest.MonkeyPa
 def test_an_interrupted_command_ends_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from adclick_backend import server
+    from adclick_backend.web import server
 
     def stopped(_: object) -> None:
         raise KeyboardInterrupt

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adclick_backend.click_memory import MAX_OBJECTS, ClickMemory
-from adclick_backend.clicks import Click, ClickObject
+from adclick_backend.clicks.key_points import Click, ClickObject
+from adclick_backend.clicks.memory import MAX_OBJECTS, ClickMemory
 
 WIDTH, HEIGHT = 400, 300  # a diagonal of 500 pixels: a lone click reaches 75
 

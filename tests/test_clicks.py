@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adclick_backend.clicks import Click, ClickError, ClickObject, read_context
-from adclick_backend.labeling_config import LabelingConfig, parse_labeling_config, recommended_config
+from adclick_backend.clicks.key_points import Click, ClickError, ClickObject, read_context
+from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config, recommended_config
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CONFIG = parse_labeling_config(recommended_config(["scratch", "dent"]))

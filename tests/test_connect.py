@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from adclick_backend.cli import main
-from adclick_backend.connect_advice import explain
-from adclick_backend.labeling_config import recommended_config
+from adclick_backend.config.labeling_config import recommended_config
+from adclick_backend.label_studio.connect_advice import explain
 
 BACKEND = "http://backend.test:9090"
 LEGACY_TOKEN = "0123456789abcdef0123456789abcdef01234567"

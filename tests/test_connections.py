@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from helpers.backend import Backend
 
-from adclick_backend.connections import LinkChecker
-from adclick_backend.labelstudio import LabelStudioError
+from adclick_backend.label_studio.connections import LinkChecker
+from adclick_backend.label_studio.instance import LabelStudioError
 
 
 class Server:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from helpers.backend import CONFIG
 
-from adclick_backend.contract import ProjectModel, StandInBase, find_base
 from adclick_backend.store import ProjectIdError, Store
+from adclick_backend.web.contract import ProjectModel, StandInBase, find_base
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
-from adclick_backend.backend import ADClickBackend
+from adclick_backend.web.backend import ADClickBackend
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from helpers.fake_engine import FakeEngine

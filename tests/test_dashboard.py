@@ -11,9 +11,9 @@ import pytest
 from helpers.backend import Backend
 from helpers.dashboard import form_token, page, png, send
 
-from adclick_backend.connections import Link
 from adclick_backend.dashboard.pages import TABS
 from adclick_backend.dashboard.words import ago
+from adclick_backend.label_studio.connections import Link
 
 
 def routes(project: str = "1") -> list[str]:

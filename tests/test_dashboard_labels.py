@@ -13,7 +13,7 @@ from helpers.labels import annotated, block, brush, choice, rectangle
 
 from adclick_backend.dashboard.labels import advise, list_types
 from adclick_backend.dashboard.syncing import STALE_S, LabelSyncs
-from adclick_backend.labels import LabelCounts
+from adclick_backend.labels.mirror import LabelCounts
 
 LABELS = "/projects/1/labels"
 

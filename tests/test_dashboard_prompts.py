@@ -7,7 +7,7 @@ import re
 from helpers.backend import Backend
 from helpers.dashboard import page, send
 
-from adclick_backend.prompts import Written
+from adclick_backend.prompts.phrases import Written
 
 PROMPTS = "/projects/1/prompts"
 

@@ -7,7 +7,7 @@ from helpers.backend import Backend
 from helpers.dashboard import page
 
 from adclick_backend.dashboard.standing import next_step
-from adclick_backend.labels import LabelCounts
+from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.store import Job
 
 NONE, SOME = LabelCounts({}, 0, 0), LabelCounts({"dent": {"clicked": 3}}, 0, 0)

@@ -11,7 +11,7 @@ from helpers.dashboard import page, send
 from helpers.versions import candidate
 
 from adclick_backend.dashboard.training import LOG_LINES, POINTS, draw_curves
-from adclick_backend.job_files import JobFiles
+from adclick_backend.jobs.files import JobFiles
 from adclick_backend.store import Job
 
 TRAINING = "/projects/1/training"

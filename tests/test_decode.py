@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from adclick_backend.decode import decode_image, image_size
 from adclick_backend.errors import ImageError
+from adclick_backend.images.decode import decode_image, image_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

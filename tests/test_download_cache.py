@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adclick_backend.download_cache import DownloadCache, KeyedLocks
 from adclick_backend.errors import ImageError
+from adclick_backend.images.download_cache import DownloadCache, KeyedLocks
 
 
 class Download:

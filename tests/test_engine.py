@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adclick_backend.clicks import Click
-from adclick_backend.engine import Bank, Engine, EngineError, ImageKey
-from adclick_backend.engine_cache import FeatureFiles, Usual, WeightedLru
-from adclick_backend.engine_segmenters import Segmenters
-from adclick_backend.engine_windows import LOOKED_AT
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine.engine import Bank, Engine, EngineError, ImageKey
+from adclick_backend.engine.segmenters import Segmenters
+from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
 from model.encoding import Frame
 from model.evidence import Prepared
@@ -76,7 +76,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
 
 def test_an_engine_knows_its_version_without_torch(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from adclick_backend.engine import Engine, Settings\n"
+        "import sys, pathlib; from adclick_backend.engine.engine import Engine, Settings\n"
         f"version = Engine(Settings(data_dir=pathlib.Path({str(tmp_path)!r}))).version\n"
         "sys.exit('torch' in sys.modules or not version.startswith('adclick'))"
     )

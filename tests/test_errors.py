@@ -239,10 +239,10 @@ def test_secrets_are_kept_out_of_the_log(line: str, kept: str) -> None:
 
 def test_log_lines_carry_the_request_id() -> None:
     args = ("hunter22\nERROR forged",)
-    record = logging.LogRecord("adclick_backend.app", logging.INFO, "", 1, "with %s", args, None)
+    record = logging.LogRecord("adclick_backend.web.app", logging.INFO, "", 1, "with %s", args, None)
     token = request_id.set("abc")
     try:
         line = LineFormatter(["hunter22"]).format(record)
     finally:
         request_id.reset(token)
-    assert line.endswith("INFO adclick_backend.app [abc] with ***\\nERROR forged")
+    assert line.endswith("INFO adclick_backend.web.app [abc] with ***\\nERROR forged")

@@ -19,10 +19,11 @@ from helpers.versions import candidate
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from adclick_backend import evaluate_command, project_arguments
 from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.cli import main
-from adclick_backend.engine import Bank
+from adclick_backend.commands import evaluate as evaluate_command
+from adclick_backend.commands import project_arguments
+from adclick_backend.engine.engine import Bank
 from adclick_backend.report.effort import efforts
 from adclick_backend.report.evaluation import evaluate, mean_figures
 from adclick_backend.report.page import Effort, Report, Section, render
@@ -261,7 +262,7 @@ def test_a_folder_is_evaluated_with_its_training_images_as_references(
         return {"defect": cv2.blur((sample.mask * float(same)).astype(np.float32), (3, 3))}
 
     monkeypatch.setattr(evaluate_command, "LocalEngine", Perfect)
-    monkeypatch.setattr("adclick_backend.engine.Engine.maps", maps)
+    monkeypatch.setattr("adclick_backend.engine.engine.Engine.maps", maps)
     out = tmp_path / "report.html"
     assert main(["evaluate", str(tmp_path), "--out", str(out)]) == 0
     text = out.read_text()

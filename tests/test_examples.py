@@ -9,7 +9,7 @@ from draw_samples import draw, main
 from drawing.products import PRODUCTS
 from walkthrough import next_click, overlap
 
-from adclick_backend.labeling_config import parse_labeling_config
+from adclick_backend.config.labeling_config import parse_labeling_config
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from helpers.local_server import LocalServer, Reply, Request
 
-from adclick_backend.fetch import MAX_REDIRECTS, Fetcher, FetchError, TrustedServer
-from adclick_backend.hosts import is_public
+from adclick_backend.images.fetch import MAX_REDIRECTS, Fetcher, FetchError, TrustedServer
+from adclick_backend.images.hosts import is_public
 
 PUBLIC = "93.184.216.34"
 TOKEN = "Bearer secret"

@@ -16,8 +16,8 @@ from helpers.fake_label_studio import LEGACY_TOKEN, PERSONAL_TOKEN, FakeLabelStu
 from helpers.local_server import LocalServer, Reply, Request
 from PIL import Image
 
-from adclick_backend.images import ImageError, ImageSource
-from adclick_backend.labelstudio import LabelStudio
+from adclick_backend.images.task_images import ImageError, ImageSource
+from adclick_backend.label_studio.instance import LabelStudio
 from adclick_backend.settings import Settings
 
 UPLOAD = "/data/upload/1/8c962579-img_2_%C3%BC.png"

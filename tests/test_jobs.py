@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from helpers.references import wait_for
 
-from adclick_backend.job_control import JobCancelled, JobControl
-from adclick_backend.job_files import JobFiles
-from adclick_backend.jobs import JobError, Jobs
+from adclick_backend.jobs.control import JobCancelled, JobControl
+from adclick_backend.jobs.files import JobFiles
+from adclick_backend.jobs.queue import JobError, Jobs
 from adclick_backend.settings import Settings
 from adclick_backend.store import Job, Store
 
@@ -22,8 +22,8 @@ settings = json.loads(sys.stdin.readline())
 from pathlib import Path
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
-from adclick_backend.job_control import JobControl
-from adclick_backend.job_files import JobFiles
+from adclick_backend.jobs.control import JobControl
+from adclick_backend.jobs.files import JobFiles
 
 job = int(sys.argv[sys.argv.index("--job") + 1])
 settings = Settings(**settings)

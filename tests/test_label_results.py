@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from adclick_backend.brush import encode_rle
-from adclick_backend.label_results import Statement, draw_label, newest, read_result
-from adclick_backend.label_vocabulary import Vocabulary
+from adclick_backend.brush.rle import encode_rle
+from adclick_backend.labels.results import Statement, draw_label, newest, read_result
+from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.store import Answer
 from adclick_backend.store.answers import pack_map, pack_mask
 from model.labelled import WeakLabel

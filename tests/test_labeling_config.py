@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adclick_backend.labeling_config import parse_labeling_config, recommended_config, summary_sentence
+from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config, summary_sentence
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -16,10 +16,10 @@ from helpers.labels import annotated, block, brush, choice, rectangle
 from helpers.local_server import Reply
 from helpers.references import png
 
-from adclick_backend.answer_keeper import KEPT_DAYS
-from adclick_backend.label_sync import PATIENCE
-from adclick_backend.labels import LabelCounts
-from adclick_backend.labelstudio import LabelStudioError
+from adclick_backend.clicks.answer_keeper import KEPT_DAYS
+from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.labels.mirror import LabelCounts
+from adclick_backend.labels.sync import PATIENCE
 from adclick_backend.store import LabelledTask
 
 MASK = block(8, 12, 16, 20)
@@ -218,7 +218,7 @@ def test_a_label_that_was_removed_from_the_config_is_no_longer_counted(backend: 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
     """Label Studio with three labelled tasks and one without a label; nobody waits between attempts."""
-    monkeypatch.setattr("adclick_backend.labelstudio_transport.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("adclick_backend.label_studio.transport.random.uniform", lambda low, high: 0.0)
     with FakeLabelStudio() as running:
         for number, result in (
             (1, [brush(MASK)]),
@@ -275,7 +275,7 @@ def test_tasks_come_page_by_page(
     connected: Backend, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reliability row 22."""
-    monkeypatch.setattr("adclick_backend.label_sync.PAGE", 2)
+    monkeypatch.setattr("adclick_backend.labels.sync.PAGE", 2)
     assert connected.services.labels.sync("1") == ""
     assert len(server.calls("/api/tasks")) == 2
     assert set(kept(connected)) == {1, 2, 3}
@@ -335,7 +335,7 @@ def test_label_studio_going_away_between_two_pages_loses_nothing(
     """Reliability row 22."""
     labels = connected.services.labels
     labels.sync("1")
-    monkeypatch.setattr("adclick_backend.label_sync.PAGE", 1)
+    monkeypatch.setattr("adclick_backend.labels.sync.PAGE", 1)
     whole, pages = server._page, []
 
     def one_page(query: dict[str, str]) -> Reply:

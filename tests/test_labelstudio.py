@@ -11,9 +11,9 @@ import pytest
 from helpers.fake_label_studio import LEGACY_TOKEN, PERSONAL_TOKEN, FakeLabelStudio, web_token
 from helpers.local_server import LocalServer, Reply
 
-from adclick_backend.api_key import token_claims
-from adclick_backend.fetch import Fetcher, FetchError
-from adclick_backend.labelstudio import LabelStudio, LabelStudioError
+from adclick_backend.images.fetch import Fetcher, FetchError
+from adclick_backend.label_studio.api_key import token_claims
+from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.settings import Settings
 
 

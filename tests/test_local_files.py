@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from adclick_backend.errors import ImageError
-from adclick_backend.local_files import LocalFiles, is_local_files_path
+from adclick_backend.images.local_files import LocalFiles, is_local_files_path
 
 SECRET = b"secret"
 

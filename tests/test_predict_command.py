@@ -11,8 +11,8 @@ import pytest
 from helpers.backend import Backend
 from helpers.references import png
 
-from adclick_backend import predict_command
 from adclick_backend.cli import main
+from adclick_backend.commands import predict as predict_command
 from adclick_backend.settings import get_settings
 
 

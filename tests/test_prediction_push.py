@@ -10,7 +10,7 @@ from helpers.backend import CONFIG, Backend
 from helpers.fake_label_studio import LEGACY_TOKEN, FakeLabelStudio
 from helpers.local_server import Reply
 
-from adclick_backend.prediction_push import PATIENCE_S, PushError, run
+from adclick_backend.proposals.push import PATIENCE_S, PushError, run
 
 
 class Cancelled(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from helpers.backend import Backend, task
 
-from adclick_backend.prewarm import Prewarmer
+from adclick_backend.engine.prewarm import Prewarmer
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from helpers.labelled import disc, labelled, normal
 from numpy.typing import NDArray
 
-from adclick_backend.comparison_pictures import SIDE, draw_pictures
-from adclick_backend.holdout import FEWEST_LABELLED, split
-from adclick_backend.promotion import Look, compare, truth_of
+from adclick_backend.training.comparison_pictures import SIDE, draw_pictures
+from adclick_backend.training.holdout import FEWEST_LABELLED, split
+from adclick_backend.training.promotion import Look, compare, truth_of
 from model.labelled import LabelledImage
 
 Map = NDArray[np.float32]

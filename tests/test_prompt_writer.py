@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers.local_server import LocalServer, Reply, Request
 
-from adclick_backend.prompt_writer import PromptWriter, PromptWriterError
+from adclick_backend.prompts.writer import PromptWriter, PromptWriterError
 from adclick_backend.settings import Settings
 
 KEY = "sk-very-secret"

@@ -9,7 +9,7 @@ import pytest
 from helpers.local_server import LocalServer, Reply
 
 from adclick_backend.cli import main
-from adclick_backend.prompts import Prompts
+from adclick_backend.prompts.phrases import Prompts
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 from model.prompts import builtin_prompts

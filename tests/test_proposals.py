@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adclick_backend.proposals import certainty, propose
+from adclick_backend.proposals.regions import certainty, propose
 from model.encoding import Frame
 
 FRAME = Frame(image_height=384, image_width=512, height=192, width=256)  # half the size of the image

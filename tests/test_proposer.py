@@ -12,9 +12,9 @@ import pytest
 from helpers.backend import CONFIG, HEIGHT, WIDTH, Backend, mask_of, square, task
 from helpers.references import png
 
-from adclick_backend.bodies import Task
-from adclick_backend.labeling_config import parse_labeling_config
-from adclick_backend.proposer import NOTES
+from adclick_backend.config.labeling_config import parse_labeling_config
+from adclick_backend.proposals.proposer import NOTES
+from adclick_backend.web.bodies import Task
 
 CASES = {"both": [(20, 20, 200), (44, 30, 250)], "scratch": [(20, 20, 200)], "none": []}
 

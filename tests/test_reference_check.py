@@ -11,8 +11,8 @@ import pytest
 from helpers.backend import Backend
 from helpers.fake_engine import BROKEN, FakeEngine
 
-from adclick_backend.engine import ImageKey
-from adclick_backend.reference_check import GROUP, BankCheck, groups, robust_z_scores
+from adclick_backend.engine.engine import ImageKey
+from adclick_backend.references.check import GROUP, BankCheck, groups, robust_z_scores
 from adclick_backend.store import Reference, Store
 
 # --- the odd one out

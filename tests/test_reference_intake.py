@@ -11,8 +11,8 @@ from helpers.backend import CONFIG, Backend, annotation
 from helpers.fake_engine import BROKEN
 from helpers.references import bank, due_now, mark, png, states
 
-from adclick_backend.labelstudio import LabelStudioError
-from adclick_backend.reference_intake import RETRY_S
+from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.references.intake import RETRY_S
 
 # --- failures on the way
 

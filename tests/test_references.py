@@ -15,8 +15,8 @@ import pytest
 from helpers.backend import Backend, annotation, point, task
 from helpers.references import bank, mark, png, states
 
-from adclick_backend.engine import ImageKey
-from adclick_backend.reference_events import Annotation
+from adclick_backend.engine.engine import ImageKey
+from adclick_backend.references.events import Annotation
 
 NORMAL = ("normal", "good", "ok", "defect-free")
 

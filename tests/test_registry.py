@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from helpers.versions import candidate, publish
 
-from adclick_backend.registry import Registry, RegistryError
+from adclick_backend.training.registry import Registry, RegistryError
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_project_id_stays_below_the_data_folder(registry: Registry) -> None:
 OTHER_WORKER = """
 import sys
 from pathlib import Path
-from adclick_backend.registry import Registry
+from adclick_backend.training.registry import Registry
 
 registry = Registry(Path(sys.argv[1]), "adclick-lite-2")
 print(registry.serving_name("3"), flush=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from adclick_backend.server import greeting, serve
 from adclick_backend.settings import Settings
+from adclick_backend.web.server import greeting, serve
 
 ROOT = Path(__file__).parents[1]
 

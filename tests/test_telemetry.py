@@ -67,7 +67,7 @@ WORKERS = """
 import os, sys
 from pathlib import Path
 from types import SimpleNamespace
-from adclick_backend.server import _forget_worker
+from adclick_backend.web.server import _forget_worker
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 from adclick_backend.telemetry import Telemetry

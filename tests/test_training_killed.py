@@ -17,16 +17,16 @@ from helpers.references import wait_for
 from helpers.training import TrainingEngine, label_images, trainer
 from helpers.versions import publish
 
-from adclick_backend import training_process
-from adclick_backend.registry import Registry
+from adclick_backend.jobs import process as training_process
 from adclick_backend.store import Job
+from adclick_backend.training.registry import Registry
 
 PATHS = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
 PROCESS = (
     PATHS
     + """
 from adclick_backend.services import Services
-from adclick_backend.training_process import main
+from adclick_backend.jobs.process import main
 from helpers.training import TrainingEngine, trainer
 
 def services(settings):
@@ -42,7 +42,7 @@ SERVER = (
     + """
 import time
 from pathlib import Path
-from adclick_backend.jobs import Jobs
+from adclick_backend.jobs.queue import Jobs
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 
@@ -152,7 +152,7 @@ def test_a_kill_while_a_version_is_published_leaves_no_half_of_it(tmp_path: Path
         + """
 import os, shutil, signal
 from pathlib import Path
-from adclick_backend.registry import Registry
+from adclick_backend.training.registry import Registry
 from helpers.versions import candidate
 
 copy = shutil.copytree

@@ -15,11 +15,11 @@ from helpers.backend import CONFIG, Backend
 from helpers.references import png
 from helpers.training import TrainingEngine, label_images, trainer
 
-from adclick_backend import training_process
-from adclick_backend.job_control import JobCancelled
+from adclick_backend.jobs import process as training_process
+from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
-from adclick_backend.training_job import is_out_of_memory, read_references
-from adclick_backend.training_set import build_training_set
+from adclick_backend.training.job import is_out_of_memory, read_references
+from adclick_backend.training.training_set import build_training_set
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from helpers.labels import annotated, block, brush, choice, rectangle, region
 from helpers.references import png
 
 from adclick_backend.errors import ImageError
-from adclick_backend.training_set import TrainingSet, build_training_set
+from adclick_backend.training.training_set import TrainingSet, build_training_set
 
 MASK = block(8, 12, 16, 20)
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from helpers.versions import publish
 
-from adclick_backend import jobs
 from adclick_backend.cli import main
-from adclick_backend.registry import Registry
+from adclick_backend.jobs import queue as jobs
 from adclick_backend.store import Store
+from adclick_backend.training.registry import Registry
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adclick_backend.benchmark.protocol import Answer, Segment
-from adclick_backend.clicks import Click
-from adclick_backend.decode import decode_image
-from adclick_backend.engine import Bank, Engine, ImageKey, Pixels
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.engine.engine import Bank, Engine, ImageKey, Pixels
+from adclick_backend.images.decode import decode_image
 from adclick_backend.settings import get_settings
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import Answer, Segment
-from adclick_backend.clicks import Click
+from adclick_backend.clicks.key_points import Click
 
 LONG_SIDE = 1024
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)

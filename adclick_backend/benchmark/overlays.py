@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adclick_backend.benchmark import trials
 from adclick_backend.benchmark.protocol import DRAWN
 from adclick_backend.benchmark.rows import Row
-from adclick_backend.clicks import Click
+from adclick_backend.clicks.key_points import Click
 from model.mvtec import read_mask, read_rgb
 
 MOST = 6  # pictures of each kind

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.clicks import Click
+from adclick_backend.clicks.key_points import Click
 from model.clicks import next_click
 from model.metrics import MOST_CLICKS, iou
 

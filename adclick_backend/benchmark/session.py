@@ -17,10 +17,10 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
-from adclick_backend.brush import decode_rle
-from adclick_backend.clicks import Click
-from adclick_backend.config_advice import recommended_config
-from adclick_backend.references import References
+from adclick_backend.brush.rle import decode_rle
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.config.advice import recommended_config
+from adclick_backend.references.bank import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 

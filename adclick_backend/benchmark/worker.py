@@ -20,9 +20,9 @@ from adclick_backend.benchmark.peers import CLASSICAL, Peer
 from adclick_backend.benchmark.plan import ADCLICK, MOBILE_SAM, Work
 from adclick_backend.benchmark.protocol import Segment, click_through
 from adclick_backend.benchmark.rows import Row, Setting
-from adclick_backend.decode import decode_image
-from adclick_backend.engine import EngineError
+from adclick_backend.engine.engine import EngineError
 from adclick_backend.errors import ImageError
+from adclick_backend.images.decode import decode_image
 from model.mvtec import read_mask
 
 

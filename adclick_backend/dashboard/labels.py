@@ -12,7 +12,7 @@ from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.syncing import LabelSyncs, SyncState
 from adclick_backend.dashboard.task_links import task_url
 from adclick_backend.dashboard.words import count
-from adclick_backend.labels import LabelCounts
+from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.services import Services
 
 FEW = 5  # images of a type; below that a held-out part says little

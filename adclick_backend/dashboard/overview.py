@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.connections import Link
-from adclick_backend.dashboard.pages import Pages
-from adclick_backend.dashboard.standing import Standing, project_standing
-from adclick_backend.labeling_config import (
+from adclick_backend.config.labeling_config import (
     LabelingConfig,
     parse_labeling_config,
     recommended_config,
     summary_sentence,
 )
+from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.standing import Standing, project_standing
+from adclick_backend.label_studio.connections import Link
 from adclick_backend.services import Services
 from adclick_backend.store import Problem
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.api_errors import ApiError, bad_request
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import count
-from adclick_backend.prompts import Added, Prompts
+from adclick_backend.prompts.phrases import Added, Prompts
 from adclick_backend.store import Prompt
+from adclick_backend.web.api_errors import ApiError, bad_request
 
 LONGEST_TEXT = 20_000  # characters that are read of a form
 SOURCES = {"person": "yours", "llm": "language model", "built-in": "built-in"}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from flask import Blueprint, request, send_file
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.api_errors import ApiError, bad_request
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.task_links import task_url
-from adclick_backend.reference_check import FEWEST, ODD
+from adclick_backend.references.check import FEWEST, ODD
 from adclick_backend.store import Reference
+from adclick_backend.web.api_errors import ApiError, bad_request
 
 PAGE_SIZE = 60  # references
 ENOUGH = 10  # references that cover the usual spread between good parts

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adclick_backend.dashboard.words import count
-from adclick_backend.labels import LabelCounts
-from adclick_backend.registry import Version
+from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.services import Services
 from adclick_backend.store import Job
+from adclick_backend.training.registry import Version
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.api_errors import ApiError
 from adclick_backend.dashboard.charts import Chart, Point, draw_chart
 from adclick_backend.dashboard.comparisons import what_was_learned
 from adclick_backend.dashboard.figures import words_of
 from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
-from adclick_backend.jobs import Jobs
-from adclick_backend.registry import Version
+from adclick_backend.jobs.queue import Jobs
 from adclick_backend.store.jobs import Job
+from adclick_backend.training.registry import Version
+from adclick_backend.web.api_errors import ApiError
 
 POINTS = 300  # of a curve: more than the drawing has pixels for, and the page asks for it every other second
 LOG_LINES = 200  # of the end of a log that the page shows

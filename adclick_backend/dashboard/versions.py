@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from flask import Blueprint, request, send_file
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.api_errors import ApiError
 from adclick_backend.dashboard.comparisons import compare, judgement
 from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.pages import Pages
-from adclick_backend.registry import RegistryError, Version
+from adclick_backend.training.registry import RegistryError, Version
+from adclick_backend.web.api_errors import ApiError
 
 SHOWN = 4  # measures in the table
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.pixels import bounded_shape
-from adclick_backend.promotion import Look, highest, truth_of
+from adclick_backend.training.promotion import Look, highest, truth_of
 from model.labelled import LabelledImage
 from model.metrics import Ranking, image_auroc, iou, iou_max, rank, rank_pixels, thresholded
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.local_engine import LocalEngine
-from adclick_backend.decode import decode_image
-from adclick_backend.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
-from adclick_backend.promotion import Look
-from adclick_backend.registry import Version
+from adclick_backend.engine.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
+from adclick_backend.images.decode import decode_image
 from adclick_backend.services import Services
-from adclick_backend.training_set import TrainingSet
+from adclick_backend.training.promotion import Look
+from adclick_backend.training.registry import Version
+from adclick_backend.training.training_set import TrainingSet
 from model.labelled import LabelledImage, WeakLabel
 from model.mvtec import Category, read_mask
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.brush import decode_rle
+from adclick_backend.brush.rle import decode_rle
 from adclick_backend.store.database import Database
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
-from adclick_backend.brush import decode_rle
-from adclick_backend.labeling_config import recommended_config
+from adclick_backend.brush.rle import decode_rle
+from adclick_backend.config.labeling_config import recommended_config
 
 
 class Project:

@@ -16,9 +16,9 @@ from helpers.dashboard import form_token, png
 from helpers.versions import candidate
 from werkzeug.serving import make_server
 
-from adclick_backend.connections import Link
 from adclick_backend.dashboard.pages import TABS
-from adclick_backend.job_files import JobFiles
+from adclick_backend.jobs.files import JobFiles
+from adclick_backend.label_studio.connections import Link
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from werkzeug.test import TestResponse
 
-from adclick_backend.app import create_app
-from adclick_backend.brush import decode_rle
+from adclick_backend.brush.rle import decode_rle
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
+from adclick_backend.web.app import create_app
 from helpers.fake_engine import FakeEngine
 from helpers.versions import publish
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.clicks import Click
-from adclick_backend.engine import FEWEST_REFERENCES, Bank, EngineError, ImageKey, Segmentation
-from adclick_backend.proposals import Proposals, Region, Source
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.engine.engine import FEWEST_REFERENCES, Bank, EngineError, ImageKey, Segmentation
+from adclick_backend.proposals.regions import Proposals, Region, Source
 
 Pixels = NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.brush import encode_rle
+from adclick_backend.brush.rle import encode_rle
 
 SHAPE = (48, 64)
 WHEN = "2026-11-22T09:11:{:02d}.118986Z"

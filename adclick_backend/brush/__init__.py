@@ -1,0 +1,1 @@
+"""Masks as Label Studio stores them."""

@@ -1,0 +1,1 @@
+"""From key points to a mask, and what was answered."""

@@ -1,0 +1,268 @@
+"""What was clicked lately: joins clicks that Label Studio sends apart but a person means as one object.
+
+Two habits of Label Studio make this necessary. Key points of another label are never in the same request, so
+a point labelled ``background`` arrives without the clicks it corrects. And with auto-accept on, key points
+are deleted after each answer, so every click arrives alone.
+
+With auto-accept off, the key points stay until the mask is accepted or rejected by hand, and the next click
+arrives alone too. No request says which of the two it is: after the first answer both hold one region and no
+key point. What tells them apart is that key points outlive an answer only when it is accepted by hand. An
+object seen to grow that way is finished once a lone positive click comes, which then begins a region of its
+own. A mask accepted after its only click leaves no trace; a lone positive click within reach goes on with it,
+and Label Studio replaces the accepted region by the mask of both clicks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from adclick_backend.clicks.key_points import Click, ClickObject
+
+BBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in image pixels
+
+MAX_OBJECTS = 64  # of one task
+# A lone click this far outside a mask still belongs to it, as a share of the image diagonal.
+REACH = 0.15
+# Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
+DELIVERY_S = 1.5
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS clicked_objects (
+    project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
+    state TEXT NOT NULL, bbox TEXT NOT NULL, touched REAL NOT NULL, answered REAL,
+    PRIMARY KEY (project, task, region_id)
+)
+"""
+
+
+@dataclass
+class _Remembered:
+    """One object of a task.
+
+    Attributes:
+        contexts: its clicks by the context they came in, which is known by the id that its first key point
+            gives to an object. Label Studio sends a context again, one click longer, until it is accepted.
+        background: the same for points of a background label.
+        by_hand: its key points outlived an answer, so the person accepts masks by hand.
+        bbox: bounding box of its mask, None before the first answer.
+        answered: when its newest click was answered with a mask, seconds; None while it is not.
+    """
+
+    region_id: str
+    label: str
+    width: int
+    height: int
+    contexts: dict[str, tuple[Click, ...]] = field(default_factory=dict)
+    background: dict[str, tuple[Click, ...]] = field(default_factory=dict)
+    by_hand: bool = False
+    bbox: BBox | None = None
+    answered: float | None = None
+
+    def clicks(self, limit: int) -> tuple[Click, ...]:
+        """The newest clicks, each once, background last."""
+        groups = (*self.contexts.values(), *self.background.values())
+        return tuple(dict.fromkeys(click for group in groups for click in group))[-limit:]
+
+    def distance(self, click: Click) -> float:
+        """Pixels from the click to the mask's bounding box, while there is no mask to that of the clicks."""
+        x0, y0, x1, y1 = self.bbox or self._bbox_of_clicks()
+        dx = max(x0 - click.x, 0.0, click.x - x1)
+        dy = max(y0 - click.y, 0.0, click.y - y1)
+        return max(dx, dy)
+
+    def _bbox_of_clicks(self) -> BBox:
+        points = [click for group in self.contexts.values() for click in group]
+        xs, ys = [click.x for click in points], [click.y for click in points]
+        return min(xs), min(ys), max(xs), max(ys)
+
+
+class ClickMemory:
+    """Remembers the objects being clicked, per project and task, for a short time.
+
+    Kept in SQLite, so that all workers of a server share it. Label Studio says no user, so two people who
+    click the same task at the same time share the memory too; this is why it is short.
+
+    Args:
+        database: a file, or a function that gives a connection of its own to the calling thread.
+        ttl_s: seconds after which an object that is no longer clicked is forgotten.
+        max_clicks: of one object; the newest are kept.
+        clock: seconds, the same for all workers.
+    """
+
+    def __init__(
+        self,
+        database: Path | Callable[[], sqlite3.Connection],
+        *,
+        ttl_s: float,
+        max_clicks: int = 256,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        # A connection lives as long as a transaction, unless it is somebody else's.
+        self._connect = partial(_open, database) if isinstance(database, Path) else database
+        self._closes = isinstance(database, Path)
+        self._ttl_s = ttl_s
+        self._max_clicks = max_clicks
+        self._clock = clock
+        with self._transaction() as db:
+            db.execute(_SCHEMA)
+
+    def merge(self, project: str, task: str, request: ClickObject, now: float | None = None) -> ClickObject:
+        """Complete the clicks of a request with those remembered of the same object, and remember the result.
+
+        * A context seen before, whatever it has gained or lost since, replaces what it was.
+        * Background points join the object clicked last, whatever its label. Several of them replace all
+          background points of that object; one alone is added.
+        * A lone negative click joins the object of its label clicked last; a lone positive one the nearest
+          object of its label within reach of its mask, unless the key points of that object had outlived an
+          answer: then they were accepted or rejected by hand, and the object is finished.
+        * Everything else begins an object.
+
+        Background points with no object to join come back as they are and are not remembered.
+        """
+        now = self._clock() if now is None else now
+        with self._transaction() as db:
+            db.execute("DELETE FROM clicked_objects WHERE touched < ?", (now - self._ttl_s,))
+            known = [
+                entry
+                for entry in _load(db, project, task)
+                if (entry.width, entry.height) == (request.width, request.height)
+            ]
+            if request.background:
+                if not known:
+                    return request
+                entry = known[0]
+                if len(request.clicks) > 1:
+                    entry.background.clear()
+                self._put(entry.background, request)
+            else:
+                entry = self._owner(known, request)
+                entry.by_hand |= _outlived_answer(entry, request, now)
+                self._put(entry.contexts, request)
+            _save(db, project, task, entry, now)
+        return replace(
+            request,
+            region_id=entry.region_id,
+            label=entry.label,
+            clicks=entry.clicks(self._max_clicks),
+            background=False,
+        )
+
+    def remember_mask(self, project: str, task: str, region_id: str, bbox: BBox) -> None:
+        """Keep the bounding box of the mask that answers an object now: x0, y0, x1, y1 in image pixels."""
+        sides = json.dumps([float(side) for side in bbox])
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE clicked_objects SET bbox = ?, answered = ? "
+                "WHERE project = ? AND task = ? AND region_id = ?",
+                (sides, self._clock(), project, task, region_id),
+            )
+
+    def forget(self, project: str, task: str) -> None:
+        """Forget every object of a task."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM clicked_objects WHERE project = ? AND task = ?", (project, task))
+
+    def _owner(self, known: list[_Remembered], request: ClickObject) -> _Remembered:
+        """The object that a request without background points goes on with, or a new one."""
+        for entry in known:
+            if request.region_id == entry.region_id or request.region_id in entry.contexts:
+                entry.label = request.label
+                return entry
+        if len(request.clicks) == 1:
+            click = request.clicks[0]
+            candidates = [entry for entry in known if entry.label == request.label]
+            if click.positive:
+                reach = REACH * math.hypot(request.width, request.height)
+                candidates = [
+                    entry for entry in candidates if not entry.by_hand and entry.distance(click) <= reach
+                ]
+                candidates.sort(key=lambda entry: entry.distance(click))  # stable: the newest of the nearest
+            if candidates:
+                return candidates[0]
+        return _Remembered(request.region_id, request.label, request.width, request.height)
+
+    def _put(self, contexts: dict[str, tuple[Click, ...]], request: ClickObject) -> None:
+        """Make the context of a request the newest one; the oldest ones give way."""
+        contexts.pop(request.region_id, None)
+        contexts[request.region_id] = request.clicks
+        for key in list(contexts)[: -self._max_clicks]:
+            del contexts[key]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction, so that no other worker comes between reading and writing."""
+        db = self._connect()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+        finally:
+            if self._closes:
+                db.close()
+
+
+def _outlived_answer(entry: _Remembered, request: ClickObject, now: float) -> bool:
+    """Whether a context holds a click more than when it was answered, though the answer has long arrived."""
+    before = entry.contexts.get(request.region_id)
+    return (
+        before is not None
+        and len(request.clicks) > len(before)
+        and entry.answered is not None
+        and now - entry.answered > DELIVERY_S
+    )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=30, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    return db
+
+
+def _load(db: sqlite3.Connection, project: str, task: str) -> list[_Remembered]:
+    """The objects of a task, the one clicked last first."""
+    rows = db.execute(
+        # Saving replaces the row and thereby gives it the highest rowid; clocks of workers may differ.
+        "SELECT region_id, state, bbox, answered FROM clicked_objects WHERE project = ? AND task = ? "
+        "ORDER BY rowid DESC",
+        (project, task),
+    )
+    return [_from_row(*row) for row in rows.fetchall()]
+
+
+def _from_row(region_id: str, state: str, bbox: str, answered: float | None) -> _Remembered:
+    label, width, height, by_hand, *groups = json.loads(state)
+    contexts, background = (
+        {key: tuple(Click(*click) for click in clicks) for key, clicks in group.items()} for group in groups
+    )
+    return _Remembered(
+        region_id, label, width, height, contexts, background, by_hand, json.loads(bbox), answered
+    )
+
+
+def _save(db: sqlite3.Connection, project: str, task: str, entry: _Remembered, now: float) -> None:
+    """Write an object as the one clicked last and not yet answered, and drop those beyond the cap."""
+    state = json.dumps(
+        [entry.label, entry.width, entry.height, entry.by_hand, entry.contexts, entry.background]
+    )
+    db.execute(
+        "REPLACE INTO clicked_objects (project, task, region_id, state, bbox, touched) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (project, task, entry.region_id, state, json.dumps(entry.bbox), now),
+    )
+    db.execute(
+        "DELETE FROM clicked_objects WHERE project = ? AND task = ? AND rowid NOT IN "
+        "(SELECT rowid FROM clicked_objects WHERE project = ? AND task = ? ORDER BY rowid DESC LIMIT ?)",
+        (project, task, project, task, MAX_OBJECTS),
+    )

@@ -1,0 +1,1 @@
+"""The subcommands of ``adclick`` that have no better place."""

@@ -1,0 +1,128 @@
+"""``adclick evaluate``: one HTML file on how well a version finds defects before the first click.
+
+Of folders in MVTec layout, or of the labelled images of a project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adclick_backend.benchmark.local_engine import LocalEngine
+from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
+from adclick_backend.engine.engine import EngineError
+from adclick_backend.errors import ImageError
+from adclick_backend.references.bank import write_atomically
+from adclick_backend.report.effort import efforts
+from adclick_backend.report.evaluation import evaluate
+from adclick_backend.report.page import Report, Section, render
+from adclick_backend.report.sources import Source, folder_source, project_sources
+from adclick_backend.services import Services
+from adclick_backend.settings import Settings
+from adclick_backend.store import project_id
+from adclick_backend.training.registry import RegistryError
+from adclick_backend.training.training_set import build_training_set
+from model.manifest import CheckpointError, read_manifest
+from model.mvtec import NO_PRODUCT, find_categories
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``adclick evaluate``."""
+    parser.add_argument(
+        "folders", type=Path, nargs="*", metavar="DATA_DIR", help="folders with products in MVTec layout"
+    )
+    parser.add_argument("--project", metavar="ID", help="instead of folders: what is labelled in a project")
+    parser.add_argument("--version", metavar="NAME", help="of the project, such as v3 (default: what serves)")
+    parser.add_argument(
+        "--weights", type=Path, help="a trained checkpoint, for folders (default: the references alone)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the report (default: runs/report.html, or among the project's on the dashboard)",
+    )
+    add_data_dir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and write the report; returns the exit status."""
+    if bool(args.folders) == bool(args.project):
+        print("Name either folders or --project.", file=sys.stderr)
+        return 2
+    settings = chosen_settings(args)
+    try:
+        if args.project:
+            report, out = _of_project(args, settings)
+        else:
+            report, out = _of_folders(args), Path("runs/report.html")
+    except (EngineError, ImageError, RegistryError, CheckpointError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not report.sections:
+        print("\n".join(["There is nothing to evaluate.", *report.remarks]), file=sys.stderr)
+        return 1
+    path = args.out or out
+    write_atomically(path, render(report).encode())
+    print(f"The report is {path}")
+    return 0
+
+
+def _of_folders(args: argparse.Namespace) -> Report:
+    categories = find_categories(args.folders)
+    if not categories:
+        raise ValueError(NO_PRODUCT)
+    name = str(read_manifest(args.weights)["version"]) if args.weights else "the references alone"
+    with tempfile.TemporaryDirectory(prefix="adclick-evaluate-") as folder:
+        engine = LocalEngine(Path(folder))
+        sections, remarks = _measured(
+            folder_source(category, number, engine, args.weights)
+            for number, category in enumerate(categories, 1)
+        )
+    return Report(f"Without a click: {name}", {"version": name, "written": _now()}, sections, (), remarks)
+
+
+def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, Path]:
+    """The report, and where the dashboard looks for it."""
+    project = project_id(args.project)
+    services = Services(settings)
+    try:
+        registry = services.registry
+        version = registry.get(project, args.version) if args.version else registry.current(project)
+        data = build_training_set(project, services)
+        sections, remarks = _measured(project_sources(project, services, data, version))
+        spent = efforts(project, services.store, registry.list(project))
+    finally:
+        services.stop()
+    name = version.name if version else "references-alone"
+    facts = {"project": project, "version": name, "written": _now()}
+    report = Report(
+        f"Without a click: project {project}, {name}", facts, sections, spent, [*remarks, *data.skipped]
+    )
+    return report, settings.data_dir / "projects" / project / "reports" / f"{name}.html"
+
+
+def _measured(sources: Iterable[Source]) -> tuple[list[Section], list[str]]:
+    """Everything that can be measured, and why the rest cannot."""
+    sections, remarks = [], []
+    for source in sources:
+        with tqdm(total=source.count, desc=source.name, unit="image") as bar:
+            try:
+                evaluation = evaluate(source.images, source.look, lambda bar=bar: bar.update())  # type: ignore[misc]
+            except EngineError as error:
+                remarks.append(f"{source.name} was left out: {error}")
+                continue
+        sections.append(Section(source.name, source.remark, evaluation))
+    return sections, remarks
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M")

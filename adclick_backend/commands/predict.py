@@ -1,0 +1,145 @@
+"""``adclick predict``: what would be proposed for image files, as masks on disk. Needs no Label Studio.
+
+With ``--project`` the project's references and its trained version judge the images, with ``--references`` the normal
+images of a folder alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
+from adclick_backend.commands.references import images_below
+from adclick_backend.engine.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
+from adclick_backend.errors import ImageError
+from adclick_backend.images.task_images import decode_image
+from adclick_backend.proposals.regions import Proposals, Region
+from adclick_backend.references.bank import References, write_atomically
+from adclick_backend.settings import Settings
+from adclick_backend.store import Store, project_id
+from adclick_backend.training.registry import Registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``adclick predict``."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files or folders")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--project", metavar="ID", help="project id in Label Studio: its references and version"
+    )
+    what.add_argument("--references", type=Path, metavar="FOLDER", help="a folder of normal images")
+    parser.add_argument("--product", default="", help="for projects that tell products apart")
+    parser.add_argument("--out", type=Path, default=Path("masks"), help="folder for the masks [masks]")
+    add_data_dir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Propose masks; returns the exit status: 1 when an image could not be judged."""
+    settings = chosen_settings(args)
+    try:
+        with (
+            _of_folder(settings, args.references) if args.references else _of_project(settings, args) as judge
+        ):
+            return _judge_all(judge, args.images, args.out)
+    except (EngineError, ImageError, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The engine with all that it judges images by."""
+
+    engine: Engine
+    bank: Bank
+    weights: Path | None
+    max_megapixels: float
+
+    def look(self, path: Path) -> Proposals:
+        """What is proposed for an image file."""
+        data = path.read_bytes()
+        key = ImageKey(self.bank.project, hashlib.sha256(data).hexdigest())
+        return self.engine.propose(
+            key, self.bank, lambda: decode_image(data, max_megapixels=self.max_megapixels), self.weights
+        )
+
+
+@contextmanager
+def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge]:
+    project = project_id(args.project)
+    engine, store = Engine(settings), Store(settings.data_dir)
+    try:
+        bank = References(store, settings).bank(project, args.product)
+        version = Registry(settings.data_dir).current(project)
+        weights = None if version is None else version.weights
+        yield _Judge(engine, bank, weights, settings.max_megapixels)
+    finally:
+        store.close()
+
+
+@contextmanager
+def _of_folder(settings: Settings, folder: Path) -> Iterator[_Judge]:
+    with tempfile.TemporaryDirectory(prefix="adclick-predict-") as place:
+        engine = Engine(settings.model_copy(update={"data_dir": Path(place)}))
+        shas = set()
+        for path, _ in images_below([folder]):
+            data = path.read_bytes()
+            sha = hashlib.sha256(data).hexdigest()
+            pixels = decode_image(data, max_megapixels=settings.max_megapixels)
+            engine.encode_reference(ImageKey("0", sha), pixels)
+            shas.add(sha)
+        yield _Judge(engine, Bank("0", "", tuple(sorted(shas))), None, settings.max_megapixels)
+
+
+def _judge_all(judge: _Judge, paths: Iterable[Path], out: Path) -> int:
+    if judge.engine.source(judge.bank, judge.weights) == "none":
+        print(
+            f"There are {len(judge.bank.references)} references and no trained version: {FEWEST_REFERENCES} "
+            "references are needed to tell what is usual.",
+            file=sys.stderr,
+        )
+        return 1
+    out.mkdir(parents=True, exist_ok=True)
+    failed, stems = 0, set[str]()
+    for path, _ in images_below(paths):
+        try:
+            found = judge.look(path)
+        except (EngineError, ImageError, OSError) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        stem = path.stem if path.stem not in stems else f"{path.stem}-{len(stems)}"
+        stems.add(stem)
+        print(f"{path}: {_summary(found)}")
+        for region in found.regions:
+            print(f"    {_write(region, out, stem)}  {region.type}, score {region.score:.2f}")
+    return 1 if failed else 0
+
+
+def _summary(found: Proposals) -> str:
+    by = {
+        "trained": "",
+        "packaged": " (packaged network, not trained on this product)",
+        "residual": " (residual only)",
+    }
+    what = ", ".join(region.type for region in found.regions) or "nothing found"
+    return f"{what}, certainty {found.score:.2f}{by.get(found.source, '')}"
+
+
+def _write(region: Region, out: Path, stem: str) -> Path:
+    """Write a mask as PNG, 255 for the defect; answer where."""
+    path = out / f"{stem}.{re.sub(r'[^0-9A-Za-z_-]+', '_', region.type)}.png"
+    pixels = region.mask.astype(np.uint8) * 255
+    write_atomically(path, cv2.imencode(".png", pixels)[1].tobytes())
+    return path

@@ -1,0 +1,120 @@
+"""``adclick references``: defect-free images from the command line.
+
+Works on the data folder, whether or not the backend is serving from it: a serving backend notices new images within
+seconds, any other prepares them when it starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
+from adclick_backend.references.bank import References
+from adclick_backend.store import Reference, Store, project_id
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions of ``adclick references``."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = actions.add_parser("add", help="make images, or all images below a folder, references")
+    add.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders")
+    show = actions.add_parser("list", help="list the references")
+    check = actions.add_parser("check", help="name the references that do not look like the others")
+    remove = actions.add_parser("remove", help="take references out")
+    what = remove.add_mutually_exclusive_group(required=True)
+    what.add_argument("ids", nargs="*", type=int, default=[], metavar="ID", help="as `list` shows them")
+    what.add_argument("--all", action="store_true", help="every one of the project (and product)")
+    for action in (add, show, check, remove):
+        add_project_arguments(action)
+        action.add_argument(
+            "--product", default="" if action is add else None, help="for projects that tell products apart"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action; returns the exit status."""
+    settings, project = chosen_settings(args), project_id(args.project)
+    store = Store(settings.data_dir)
+    try:
+        if args.action == "add":
+            return _add(References(store, settings), project, args.product, args.paths)
+        found = [row for row in store.references.of_project(project) if args.product in (None, row.product)]
+        if args.action == "remove":
+            return _remove(References(store, settings), project, found, args)
+        return _show(found) if args.action == "list" else _check(found)
+    finally:
+        store.close()
+
+
+def images_below(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Every image below ``paths`` with where it came from; a file that was named is taken whatever its suffix."""
+    for path in paths:
+        if path.is_dir():
+            files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            yield from ((file, "folder") for file in sorted(files) if file.is_file())
+        else:
+            yield path, "command line"
+
+
+def _add(references: References, project: str, product: str, paths: list[Path]) -> int:
+    from tqdm import tqdm
+
+    images = list(images_below(paths))
+    if not images:
+        kinds = ", ".join(sorted(SUFFIXES))
+        print(f"There is no image in {', '.join(map(str, paths))} ({kinds}).", file=sys.stderr)
+        return 1
+    unreadable = []
+    for path, source in tqdm(images, unit="image", disable=None):
+        try:
+            references.add(project, path.read_bytes(), source=source, name=path.name, product=product)
+        except OSError as error:
+            unreadable.append(f"{path}: {error.strerror}")
+    print(
+        f"{len(images) - len(unreadable)} images added to project {project}; the backend prepares them now."
+    )
+    for line in unreadable:
+        print(line, file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _remove(references: References, project: str, found: list[Reference], args: argparse.Namespace) -> int:
+    known = {row.id for row in found}
+    unknown = sorted(set(args.ids) - known)
+    removed = sum(
+        references.remove(project, number) for number in (known if args.all else known & set(args.ids))
+    )
+    print(f"{removed} removed, {len(known) - removed} left in project {project}.")
+    if unknown:
+        print(f"Project {project} has no reference {', '.join(map(str, unknown))}.", file=sys.stderr)
+    return 1 if unknown else 0
+
+
+def _show(found: list[Reference]) -> int:
+    print(f"{'id':>6}  {'state':8} {'source':12} {'product':16} name")
+    for row in found:
+        note = f"  ({row.reason})" if row.reason else ""
+        print(f"{row.id:6d}  {row.state:8} {row.source:12} {row.product:16} {row.name}{note}")
+    return 0
+
+
+def _check(found: list[Reference]) -> int:
+    from adclick_backend.references.check import FEWEST, ODD
+
+    scored = [row for row in found if row.oddness is not None]
+    odd = [row for row in scored if row.oddness is not None and row.oddness > ODD]
+    for row in odd:
+        print(f"{row.id:6d}  {row.name} does not look like the others ({row.oddness:.1f} deviations).")
+    unchecked = len(found) - len(scored)
+    print(f"{len(scored)} checked, {len(odd)} odd, {unchecked} not checked yet.")
+    if unchecked:
+        print(
+            f"The serving backend compares each reference with the others once a product has {FEWEST} or more.",
+            file=sys.stderr,
+        )
+    return 1 if odd else 0

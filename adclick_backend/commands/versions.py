@@ -1,0 +1,78 @@
+"""``adclick versions``: the trained versions of a project. A serving backend follows at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+
+from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
+from adclick_backend.training.registry import Registry, RegistryError, Version
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions of ``adclick versions``."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("list", help="list the versions with their scores, the newest first")
+    back = actions.add_parser("roll-back", help="let the version serve that served before")
+    compare = actions.add_parser("compare", help="how a version did against the one that served then")
+    activate = actions.add_parser("activate", help="let a version serve")
+    delete = actions.add_parser("delete", help="delete a version that does not serve")
+    for action in (compare, activate, delete):
+        action.add_argument("version", metavar="VERSION", help="such as v4")
+    for action in (show, back, compare, activate, delete):
+        add_project_arguments(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action; returns the exit status."""
+    registry = Registry(chosen_settings(args).data_dir)
+    try:
+        if args.action == "list":
+            _list(registry.list(args.project))
+        elif args.action == "compare":
+            return _compare(registry.get(args.project, args.version))
+        elif args.action == "delete":
+            registry.delete(args.project, args.version)
+            print(f"Version {args.version} of project {args.project} is deleted.")
+        else:
+            if args.action == "activate":
+                registry.activate(args.project, args.version)
+            else:
+                registry.roll_back(args.project)
+            print(f"{registry.serving_name(args.project)} serves project {args.project} now.")
+    except (RegistryError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(versions: list[Version]) -> None:
+    if not versions:
+        print("Nothing was trained yet; `adclick train project` or Start Training in Label Studio does.")
+    for version in versions:
+        when = datetime.fromtimestamp(version.created).strftime("%Y-%m-%d %H:%M")
+        state = "serves" if version.serving else "damaged" if version.damage else ""
+        print(f"{version.name:5} {state:8} {when}  {_words(version.metrics)}{version.damage}")
+
+
+def _compare(version: Version) -> int:
+    found = version.comparison
+    if not found:
+        print(f"Version {version.name} was not compared with another one.", file=sys.stderr)
+        return 1
+    print(found["reason"])
+    print(f"{version.name:20} {_words(found['candidate'])}")
+    if found["serving"]:
+        print(f"{found['against']:20} {_words(found['serving'])}")
+    for picture in version.pictures:
+        print(picture)
+    return 0
+
+
+def _words(scores: Mapping[str, float | None]) -> str:
+    """Scores for a person: ``IoU 61.2 %``."""
+    names = {"iou": "IoU", "ap": "pixel AP", "false_area": "marked in normal images"}
+    known = [f"{names.get(name, name)} {value:.1%}" for name, value in scores.items() if value is not None]
+    return ", ".join(known)

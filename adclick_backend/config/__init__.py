@@ -1,0 +1,1 @@
+"""Labeling configs: read, judged, corrected."""

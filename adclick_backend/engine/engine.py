@@ -1,0 +1,445 @@
+"""The only door to the model: prepared images, clicks, references. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine.segmenters import Segmenters
+from adclick_backend.engine.windows import Windows
+from adclick_backend.errors import ImageError
+from adclick_backend.images.task_images import decode_image
+from adclick_backend.proposals.regions import Map, Proposals, Source, propose
+from adclick_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from model.answer import Answer
+    from model.clicks import Click as ModelClick
+    from model.encoding import Encoded, Frame
+    from model.evidence import Prepared
+    from model.predictor import Predictor
+
+Pixels = NDArray[np.uint8]
+Load = Callable[[], Pixels]
+
+FEWEST_REFERENCES = 3
+"""With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
+
+MEASURED_REFERENCES = 8
+"""References that are compared with the others of their bank before anything is proposed from the residual alone."""
+
+
+class EngineError(RuntimeError):
+    """The model cannot answer; the message says why in one sentence."""
+
+
+class ImageKey(NamedTuple):
+    """An image of a project: the SHA-256 of its file."""
+
+    project: str
+    sha: str
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The references of one product of one project.
+
+    Attributes:
+        project: project id.
+        product: "" when products are not told apart.
+        references: SHA-256 of the image files, sorted.
+    """
+
+    project: str
+    product: str
+    references: tuple[str, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever a reference comes or goes."""
+        text = "\n".join((self.project, self.product, *self.references))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def without(self, sha: str) -> Bank:
+        """The bank an image is compared with: it is no reference of its own."""
+        if sha not in self.references:
+            return self
+        return Bank(self.project, self.product, tuple(r for r in self.references if r != sha))
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The answer to a click.
+
+    Attributes:
+        mask: (H, W) bool, of the image's size.
+        probability: (h, w) float32 in [0, 1], in the model's working frame.
+        score: expected IoU of the mask, in [0, 1].
+        milliseconds: what the parts of the answer took, by name.
+    """
+
+    mask: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+    score: float
+    milliseconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A prepared image in memory, and which references it is most like, best first."""
+
+    prepared: Prepared
+    frame: Frame
+    nearest: tuple[str, ...]
+
+
+class Engine:
+    """Runs the model for all threads of a process.
+
+    Two threads of its own do all computing, one the clicks and one the preparations: a click never waits for the
+    preparation of another image, they share the processor instead of fighting for it, and the working memory that
+    torch keeps for every thread that ever computed is kept twice, not once for each thread of the server.
+
+    Args:
+        settings: paths, sizes and limits.
+        checkpoint: weights to use instead of ``settings.checkpoint`` or the packaged ones.
+    """
+
+    def __init__(self, settings: Settings, checkpoint: Path | None = None):
+        from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
+
+        self._settings = settings
+        self._weights = checkpoint or settings.checkpoint or PACKAGED
+        self.state: Literal["cold", "loading", "ready", "failed"] = "cold"
+        self.failure: str | None = None
+        try:
+            self.version = str(read_manifest(self._weights)["version"])
+        except RuntimeError as error:
+            self.version, self.state, self.failure = "none", "failed", str(error)
+        self._features = FeatureFiles(settings.data_dir, self.version, settings.disk_cache_mb)
+        self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
+        self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
+        self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
+        self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
+            64 << 20
+        )
+        self._windows = Windows(self._model, self._kept_copy)
+        # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
+        packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
+        self._segmenters = Segmenters(settings.device, packaged)
+        self._loading = threading.Lock()
+        self._clicking = ThreadPoolExecutor(1, "adclick-click")
+        self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
+        self._predictor: Predictor | None = None
+
+    # --- loading
+
+    def warm_up(self) -> None:
+        """Load the weights now and run the network once, so that the first person does not wait for it."""
+        from model.clicks import Click as ModelClick
+
+        predictor = self._model()
+        grey = np.full((predictor.long_side, predictor.long_side, 3), 127, np.uint8)
+        grey[::8] += 40
+        image = self._preparing.submit(predictor.encode, grey).result()
+        prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
+        frame, clicks = self._frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
+        self._clicking.submit(predictor.probability, prepared, frame, clicks, None).result()
+
+    def _model(self) -> Predictor:
+        with self._loading:
+            if self._predictor is not None:
+                return self._predictor
+            if self.state == "failed":
+                raise EngineError(self.failure or "The model could not be loaded.")
+            self.state = "loading"
+            # Threads of torch that wait by spinning steal the processor from every other thread of the server.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            try:
+                import torch
+
+                from model.predictor import Predictor
+
+                torch.set_num_threads(self._settings.model_threads)
+                self._predictor = Predictor(self._weights, self._settings.device)
+            except Exception as error:
+                self.state, self.failure = "failed", str(error)
+                raise EngineError(f"The model could not be loaded: {error}") from error
+            self.state = "ready"
+            return self._predictor
+
+    # --- references
+
+    def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
+        """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
+        if not self._features.has(key.project, key.sha):
+            self._preparing.submit(self._encode, key, pixels).result()
+
+    def leave_one_out(
+        self, bank: Bank, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, float]:
+        """How far each reference is from the others: its residual energy when it is matched with them.
+
+        Args:
+            bank: at least three references; the cost grows linearly with their number.
+            progress: told (done, all) after each.
+
+        Returns:
+            sha -> energy (95 % quantile over the image), >= 0. Empty for a bank of fewer than three.
+        """
+        if len(bank.references) < 3:
+            return {}
+        levels = {}
+        for done, sha in enumerate(bank.references, 1):
+            levels[sha] = self._preparing.submit(self._usual_of, bank, sha).result()
+            if progress is not None:
+                progress(done, len(bank.references))
+        self._usual(bank).put(levels, len(bank.references))
+        return {sha: found["joint"] for sha, found in levels.items()}
+
+    def _usual(self, bank: Bank) -> Usual:
+        return Usual(self._features.folder(bank.project), bank.product)
+
+    def _usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
+        """Residual energies of one reference matched with the others of its bank."""
+        image = self._reference(bank.project, sha)
+        return self._model().usual(image, self._compared(bank, image, besides=sha))
+
+    def _normal(self, bank: Bank) -> dict[str, float] | None:
+        """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
+        if len(bank.references) < 2:
+            return None
+        usual = self._usual(bank)
+        if sha := usual.wanted(bank.references):
+            self._measure(bank, sha)
+        return usual.mean(bank.references)
+
+    def _measure(self, bank: Bank, sha: str) -> None:
+        self._usual(bank).put({sha: self._usual_of(bank, sha)}, len(bank.references))
+
+    def _nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> tuple[str, ...]:
+        """The references of a bank that an image is matched with, besides itself when it is one of them."""
+        if not bank.references:
+            return ()
+        descriptors = self._features.descriptors(
+            bank.project, bank.fingerprint, bank.references, self._redescribe
+        )
+        itself = None if besides is None else bank.references.index(besides)
+        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors, itself)
+        return tuple(bank.references[i] for i in order)
+
+    def _compared(self, bank: Bank, image: Encoded, besides: str | None = None) -> list[Encoded]:
+        """The features of the references that an image is matched with."""
+        return [self._reference(bank.project, sha) for sha in self._nearest(bank, image, besides)]
+
+    def _redescribe(self, project: str, sha: str) -> None:
+        self._encode(ImageKey(project, sha), self._kept_copy(project, sha))
+
+    def _reference(self, project: str, sha: str) -> Encoded:
+        """The features of a reference: from memory, from disk, or computed again from the kept copy of its image."""
+        key = ImageKey(project, sha)
+        if (cached := self._encoded.get(key)) is not None:
+            return cached
+        encoded = self._features.load(project, sha)
+        if encoded is None:
+            encoded = self._encode(key, self._kept_copy(project, sha))
+        self._encoded.put(
+            key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
+        )
+        return encoded
+
+    def _encode(self, key: ImageKey, pixels: Pixels) -> Encoded:
+        encoded = self._model().encode(pixels)
+        self._features.save(key.project, key.sha, encoded)
+        return encoded
+
+    def _kept_copy(self, project: str, sha: str) -> Pixels:
+        folder = self._settings.data_dir / "projects" / project / "references"
+        for path in folder.glob(f"{sha}.*"):
+            try:
+                return decode_image(path.read_bytes(), max_megapixels=self._settings.max_megapixels)
+            except (OSError, ImageError) as error:
+                raise EngineError(
+                    f"The kept copy {path.name[:16]} of a reference cannot be read: {error}"
+                ) from error
+        raise EngineError(
+            f"The kept copy of the reference {sha[:12]} is gone; remove it and add the image again."
+        )
+
+    # --- opening and clicking
+
+    def prepare(self, key: ImageKey, bank: Bank, load: Load) -> dict[str, float]:
+        """Make an image ready to be clicked; quick when it already is.
+
+        Args:
+            key: the image.
+            bank: its references.
+            load: reads the image (H, W, 3) uint8 RGB; only called when it has to be prepared.
+
+        Returns:
+            What took how many milliseconds, by name.
+        """
+        milliseconds: dict[str, float] = {}
+        self._open(key, bank.without(key.sha), load, milliseconds)
+        return milliseconds
+
+    def click(self, key: ImageKey, bank: Bank, load: Load, clicks: Sequence[Click]) -> Segmentation:
+        """The mask after some clicks (in image pixels, oldest first). See :meth:`prepare` for the other arguments."""
+        from model.clicks import Click as ModelClick
+
+        shown = tuple(ModelClick(*c) for c in clicks)
+        bank = bank.without(key.sha)
+        milliseconds: dict[str, float] = {}
+        opened = self._open(key, bank, load, milliseconds)
+        started = time.perf_counter()
+        found = self._clicking.submit(self._answer, key, bank, opened, load, shown).result()
+        milliseconds["network"] = _since(started)
+        started = time.perf_counter()
+        mask = found.mask(shown)
+        score = found.score() if mask.any() else 0.0
+        milliseconds["mask"] = _since(started)
+        return Segmentation(mask, found.probability, score, milliseconds)
+
+    def _answer(
+        self, key: ImageKey, bank: Bank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
+    ) -> Answer:
+        """The answer to ``clicks``, each click seeing the answer to those before."""
+        from model.answer import answer
+
+        name = (key, bank.fingerprint, clicks)
+        if (cached := self._answers.get(name)) is not None:
+            return cached
+
+        def answered(clicks: tuple[ModelClick, ...], before: Answer | None) -> Answer:
+            look = partial(self._windows.look, key, bank, opened.nearest, load)
+            return answer(self._model(), opened.prepared, opened.frame, clicks, before, look)
+
+        before = None
+        if len(clicks) > 1:
+            # Normally the answer to the click before is still there. If not, all earlier clicks are shown at once.
+            before = self._answers.get((key, bank.fingerprint, clicks[:-1])) or answered(clicks[:-1], None)
+        found = answered(clicks, before)
+        self._answers.put(name, found, found.nbytes)
+        return found
+
+    # --- proposing
+
+    def source(self, bank: Bank, weights: Path | None) -> Source:
+        """What a proposal for an image with these references would come from; "none" when there is nothing."""
+        if weights is not None:
+            return "trained"
+        if len(bank.references) < FEWEST_REFERENCES:
+            return "none"
+        return "residual" if self._segmenters.packaged is None else "packaged"
+
+    def propose(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> Proposals:
+        """Regions for an image that nobody has clicked yet. See :meth:`prepare` for the other arguments.
+
+        Args:
+            weights: the checkpoint of the project's trained version; without one, and with at least
+                `FEWEST_REFERENCES` references, the packaged network proposes as far as the residual agrees, or
+                the residual alone where that network is not there; with fewer references nothing does.
+
+        Raises:
+            EngineError: the checkpoint cannot be used, or the model cannot be loaded.
+        """
+        bank = bank.without(key.sha)
+        source = self.source(bank, weights)
+        name = (key, bank.fingerprint, weights)
+        with self._proposals.flight(name):
+            if (known := self._proposals.get(name)) is not None:
+                return known
+            opened = self._open(key, bank, load, {})
+            size = opened.frame.image_height, opened.frame.image_width
+            if source == "none":
+                return Proposals((), 0.0, "none", size)
+            maps = self._maps_of(bank, opened, weights)
+            regions, score = propose(maps, opened.frame)
+            found = Proposals(tuple(regions), score, source, size)
+            self._proposals.put(name, found, found.nbytes)
+            return found
+
+    def maps(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> dict[str, Map]:
+        """What :meth:`propose` proposes from: defect type -> probability (h, w) float32, in the working frame.
+
+        Without weights there must be `FEWEST_REFERENCES` references.
+        """
+        bank = bank.without(key.sha)
+        return self._maps_of(bank, self._open(key, bank, load, {}), weights)
+
+    def _maps_of(self, bank: Bank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
+        from model.manifest import CheckpointError
+
+        peaks = self._peaks(bank) if weights is None else []
+        judged = self._segmenters.maps
+        try:
+            return self._preparing.submit(judged, opened.prepared, opened.frame, weights, peaks).result()
+        except CheckpointError as error:
+            raise EngineError(f"The segmentation network could not be loaded: {error}") from error
+
+    def _peaks(self, bank: Bank) -> list[float]:
+        """The highest suspicion in some references of a bank, each left out of it in turn."""
+        from model.suspicion import PEAK
+
+        usual = self._usual(bank)
+        while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
+            self._preparing.submit(self._measure, bank, sha).result()  # one at a time: a click may be waiting
+        return usual.every(bank.references, PEAK)
+
+    def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
+        name = (key, bank.fingerprint)
+        with self._opened.flight(name):
+            if (opened := self._opened.get(name)) is not None:
+                return opened
+            stored = self._features.load_prepared(key.project, key.sha, bank.fingerprint)
+            if stored is None:
+                started = time.perf_counter()
+                pixels = self._windows.pixels(key.project, key.sha, load)
+                milliseconds["read"] = _since(started)
+                stored = self._preparing.submit(self._prepare, key, bank, pixels, milliseconds).result()
+            prepared, shape, nearest = stored
+            opened = _Opened(prepared, self._frame(shape), nearest)
+            self._opened.put(name, opened, prepared.nbytes)
+            return opened
+
+    def _prepare(
+        self, key: ImageKey, bank: Bank, pixels: Pixels, milliseconds: dict[str, float]
+    ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]]:
+        predictor = self._model()
+        started = time.perf_counter()
+        image = predictor.encode(pixels)
+        milliseconds["features"] = _since(started)
+        started = time.perf_counter()
+        nearest, normal = self._nearest(bank, image), self._normal(bank)
+        references = [self._reference(bank.project, sha) for sha in nearest]
+        milliseconds["references"] = _since(started)
+        started = time.perf_counter()
+        prepared, shape = (
+            predictor.prepare(image, references, normal).kept(),
+            (pixels.shape[0], pixels.shape[1]),
+        )
+        milliseconds["match"] = _since(started)
+        self._features.save_prepared(key.project, key.sha, bank.fingerprint, prepared, shape, nearest)
+        return prepared, shape, nearest
+
+    def _frame(self, shape: tuple[int, ...]) -> Frame:
+        from model.encoding import Frame
+
+        return Frame.of(shape[0], shape[1], self._model().long_side)
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,73 @@
+"""Windows of images that clicks look at from near, each opened once, and the pixels they are cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.engine.cache import WeightedLru
+
+if TYPE_CHECKING:
+    from adclick_backend.engine.engine import Bank, ImageKey
+    from model.evidence import Prepared
+    from model.predictor import Predictor
+    from model.zoom import Window
+
+Pixels = NDArray[np.uint8]
+
+LOOKED_AT = 2
+"""References that a window is compared with; the most similar ones."""
+
+
+class Windows:
+    """What was looked at from near lately.
+
+    Args:
+        model: gives the network, loading it if need be.
+        kept_copy: reads a reference of a project by its SHA-256.
+    """
+
+    def __init__(self, model: Callable[[], Predictor], kept_copy: Callable[[str, str], Pixels]):
+        self._model, self._kept_copy = model, kept_copy
+        self._prepared: WeightedLru[tuple[ImageKey, str, Window], Prepared] = WeightedLru(128 << 20)
+        self._pixels: WeightedLru[tuple[str, str], Pixels] = WeightedLru(128 << 20)
+
+    def look(
+        self,
+        key: ImageKey,
+        bank: Bank,
+        nearest: tuple[str, ...],
+        load: Callable[[], Pixels],
+        window: Window,
+    ) -> Prepared:
+        """A window of an image, compared with the same part of its most similar references.
+
+        Args:
+            key: the image.
+            bank: its references.
+            nearest: those that the image is most like, best first.
+            load: reads the image (H, W, 3) uint8 RGB; only called when it was not read lately.
+            window: in image pixels.
+        """
+        name = (key, bank.fingerprint, window)
+        if (cached := self._prepared.get(name)) is not None:
+            return cached
+        references = [
+            self.pixels(bank.project, sha, partial(self._kept_copy, bank.project, sha))
+            for sha in nearest[:LOOKED_AT]
+        ]
+        pixels = self.pixels(key.project, key.sha, load)
+        prepared = self._model().look(pixels, window, references).kept()
+        self._prepared.put(name, prepared, prepared.nbytes)
+        return prepared
+
+    def pixels(self, project: str, sha: str, load: Callable[[], Pixels]) -> Pixels:
+        """The pixels of an image of a project, read once as long as they are in use."""
+        if (pixels := self._pixels.get((project, sha))) is None:
+            pixels = load()
+            self._pixels.put((project, sha), pixels, pixels.nbytes)
+        return pixels

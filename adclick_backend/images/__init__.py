@@ -1,0 +1,1 @@
+"""The image of a task: found, fetched, decoded, kept."""

@@ -1,0 +1,130 @@
+"""The image of a task, from wherever its address leads, as bytes and as pixels."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from adclick_backend.errors import ImageError
+from adclick_backend.images.decode import Pixels, decode_image, image_size
+from adclick_backend.images.download_cache import DownloadCache
+from adclick_backend.images.fetch import Fetcher
+from adclick_backend.images.local_files import LocalFiles, is_local_files_path
+from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.settings import Settings
+
+__all__ = ["ImageError", "ImageSource", "LoadedImage", "decode_image"]
+
+_CLOUD_SCHEMES = ("s3://", "gs://", "azure-blob://")
+_UPLOADS = "/data/upload/"  # each upload has a name of its own, so its content never changes
+_MAX_AGE_S = 3600.0  # of a cached copy of anything else
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image file, decoded at the first use of ``pixels``, which raises ImageError."""
+
+    data: bytes
+    max_megapixels: float
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the file, by which everything computed from the image is found again."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright image, read from the header; raises ImageError."""
+        return image_size(self.data, max_megapixels=self.max_megapixels)
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """RGB, HWC uint8, [0, 255], upright."""
+        return decode_image(self.data, max_megapixels=self.max_megapixels)
+
+
+class ImageSource:
+    """Reads the images of tasks. Safe to share between threads.
+
+    ===============================================  ==================================================
+    address in the task                              read from
+    ===============================================  ==================================================
+    ``/data/upload/...`` and all other paths         Label Studio, with the API key
+    absolute URL of Label Studio                     the same
+    ``.../data/local-files/?d=...``                  ``local_files_root`` if it is there, else the same
+    ``s3://``, ``gs://``, ``azure-blob://``          the bucket, by the URL that Label Studio signs
+    any other ``http://``, ``https://``              that host, if ADCLICK_IMAGE_HOSTS allows it
+    ===============================================  ==================================================
+
+    Downloads are kept on disk, apart for each project, in a quarter of ``disk_cache_mb``.
+
+    Args:
+        settings: limits, allow-list and the folder of local files.
+        label_studio: the one the tasks come from.
+        cache_dir: folder for downloads.
+    """
+
+    def __init__(self, settings: Settings, label_studio: LabelStudio, cache_dir: Path) -> None:
+        max_bytes = settings.max_image_mb * 1_000_000
+        self._label_studio = label_studio
+        self._max_megapixels = settings.max_megapixels
+        self._local_files = LocalFiles(settings.local_files_root, max_bytes=max_bytes)
+        self._cache = DownloadCache(cache_dir, settings.disk_cache_mb * 1_000_000 // 4)
+        self._fetcher = Fetcher(
+            settings.image_hosts,
+            max_bytes=max_bytes,
+            connect_timeout_s=settings.connect_timeout_s,
+            timeout_s=settings.fetch_timeout_s,
+        )
+
+    def load(self, url: str, *, project: str, task_id: int | None) -> LoadedImage:
+        """The image behind a task's address; see read."""
+        return LoadedImage(self.read(url, project=project, task_id=task_id), self._max_megapixels)
+
+    def read(self, url: str, *, project: str, task_id: int | None) -> bytes:
+        """The bytes behind a task's address.
+
+        Args:
+            url: value of the task's image field.
+            project: id of the project, digits only; cached copies never cross projects.
+            task_id: the task; Label Studio finds the storage of a cloud address through it.
+
+        Raises ImageError.
+        """
+        if url.startswith(_CLOUD_SCHEMES):
+            path: str | None = _resolver_path(url, project, task_id)
+        else:
+            path = self._label_studio.path_of(url)
+        if path is not None and is_local_files_path(path):
+            data = self._local_files.read(path)
+            if data is not None:
+                return data
+        uploaded = path is not None and path.startswith(_UPLOADS)
+        return self._cache.get(
+            project,
+            f"{self._label_studio.url} {url}",
+            lambda: self._download(url, path),
+            max_age_s=None if uploaded else _MAX_AGE_S,
+        )
+
+    def _download(self, url: str, path: str | None) -> bytes:
+        """The bytes behind a URL, or behind a path on Label Studio."""
+        if path is None:
+            data = self._fetcher.fetch(url)
+        else:
+            try:
+                data = self._label_studio.download(path, self._fetcher)
+            except LabelStudioError as error:
+                raise ImageError(str(error)) from error
+        # A login page that came with a 200 must not be kept in the image's place.
+        image_size(data, max_megapixels=self._max_megapixels)
+        return data
+
+
+def _resolver_path(uri: str, project: str, task_id: int | None) -> str:
+    """The path on Label Studio that answers with a file of a bucket."""
+    owner = f"projects/{project}" if task_id is None else f"tasks/{task_id}"
+    return f"/{owner}/resolve/?fileuri={base64.urlsafe_b64encode(uri.encode()).decode()}"

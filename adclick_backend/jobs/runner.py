@@ -1,0 +1,201 @@
+"""The thread that works off the queue of jobs, each in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from adclick_backend.jobs.files import JobFiles
+from adclick_backend.locked_thread import LockedThread
+from adclick_backend.settings import Settings
+from adclick_backend.store import Job, JobKind
+from adclick_backend.store.jobs import JobTable
+
+log = logging.getLogger(__name__)
+
+PROGRAM = (sys.executable, "-m", "adclick_backend.jobs.process")
+KINDS: tuple[JobKind, ...] = get_args(JobKind)
+
+
+@dataclass
+class _Process:
+    """A job that runs."""
+
+    job: Job
+    process: subprocess.Popen[bytes]
+    kill_at: float | None = None  # monotonic seconds
+
+    def kill(self) -> None:
+        """End the process and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+class JobRunner(LockedThread):
+    """Starts the process of a queued job, watches over it, and writes down how it ended when the process cannot.
+
+    One training and one push run at a time, whatever the number of projects: clicks need the processor. Of several
+    worker processes the one that holds the lock file runs jobs. A job's process holds the other end of a pipe from
+    here and ends when that closes, so that none outlives its runner; the next runner finds the job unfinished and
+    fails it, in words.
+
+    Args:
+        table: where jobs are written down.
+        files: where they keep what they write.
+        settings: handed on to the processes.
+        lock: path of the lock file.
+        program: command of a job's process, to which ``--job N`` is added. It reads the settings, as one line of
+            JSON, from standard input, and lives until that closes.
+        poll_s: seconds between looks for jobs that another process asked for.
+        silence_s: seconds without a word after which a job is given up.
+        grace_s: seconds that a cancelled job has to end by itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: JobTable,
+        files: JobFiles,
+        settings: Settings,
+        lock: Path,
+        program: tuple[str, ...] = PROGRAM,
+        poll_s: float = 0.5,
+        silence_s: float = 900.0,
+        grace_s: float = 10.0,
+    ) -> None:
+        super().__init__("job-runner", lock, poll_s)
+        self._table = table
+        self._files = files
+        self._settings = settings
+        self._program = program
+        self._silence_s = silence_s
+        self._grace_s = grace_s
+        self._running: dict[JobKind, _Process] = {}
+
+    def _begin(self) -> None:
+        self._safely(self._give_up_orphans)
+
+    def _turn(self) -> bool:
+        self._safely(self._step)
+        return False
+
+    def _end(self) -> None:
+        """End the jobs that run."""
+        for running in list(self._running.values()):
+            self._safely(lambda running=running: self._abandon(running))  # type: ignore[misc]
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        """Do it; the thread has to live on when that fails."""
+        try:
+            work()
+        except Exception:
+            log.exception("The jobs could not be worked on")
+
+    def _give_up_orphans(self) -> None:
+        for job in self._table.running():
+            self._table.end(
+                job.id,
+                "failed",
+                f"The backend was stopped or killed while this job was {job.state} ({job.progress:.0%} done). "
+                "Nothing that was labelled is lost, and the version before still serves; start it again.",
+            )
+            self._files.clear(job)
+
+    def _step(self) -> None:
+        for kind in KINDS:
+            if kind in self._running:
+                self._watch(self._running[kind])
+            if kind not in self._running and (job := self._table.next_queued(kind)):
+                self._launch(job)
+
+    def _launch(self, job: Job) -> None:
+        if not self._table.begin(job.id, "Starting."):
+            return
+        try:
+            process = self._spawn(job)
+        except OSError as error:
+            self._table.end(job.id, "failed", f"The process of the job could not be started: {error}.")
+            return
+        self._running[job.kind] = _Process(job, process)
+        self._table.set_process(job.id, process.pid)
+        log.info("Job %s of project %s (%s) runs in process %s", job.id, job.project, job.kind, process.pid)
+
+    def _spawn(self, job: Job) -> subprocess.Popen[bytes]:
+        threads = str(self._settings.training_threads)
+        environment = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+        path = self._files.log_path(job.project, job.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603  (our own program)
+                [*self._program, "--job", str(job.id)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        settings = self._settings.model_copy(update={"prometheus_multiproc_dir": None})
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):  # it died at once; `_watch` says so
+                process.stdin.write(settings.model_dump_json().encode() + b"\n")
+                process.stdin.flush()
+        return process
+
+    def _watch(self, running: _Process) -> None:
+        """See whether a job ended, was cancelled, or hangs."""
+        job = self._table.find(running.job.id)
+        code = running.process.poll()
+        if job is None or code is not None:
+            self._settle(running, _how_it_died(code))
+        elif job.cancel or not job.active:  # it is told to stop, or its last words are written down
+            running.kill_at = running.kill_at or time.monotonic() + self._grace_s
+        elif job.heartbeat is not None and time.time() - job.heartbeat > self._silence_s:
+            minutes = self._silence_s / 60
+            self._settle(
+                running, f"It said nothing for {minutes:.0f} minutes and was ended. Its log may say why."
+            )
+        if running.kill_at is not None and time.monotonic() > running.kill_at:
+            self._settle(running, "It did not stop when it was told to, and was ended.")
+
+    def _abandon(self, running: _Process) -> None:
+        self._settle(
+            running,
+            "The backend was stopped while this job ran. Nothing that was labelled is lost, and the version before "
+            "still serves; start it again.",
+        )
+
+    def _settle(self, running: _Process, reason: str) -> None:
+        """Make sure that the process is gone and that the job is over, for this reason unless it gave its own."""
+        running.kill()
+        job = self._table.find(running.job.id)
+        if job is not None and job.cancel:
+            self._table.end(job.id, "cancelled", "Cancelled.")
+        else:
+            self._table.end(running.job.id, "failed", reason)
+        self._files.clear(running.job)
+        self._running.pop(running.job.kind, None)
+
+
+def _how_it_died(code: int | None) -> str:
+    """The end of a process that did not say itself how its job ended."""
+    if code == -signal.SIGKILL:
+        return (
+            "Its process was killed, by a person or because memory ran out. The version before still serves."
+        )
+    if code is not None and code < 0:
+        return f"Its process was ended by signal {-code}. The version before still serves."
+    return f"Its process ended with status {code} and without a word; its log may say why."

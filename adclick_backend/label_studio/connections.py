@@ -1,0 +1,109 @@
+"""The Label Studio behind each project, and whether it can be reached."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from adclick_backend.images.task_images import ImageSource, LoadedImage
+from adclick_backend.label_studio.api_key import token_claims
+from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.settings import Settings
+from adclick_backend.store import Store
+
+
+class Connections:
+    """Label Studio and its images, by project. Safe to share between threads."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._known = lru_cache(maxsize=64)(self._connect)
+
+    def label_studio(self, project: str) -> LabelStudio:
+        """The Label Studio that the project belongs to, as its last ``/setup`` said."""
+        return self._of(project)[0]
+
+    def load_image(self, url: str, project: str, task_id: int | None) -> LoadedImage:
+        """The image behind a task's address.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return self._of(project)[1].load(url, project=project, task_id=task_id)
+
+    def has_token(self, project: str) -> bool:
+        """Whether Label Studio sent a token of its own when the project was connected."""
+        return bool(self._store.projects.get(project).token)
+
+    def _of(self, project: str) -> tuple[LabelStudio, ImageSource]:
+        known = self._store.projects.get(project)
+        return self._known(known.hostname, known.token)
+
+    def _connect(self, hostname: str, token: str) -> tuple[LabelStudio, ImageSource]:
+        label_studio = LabelStudio.for_project(self._settings, hostname=hostname, token=token)
+        downloads = self._settings.data_dir / "cache" / "downloads"
+        return label_studio, ImageSource(self._settings, label_studio, downloads)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a look at Label Studio found."""
+
+    state: Literal["good", "bad", "unknown"]
+    sentence: str
+    checked: float = 0.0  # Unix seconds
+
+
+class LinkChecker:
+    """Looks whether Label Studio answers and accepts the key; in the background, as that may take time."""
+
+    FRESH_S = 30.0
+    PATIENCE_S = 1.5  # that a page waits for a first answer
+
+    def __init__(self, settings: Settings, connections: Connections) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._found: dict[str, Link] = {}
+        self._busy: dict[str, threading.Thread] = {}
+        self._lock = threading.Lock()
+
+    def look(self, project: str) -> Link:
+        """The latest finding, at most `FRESH_S` old unless Label Studio is slow to answer."""
+        with self._lock:
+            link = self._found.get(project, Link("unknown", "Label Studio is being asked; reload the page."))
+            thread = self._busy.get(project)
+            if time.time() - link.checked > self.FRESH_S and not (thread and thread.is_alive()):
+                thread = threading.Thread(target=self._check, args=(project,), daemon=True)
+                self._busy[project] = thread
+                thread.start()
+        if thread is not None:
+            thread.join(self.PATIENCE_S)
+        with self._lock:
+            return self._found.get(project, link)
+
+    def _check(self, project: str) -> None:
+        label_studio = self._connections.label_studio(project)
+        kind = self._key_kind(project)
+        try:
+            if not label_studio.url:
+                link = Link("bad", "Label Studio's address is not known: set LABEL_STUDIO_URL.")
+            else:
+                user = label_studio.check().get("email", "an unnamed user")
+                link = Link("good", f"{label_studio.url} answers to {kind} of {user}.")
+        except LabelStudioError as error:
+            link = Link("bad", f"With {kind}: {error}")
+        with self._lock:
+            self._found[project] = Link(link.state, link.sentence, time.time())
+
+    def _key_kind(self, project: str) -> str:
+        configured = self._settings.label_studio_api_key if self._settings.label_studio_url else ""
+        if configured:
+            named = "the personal access token" if token_claims(configured) else "the legacy token"
+            return f"{named} in LABEL_STUDIO_API_KEY"
+        if self._connections.has_token(project):
+            return "the legacy token that came with the connection"
+        return "no token at all"

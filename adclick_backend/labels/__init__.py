@@ -1,0 +1,1 @@
+"""What people have labelled: read from Label Studio, kept, understood."""

@@ -1,0 +1,165 @@
+"""What people have labelled, project by project: a copy of annotations and images, kept for training."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
+from adclick_backend.label_studio.connections import Connections
+from adclick_backend.labels.results import UNNAMED, newest, read_result
+from adclick_backend.labels.sync import sync
+from adclick_backend.labels.vocabulary import Vocabulary
+from adclick_backend.references.events import Annotation, AnnotationsDeleted, Event, TasksDeleted
+from adclick_backend.settings import Settings
+from adclick_backend.store import Annotated, LabelledTask, Store, project_id
+from adclick_backend.store.labels import Kinds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """How much is labelled in a project, in images.
+
+    Attributes:
+        types: defect type -> kind of label (`model.labelled.Kind`) -> number.
+        normal: free of defects.
+        unusable: annotated, but in a way that says nothing about defects.
+    """
+
+    types: dict[str, dict[str, int]]
+    normal: int
+    unusable: int
+
+
+class Labels:
+    """The labels of all projects. One instance serves all requests of a process.
+
+    Annotations are kept in the database, their images in ``data_dir/projects/<id>/labels/`` under their SHA-256.
+
+    Args:
+        settings: of the backend.
+        store: where annotations are kept.
+        connections: to Label Studio.
+        on_label: told the project whenever an annotation came in or changed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        connections: Connections,
+        on_label: Callable[[str], object] = lambda project: None,
+    ) -> None:
+        self._on_label = on_label
+        self._settings = settings
+        self._store = store
+        self._connections = connections
+
+    def config(self, project: str) -> LabelingConfig:
+        """The labeling config of a project, as far as it is known."""
+        xml = self._store.projects.get(project).label_config
+        return parse_labeling_config(xml, background_labels=self._settings.background_labels)
+
+    def vocabulary(self, project: str) -> Vocabulary:
+        """What the words in annotations of the project mean."""
+        return Vocabulary.of(self.config(project), self._settings)
+
+    def path(self, project: str, file: str) -> Path:
+        """Where the kept copy of a labelled image is."""
+        return self._settings.data_dir / "projects" / project_id(project) / "labels" / file
+
+    def counts(self, project: str) -> dict[str, int]:
+        """Defect type -> number of labelled images; types without a label are missing."""
+        return {name: sum(kinds.values()) for name, kinds in self.details(project).types.items()}
+
+    def details(self, project: str) -> LabelCounts:
+        """How much is labelled in a project, and in which way."""
+        found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        rows, known = self._store.labels.kinds(project), self.vocabulary(project)
+        for name, kind in (pair for kinds in rows if kinds for pair in sorted(kinds.items())):
+            if name == UNNAMED or known.label(name) is not None:  # not removed from the config since then
+                found[name][kind] += 1
+        types = {name: dict(found[name]) for name in sorted(found)}
+        return LabelCounts(types, normal=rows.count({}), unusable=rows.count(None))
+
+    # --- what webhooks say
+
+    def apply(self, project: str, event: Event) -> bool:
+        """Do what a webhook says, which is believed already; answer whether anything changed.
+
+        Webhooks may come twice and in any order: the newest word on an annotation counts, and what is deleted stays so.
+        """
+        labels = self._store.labels
+        if isinstance(event, AnnotationsDeleted):
+            summarise = self._summary(project)
+            return any([labels.delete_annotation(project, one.id, summarise) for one in event.annotations])
+        if isinstance(event, TasksDeleted):
+            return self.forget(project, [named.id for named in event.tasks])
+        task = self._task(project, event.annotation.task, event.task.data)
+        changed = labels.put(task, _kept(event.annotation), self._summary(project))
+        self._accept(task, [event.annotation])
+        if changed:
+            self._on_label(project)
+        return changed
+
+    def mirror(self, project: str, raw: Mapping[str, Any], asked: float) -> None:
+        """Take in a task with all its annotations, as Label Studio's API gave it when it was `asked` (Unix seconds)."""
+        task = self._task(project, int(raw["id"]), raw.get("data") or {})
+        annotations = []
+        for one in raw.get("annotations") or []:
+            try:
+                annotations.append(Annotation.model_validate({**one, "task": task.task_id}))
+            except ValidationError:
+                log.warning("Project %s, task %s: an annotation cannot be read", project, task.task_id)
+        task = replace(task, annotations=[_kept(annotation) for annotation in annotations])
+        self._store.labels.mirror(task, asked=asked, summarise=self._summary(project))
+        self._accept(task, annotations)
+
+    def forget(self, project: str, tasks: Sequence[int]) -> bool:
+        """The tasks are gone for good; answer whether any was labelled."""
+        self._store.answers.delete_tasks(project, tasks)
+        return self._store.labels.delete_tasks(project, tasks)
+
+    def sync(self, project: str, progress: Callable[[float], None] = lambda share: None) -> str:
+        """Bring the copy up to date; see `label_sync.sync`."""
+        return sync(project, self, self._store, self._connections, progress)
+
+    def _task(self, project: str, task_id: int, data: Mapping[str, Any]) -> LabelledTask:
+        """A task without annotations."""
+        url = data.get(self.config(project).image_value)
+        return LabelledTask(project, task_id, dict(data), [], url if isinstance(url, str) else "")
+
+    def _accept(self, task: LabelledTask, annotations: Iterable[Annotation]) -> None:
+        """The regions of these annotations were accepted: the answers they come from stay."""
+        regions = {str(item.get("id")) for annotation in annotations for item in annotation.result}
+        self._store.answers.accept(task.project, task.task_id, regions)
+
+    def _summary(self, project: str) -> Callable[[LabelledTask], Kinds | None]:
+        vocabulary = self.vocabulary(project)
+
+        def summarise(task: LabelledTask) -> Kinds | None:
+            annotation = newest(task.annotations)
+            if annotation is None:
+                return None
+            answered = self._store.answers.regions(project, task.task_id)
+            statement = read_result(annotation["result"], vocabulary, answered)
+            return statement.kinds or ({} if statement.normal else None)
+
+        return summarise
+
+
+def _kept(annotation: Annotation) -> Annotated:
+    return {
+        "id": annotation.id,
+        "result": annotation.result,
+        "was_cancelled": annotation.was_cancelled,
+        "changed_at": annotation.changed_at,
+    }

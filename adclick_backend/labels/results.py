@@ -1,0 +1,230 @@
+"""What an annotation says about the defects in an image, each at the strength it deserves.
+
+====================================================  =========  ============================================
+in Label Studio                                       kind       learned as
+====================================================  =========  ============================================
+brush, polygon                                        mask       these pixels, no others
+brush whose clicks ADClick answered                   clicked    its probability map, strengthened (Eq. 8)
+rectangle, ellipse                                    box        somewhere inside
+choice that names a label; ``defective`` alone        tag        somewhere in the image
+choice such as ``normal``; nothing drawn or chosen    (normal)   free of defects
+====================================================  =========  ============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.labels.clicked import clicked_target
+from adclick_backend.labels.regions import RegionError, draw, shape_of
+from adclick_backend.labels.vocabulary import Vocabulary
+from adclick_backend.references.events import image_choices, is_region
+from adclick_backend.store import Annotated, Answer
+from model.labelled import Kind, WeakLabel
+
+UNNAMED = "defect"
+"""The defect type of an image of which is only said that it is defective."""
+
+_KIND_OF_SHAPE: dict[str, Kind] = {"brush": "mask", "polygon": "mask", "rectangle": "box", "ellipse": "box"}
+_WEAKEST_LAST: tuple[Kind, ...] = ("mask", "clicked", "box")
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """A region in pixels, (H, W)."""
+
+    kind: Kind
+    pixels: NDArray[np.bool_]
+    answer: Answer | None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A region with a defect type; ``region`` is as Label Studio stores it."""
+
+    type: str
+    kind: Kind
+    region: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The id of the region in Label Studio."""
+        return str(self.region.get("id", ""))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What an annotation says, before any pixel of it is drawn.
+
+    Attributes:
+        drawn: its regions; a region with two labels is here twice.
+        tags: defect types that are somewhere in the image.
+        normal: the image is free of defects.
+        problems: sentences about what had to be left out.
+    """
+
+    drawn: tuple[Drawn, ...] = ()
+    tags: tuple[str, ...] = ()
+    normal: bool = False
+    problems: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of label by defect type; of several regions, the weakest one's."""
+        found: dict[str, str] = dict.fromkeys(self.tags, "tag")
+        for kind in _WEAKEST_LAST:
+            found |= {drawn.type: kind for drawn in self.drawn if drawn.kind == kind}
+        return found
+
+
+def newest(annotations: Sequence[Annotated]) -> Annotated | None:
+    """The annotation that counts for a task: the one changed last, without those that were skipped."""
+    valid = [annotation for annotation in annotations if not annotation["was_cancelled"]]
+    return max(valid, key=lambda annotation: (annotation["changed_at"], annotation["id"]), default=None)
+
+
+def read_result(
+    result: Sequence[Mapping[str, Any]], vocabulary: Vocabulary, answered: Collection[str]
+) -> Statement:
+    """Read the result of an annotation.
+
+    Args:
+        result: as Label Studio stores it.
+        vocabulary: what the project's labels and choices mean.
+        answered: ids of regions that answered clicks.
+    """
+    regions = _by_id(result)
+    drawn: list[Drawn] = []
+    problems: list[str] = []
+    for items in regions.values():
+        shaped = next((item for item in items if shape_of(item)), None)
+        if shaped is None:
+            problems += [f"Regions of the type {kind} cannot be learned from." for kind in _strange(items)]
+            continue
+        labels = [label for item in items if is_region(item) for label in _labels(item)]
+        if not labels:
+            problems.append("A region has no label and was left out.")
+        for label in dict.fromkeys(labels):
+            if vocabulary.is_background(label):
+                continue
+            if (known := vocabulary.label(label)) is None:
+                problems.append(
+                    f'The label "{label[:80]}" is no longer in the labeling config; its regions were left out.'
+                )
+                continue
+            drawn.append(Drawn(known, _kind(shaped, answered), shaped))
+    return _with_choices(result, bool(regions), drawn, list(dict.fromkeys(problems)), vocabulary)
+
+
+def draw_label(
+    statement: Statement, name: str, height: int, width: int, answers: Mapping[str, Answer]
+) -> tuple[WeakLabel | None, list[str]]:
+    """The label of one defect type in an image of height x width pixels, and sentences about what was left out.
+
+    Args:
+        statement: what the annotation says.
+        name: the defect type, one of ``statement.kinds``.
+        height: of the upright image.
+        width: of the upright image.
+        answers: region id -> the answer to its clicks, of this very image file.
+
+    Returns:
+        None for the label when every region of the type is empty.
+    """
+    masks: list[_Mask] = []
+    problems: list[str] = []
+    for drawn in (drawn for drawn in statement.drawn if drawn.type == name):
+        try:
+            mask = draw(drawn.region, height, width)
+        except RegionError as error:
+            problems.append(f'A region labelled "{name}" was left out: {error}')
+            continue
+        answer = answers.get(drawn.id) if drawn.kind == "clicked" else None
+        if mask.any():
+            masks.append(
+                _Mask("mask" if drawn.kind == "clicked" and not answer else drawn.kind, mask, answer)
+            )
+    if masks:
+        return _merge(masks), problems
+    if problems or name in statement.tags:  # a region that cannot be read still says that the defect is there
+        return WeakLabel(
+            "tag", np.ones((height, width), np.float32), np.zeros((height, width), bool)
+        ), problems
+    return None, problems
+
+
+def _merge(masks: Sequence[_Mask]) -> WeakLabel:
+    """One label from the regions of one type; the weakest of them says how it is learned."""
+    union = np.any([each.pixels for each in masks], axis=0)
+    kind = max((each.kind for each in masks), key=_WEAKEST_LAST.index)
+    if kind == "mask":
+        return WeakLabel(kind, union.astype(np.float32), np.ones(union.shape, bool))
+    # What was painted is certain, and so is an accepted mask inside a box.
+    certain = np.zeros(union.shape, bool)
+    for each in masks:
+        if each.kind == "mask" or (kind == "box" and each.kind == "clicked"):
+            certain |= each.pixels
+    if kind == "box":
+        return WeakLabel(kind, union.astype(np.float32), certain)
+    target = certain.astype(np.float32)
+    for each in masks:
+        if each.answer is not None:
+            strengthened, by_hand = clicked_target(each.pixels, each.answer)
+            target, certain = np.maximum(target, strengthened), certain | by_hand
+    return WeakLabel(kind, np.where(certain, union, target).astype(np.float32), certain)
+
+
+def _with_choices(
+    result: Sequence[Mapping[str, Any]],
+    has_regions: bool,
+    drawn: list[Drawn],
+    problems: list[str],
+    vocabulary: Vocabulary,
+) -> Statement:
+    """The statement of regions and choices together."""
+    choices = image_choices(result)
+    if any(vocabulary.is_normal(choice) for choice in choices):
+        if drawn:
+            problems.append("The annotation calls the image free of defects but marks some; it was left out.")
+            return Statement(problems=tuple(problems))
+        return Statement(normal=not problems, problems=tuple(problems))
+    named = {choice: vocabulary.label(choice) if vocabulary.labels else None for choice in choices}
+    marked = {one.type for one in drawn}
+    tags = [label for label in dict.fromkeys(named.values()) if label is not None and label not in marked]
+    if choices and not tags and not drawn:
+        tags = [UNNAMED]
+    if has_regions and not drawn and not tags and not problems:
+        problems.append("The annotation holds no mask; key points alone say nothing about pixels.")
+    normal = not (choices or has_regions)
+    return Statement(tuple(drawn), tuple(tags), normal, tuple(problems))
+
+
+def _by_id(result: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The regions of a result, each with everything that shares its id, such as labels chosen for it."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for number, item in enumerate(result):
+        groups.setdefault(str(item.get("id") or f"#{number}"), []).append(item)
+    return {name: items for name, items in groups.items() if any(map(is_region, items))}
+
+
+def _strange(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The types of regions that are neither drawn nor clicks."""
+    types = (str(item.get("type"))[:40] for item in items if is_region(item))
+    return [kind for kind in types if not kind.startswith("keypoint")]
+
+
+def _labels(item: Mapping[str, Any]) -> list[str]:
+    """The labels that an item of a result carries: under its own type's name, or under ``labels``."""
+    value = item.get("value")
+    lists = [value.get(str(item.get("type"))), value.get("labels")] if isinstance(value, Mapping) else []
+    return [label for found in lists if isinstance(found, list) for label in found if isinstance(label, str)]
+
+
+def _kind(region: Mapping[str, Any], answered: Collection[str]) -> Kind:
+    shape = shape_of(region) or ""
+    return "clicked" if shape == "brush" and str(region.get("id", "")) in answered else _KIND_OF_SHAPE[shape]

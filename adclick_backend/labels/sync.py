@@ -1,0 +1,131 @@
+"""Reading all labels of a project from Label Studio, page by page, and keeping what was read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from adclick_backend.errors import ImageError
+from adclick_backend.images.task_images import LoadedImage
+from adclick_backend.label_studio.connections import Connections
+from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.references.bank import copy_name, image_name, is_young, write_atomically
+from adclick_backend.store import Store
+
+if TYPE_CHECKING:
+    from adclick_backend.labels.mirror import Labels
+
+PAGE = 50  # tasks; each comes with all its masks
+NO_IMAGE = "The task has no image in the field that the labeling config names."
+PATIENCE = 3  # images in a row that Label Studio does not give, until it counts as away
+
+
+def sync(
+    project: str,
+    labels: Labels,
+    store: Store,
+    connections: Connections,
+    progress: Callable[[float], None],
+) -> str:
+    """Bring the copy of a project's labels up to date: annotations first, then the images that are missing.
+
+    Whatever cannot be read leaves the copy as it was, so that nothing that was labelled is lost.
+
+    Args:
+        project: the project.
+        labels: the copy.
+        store: where it is written down.
+        connections: to Label Studio.
+        progress: told the share of labelled images that are here, in [0, 1].
+
+    Returns:
+        A sentence about what could not be read; "" when the copy is complete.
+
+    Raises:
+        OSError: the copy cannot be written, as when the disk is full.
+    """
+    problem = ""
+    try:
+        _read(project, labels, store, connections.label_studio(project))
+    except LabelStudioError as error:
+        problem = f"The newest labels could not be read, those known before are used. {error}"
+    away = _fetch(project, labels, store, connections, progress)
+    _sweep(project, labels, store)
+    return problem or away
+
+
+def _read(project: str, labels: Labels, store: Store, label_studio: LabelStudio) -> None:
+    """Read every annotated task; then look after those that were known and did not come."""
+    asked, seen = time.time(), set()
+    for raw in label_studio.tasks(project, page_size=PAGE, only_annotated="true"):
+        seen.add(raw["id"])
+        labels.mirror(project, raw, asked)
+    written = store.labels.updates(project)
+    missing = [task for task, when in written.items() if task not in seen and when < asked]
+    if missing:
+        label_studio.get(f"/api/projects/{project}/")  # who may not see the project is told of no task either
+    for task in missing:
+        try:
+            raw = label_studio.get(f"/api/tasks/{task}/")
+        except LabelStudioError as error:
+            if error.status != 404:
+                raise
+            labels.forget(project, [task])
+        else:
+            labels.mirror(project, raw, asked)
+
+
+def _fetch(
+    project: str,
+    labels: Labels,
+    store: Store,
+    connections: Connections,
+    progress: Callable[[float], None],
+) -> str:
+    """Fetch the images that are missing; a sentence when Label Studio gives none of them."""
+    images = store.labels.images(project)
+    refused = 0
+    for number, (task, url, file) in enumerate(images):
+        progress(number / len(images))
+        if file and labels.path(project, file).is_file():
+            continue
+        if not url:
+            store.labels.not_fetched(project, task, url, NO_IMAGE)
+            continue
+        try:
+            image = connections.load_image(url, project, task)
+            name = _keep(project, labels, url, image)
+        except ImageError as error:
+            store.labels.not_fetched(project, task, url, str(error))
+            refused = refused + 1 if _is_away(error) else 0
+            if refused == PATIENCE:
+                return f"The images of some labelled tasks could not be fetched. {error}"
+        else:
+            refused = 0
+            store.labels.fetched(project, task, url, sha=image.sha256, file=name)
+    progress(1.0)
+    return ""
+
+
+def _keep(project: str, labels: Labels, url: str, image: LoadedImage) -> str:
+    """Keep a copy of an image that can be decoded; its file name. Raises ImageError when it cannot."""
+    _ = image.pixels
+    name = copy_name(image.sha256, image_name(url))
+    write_atomically(labels.path(project, name), image.data)
+    return name
+
+
+def _is_away(error: ImageError) -> bool:
+    """Whether the next image will fail for the same reason: Label Studio is down, busy, or refuses the key."""
+    cause = error.__cause__
+    return isinstance(cause, LabelStudioError) and (cause.passing or cause.status in (401, 403))
+
+
+def _sweep(project: str, labels: Labels, store: Store) -> None:
+    """Delete the copies that no labelled task refers to any more, but not what was just written."""
+    used = {file for _, _, file in store.labels.images(project)}
+    folder = labels.path(project, "")
+    for copy in folder.iterdir() if folder.is_dir() else ():
+        if copy.name not in used and not is_young(copy):
+            copy.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The words that describe defect types."""

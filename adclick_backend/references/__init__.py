@@ -1,0 +1,1 @@
+"""The defect-free images of each project."""

@@ -1,0 +1,147 @@
+"""Bringing one reference into the bank: read, kept, encoded; or written down why not."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from adclick_backend.config.labeling_config import parse_labeling_config
+from adclick_backend.engine.engine import Engine, EngineError, ImageKey
+from adclick_backend.errors import ImageError
+from adclick_backend.images.task_images import decode_image
+from adclick_backend.label_studio.connections import Connections
+from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.labels.mirror import Labels
+from adclick_backend.references.bank import References, write_atomically
+from adclick_backend.references.events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
+from adclick_backend.settings import Settings
+from adclick_backend.store import AnnotationCheck, Reference, Store
+
+log = logging.getLogger(__name__)
+
+RETRY_S = (5.0, 30.0, 120.0, 600.0)  # waits before the next attempts at what may pass by itself
+THUMBNAIL = 192  # pixels of the longer side
+
+
+class _NotFetched(RuntimeError):
+    """Label Studio may be down, or its key missing: worth another attempt, unlike a damaged file."""
+
+
+class ReferenceIntake:
+    """Does what is written down in the store as still to be done. One instance serves all projects."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        references: References,
+        labels: Labels,
+        connections: Connections,
+        engine: Engine,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._references = references
+        self._labels = labels
+        self._connections = connections
+        self._engine = engine
+
+    def take_in(self, reference: Reference) -> None:
+        """Bring a pending reference into the bank, or settle why it cannot be; never raises."""
+        try:
+            if self._encode(reference):
+                self._store.references.settle(reference, "ready", model_version=self._engine.version)
+        except (_NotFetched, EngineError) as error:
+            self._failed(reference, str(error), passing=True)
+        except ImageError as error:
+            self._failed(reference, str(error), passing=False)
+        except Exception:
+            log.exception("Reference %s of project %s failed", reference.id, reference.project)
+            self._failed(reference, "It could not be prepared; the backend's log says why.", passing=False)
+
+    def read_back(self, check: AnnotationCheck) -> None:
+        """Read an annotation from Label Studio and believe that, whatever a webhook said; never raises."""
+        try:
+            self._read_back(check)
+        except ImageError as error:
+            self._store.problems.add(check.project, str(error))
+        except Exception as error:
+            if check.attempts < len(RETRY_S):
+                retry_at = time.time() + RETRY_S[check.attempts]
+                self._store.annotations.end_check(check, retry_at=retry_at)
+                return
+            log.warning("Annotation %s cannot be read back", check.annotation_id, exc_info=error)
+            reason = str(error) if isinstance(error, LabelStudioError) else "the backend's log says why."
+            self._store.problems.add(
+                check.project,
+                f"Annotation {check.annotation_id} could not be read from Label Studio, so nothing that was said "
+                f"about it is believed: {reason}",
+            )
+        self._store.annotations.end_check(check)
+
+    def _encode(self, reference: Reference) -> bool:
+        """Fetch, keep, encode; False when the reference was taken away meanwhile."""
+        kept = self._references.path(reference)
+        if reference.file and kept.is_file():
+            sha, data = reference.sha, kept.read_bytes()
+        elif reference.url:
+            sha, data = self._fetch(reference)
+            file = self._references.keep(reference.project, sha, data, reference.name)
+            if not self._store.references.fetched(reference, sha, file):
+                return False
+        else:
+            raise ImageError("The kept copy of the file is gone; add the file again.")
+        pixels = decode_image(data, max_megapixels=self._settings.max_megapixels)
+        write_atomically(self._references.thumbnail(reference.project, sha), thumbnail(pixels))
+        self._engine.encode_reference(ImageKey(reference.project, sha), pixels)
+        return True
+
+    def _fetch(self, reference: Reference) -> tuple[str, bytes]:
+        try:
+            image = self._connections.load_image(reference.url, reference.project, reference.task_id)
+        except ImageError as error:
+            raise _NotFetched(str(error)) from error
+        return image.sha256, image.data
+
+    def _failed(self, reference: Reference, reason: str, *, passing: bool) -> None:
+        if passing and reference.attempts < len(RETRY_S):
+            retry_at = time.time() + RETRY_S[reference.attempts]
+            self._store.references.settle(reference, "pending", reason=reason, retry_at=retry_at)
+            return
+        self._store.references.settle(reference, "failed", reason=reason)
+        sentence = f"The image {reference.name} could not become a reference: {reason}"
+        self._store.problems.add(reference.project, sentence, reference.task_id)
+
+    def _read_back(self, check: AnnotationCheck) -> None:
+        label_studio = self._connections.label_studio(check.project)
+        field = parse_labeling_config(self._store.projects.get(check.project).label_config).image_value
+        try:
+            annotation = Annotation.model_validate(
+                label_studio.get(f"/api/annotations/{check.annotation_id}/")
+            )
+            task = TaskData.model_validate(label_studio.get(f"/api/tasks/{annotation.task}/"))
+        except LabelStudioError as error:
+            if error.status != 404:
+                raise
+            gone = AnnotationsDeleted(annotations=[Named(id=check.annotation_id)])
+            self._labels.apply(check.project, gone)
+            self._references.apply(check.project, gone, image_field=field)
+            return
+        if str(task.project) == check.project:  # anything else was made up by whoever sent the webhook
+            event = AnnotationSaved(annotation=annotation, task=task)
+            self._labels.apply(check.project, event)
+            self._references.apply(check.project, event, image_field=field)
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
+    """A small JPEG of an image (uint8 RGB HWC) for the status page."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return out.getvalue()

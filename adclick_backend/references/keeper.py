@@ -1,0 +1,101 @@
+"""The thread that keeps the banks of references up to date."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from adclick_backend.engine.engine import Engine
+from adclick_backend.locked_thread import LockedThread
+from adclick_backend.references.bank import References
+from adclick_backend.references.check import BankCheck
+from adclick_backend.references.intake import ReferenceIntake
+from adclick_backend.store import Store
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 600.0
+
+
+class ReferenceKeeper(LockedThread):
+    """Works off what is written down about references, in a thread of its own that gives way to clicks.
+
+    Nothing is held in memory: what is pending when the server stops is done after it starts again. Of several
+    worker processes one does the work, the one that holds the lock file; the others are ready to take over.
+
+    Args:
+        store: where the work is written down.
+        references: the kept copies.
+        intake: does one piece of work.
+        check: compares the references of a bank with each other.
+        engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
+            loaded.
+        give_way: returns when no click is being answered.
+        lock: path of the lock file.
+        poll_s: seconds between looks for work that another process wrote down.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        references: References,
+        intake: ReferenceIntake,
+        check: BankCheck,
+        engine: Engine,
+        give_way: Callable[[], None],
+        lock: Path,
+        poll_s: float = 1.0,
+    ) -> None:
+        super().__init__("reference-keeper", lock, poll_s)
+        self._store = store
+        self._references = references
+        self._intake = intake
+        self._check = check
+        self._engine = engine
+        self._give_way = give_way
+        self._swept = time.monotonic()
+
+    def step(self) -> bool:
+        """Do one piece of work; False when there was none."""
+        self._give_way()
+        if check := self._store.annotations.next_check():
+            self._intake.read_back(check)
+            return True
+        if self._engine.state == "failed":
+            return False
+        if reference := self._store.references.next_pending():
+            self._intake.take_in(reference)
+            return True
+        if self._check.step(self._give_way):
+            return True
+        if time.monotonic() - self._swept > SWEEP_S:
+            self._swept = time.monotonic()
+            self._references.sweep()
+        return False
+
+    def _begin(self) -> None:
+        self._safely(self._take_up)
+
+    def _turn(self) -> bool:
+        return self._safely(self.step)
+
+    def _end(self) -> None:
+        """Nothing is held in memory."""
+
+    def _take_up(self) -> bool:
+        """Take up what another model version encoded, and what could not be fetched before."""
+        self._store.references.fetch_again()
+        return (
+            self._engine.state != "failed" and self._store.references.encode_again(self._engine.version) > 0
+        )
+
+    def _safely(self, work: Callable[[], bool]) -> bool:
+        """What `work` answers; False when it fails, for the thread has to live on."""
+        try:
+            return work()
+        except Exception:
+            log.exception("The references could not be worked on")
+            return False

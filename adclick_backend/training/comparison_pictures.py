@@ -1,0 +1,83 @@
+"""Pictures of the images in which two versions differ most: image, label, serving version, new version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.training.promotion import Judged, Look, highest, truth_of
+
+SHOWN = 6
+SIDE = 320  # longer side of a panel, in pixels
+STRIP = 22  # height of the line of words above a panel
+GREEN, RED, BLUE, PAPER, INK = (
+    (80, 170, 60),
+    (60, 60, 220),
+    (210, 120, 30),
+    (255, 255, 255),
+    (40, 40, 40),
+)  # BGR
+
+
+def draw_pictures(folder: Path, judged: Sequence[Judged], candidate: Look, serving: Look | None) -> list[str]:
+    """Draw the first few images into `folder`, as ``01.png``, ``02.png`` ...
+
+    Args:
+        folder: made when it is not there.
+        judged: images, the one with the largest difference first.
+        candidate: the new version.
+        serving: the version that serves; its panel is left out when there is none.
+
+    Returns:
+        SHA-256 of each image that was drawn, in the order of the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = list(judged[:SHOWN])
+    for number, one in enumerate(shown, 1):
+        picture = _picture(one, candidate, serving)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), picture)
+    return [one.image.name for one in shown]
+
+
+def _picture(judged: Judged, candidate: Look, serving: Look | None) -> NDArray[np.uint8]:
+    """One image's panels, side by side, (h, w, 3) uint8 BGR."""
+    pixels = cv2.cvtColor(judged.image.load(), cv2.COLOR_RGB2BGR)
+    scale = SIDE / max(pixels.shape[:2])
+    size = max(round(pixels.shape[1] * scale), 1), max(round(pixels.shape[0] * scale), 1)
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    truth = truth_of(judged.image, (size[1], size[0]))
+    label = ", ".join(sorted(judged.image.labels)) or "normal"
+    panels = [_panel(small, None, "image", INK), _panel(small, truth, f"label: {label}", GREEN)]
+    if serving is not None and judged.serving is not None:
+        words = f"serving {_score(judged.serving.iou, judged.serving.false_area)}"
+        panels.append(_panel(small, _cut(highest(serving(judged.image)), size), words, BLUE))
+    words = f"new {_score(judged.candidate.iou, judged.candidate.false_area)}"
+    panels.append(_panel(small, _cut(highest(candidate(judged.image)), size), words, RED))
+    return np.concatenate(panels, axis=1)
+
+
+def _score(iou: float | None, false_area: float | None) -> str:
+    return f"IoU {iou:.2f}" if iou is not None else f"marks {false_area or 0:.1%}"
+
+
+def _cut(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR) >= 0.5)
+
+
+def _panel(
+    pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None, words: str, colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """An image with a mask's outline, below a line of words."""
+    drawn = pixels.copy()
+    if mask is not None:
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, outlines, -1, PAPER, 3)
+        cv2.drawContours(drawn, outlines, -1, colour, 1)
+    framed = cv2.copyMakeBorder(drawn, STRIP, 2, 2, 2, cv2.BORDER_CONSTANT, value=PAPER)
+    ascii_only = words.encode("ascii", "replace").decode()  # cv2's fonts know no other letters
+    cv2.putText(framed, ascii_only, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+    return np.asarray(framed, np.uint8)

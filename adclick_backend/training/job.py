@@ -1,0 +1,304 @@
+"""A training from its labels to a version that serves: collect, hold out, train, compare, publish, activate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.engine.engine import ImageKey
+from adclick_backend.errors import ImageError
+from adclick_backend.jobs.control import JobControl, JobFailed
+from adclick_backend.jobs.files import JobFiles
+from adclick_backend.proposals.regions import UNKNOWN
+from adclick_backend.references.bank import write_atomically
+from adclick_backend.services import Services
+from adclick_backend.training.comparison_pictures import draw_pictures
+from adclick_backend.training.holdout import Split, split
+from adclick_backend.training.promotion import Comparison, Look, compare
+from adclick_backend.training.registry import WEIGHTS, Version
+from adclick_backend.training.training_set import TrainingSet, build_training_set
+from model.labelled import LabelledImage
+from model.manifest import manifest_path, read_manifest
+
+if TYPE_CHECKING:
+    from model.seg_training import Progress
+
+log = logging.getLogger(__name__)
+
+Train = Callable[..., Mapping[str, Any]]
+References = dict[str, list[NDArray[np.uint8]]]
+Phrases = dict[str, list[str]]  # of each defect type
+
+REFERENCE_MB = 400
+"""Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
+
+STAGES = {"preparing": (0.1, 0.3), "training": (0.3, 0.85), "evaluating": (0.85, 0.88)}
+"""Where the stages of the trainer lie in the progress of the job; before them labels come in, after them is judged."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job went well: a sentence for a person, and the version that came out of it, if one did."""
+
+    sentence: str
+    version: str = ""
+
+
+class TrainingJob:
+    """One training of one project. See `run`.
+
+    Args:
+        project: project id.
+        services: of this process.
+        control: of the job.
+        train: the trainer, ``model.seg_training.train_segmentation`` by default.
+    """
+
+    def __init__(
+        self, project: str, services: Services, control: JobControl, train: Train | None = None
+    ) -> None:
+        self._project = project
+        self._services = services
+        self._control = control
+        self._train = train or _trainer()
+        self._files = JobFiles(services.settings.data_dir)
+        self._candidate = self._files.candidate(project, control.job.id)
+        self._name = services.registry.new_name(project)
+
+    def run(self) -> Ending:
+        """Train; answer how it went.
+
+        Raises:
+            JobFailed: too few labels, or the trainer refuses.
+            JobCancelled: somebody cancelled the job.
+            FloatingPointError: the loss is not a number any more.
+            OSError: a file cannot be written; the disk is full, say.
+        """
+        data = self._collect()
+        phrases = self._phrases(data)
+        serving = self._services.registry.current(self._project)
+        if (known := self._trained_before(data, phrases)) is not None:
+            return Ending(known)
+        chosen = split(data.images, _trained_on(serving))
+        self._fit(data, chosen, phrases)
+        comparison = self._compare(chosen, serving)
+        self._describe(describe(data, chosen, phrases), comparison, serving)
+        version = self._services.registry.publish(self._project, self._candidate, self._name)
+        if comparison.promoted:
+            self._services.registry.activate(self._project, version.name)
+            if self._services.settings.push_after_training:
+                self._services.jobs.enqueue(self._project, "push", f"training of {version.name}")
+        return Ending(f"Version {version.name} was trained. {comparison.reason}", version.name)
+
+    def _collect(self) -> TrainingSet:
+        """The labels as they are now; what Label Studio does not give is taken from the kept copy."""
+        words = "Fetching labels and images from Label Studio."
+        self._control.report(words, 0.0, "preparing")
+        said = self._services.labels.sync(
+            self._project, lambda share: self._control.report(words, 0.08 * share, "preparing")
+        )
+        log.info(said)
+        self._control.report("Reading the labels.", 0.08, "preparing")
+        data = build_training_set(self._project, self._services)
+        for sentence in data.skipped:
+            log.warning(sentence)
+        return data
+
+    def _phrases(self, data: TrainingSet) -> Phrases:
+        """What the defect types are described with, and what any defect is."""
+        types = {type_ for image in data.images for type_ in image.labels}
+        return self._services.prompts.for_labels(self._project, sorted({*types, UNKNOWN}))
+
+    def _trained_before(self, data: TrainingSet, phrases: Phrases) -> str | None:
+        """A sentence when a version was trained on exactly this; many asking for a training cost only one."""
+        wanted = {"fingerprint": data.fingerprint, "phrases": phrases}
+        for version in self._services.registry.list(self._project):
+            known = version.manifest.get("data", {})
+            if not version.damage and {key: known.get(key) for key in wanted} == wanted:
+                state = "serves" if version.serving else "is there to be activated"
+                return (
+                    f"Nothing has changed since {version.name} was trained, so nothing was done; it {state}."
+                )
+        return None
+
+    def _fit(self, data: TrainingSet, chosen: Split, phrases: Phrases) -> None:
+        """Train, once more with smaller batches when memory runs out."""
+        references = read_references(data, {image.name for image in chosen.normal})
+        self._candidate.mkdir(parents=True, exist_ok=True)
+        state = self._files.resume(self._project, _digest(describe(data, chosen, phrases)))
+
+        def attempt(**more: Any) -> None:
+            self._train(
+                chosen.training,
+                references,
+                self._candidate / WEIGHTS,
+                version=self._services.registry.full_name(self._project, self._name),
+                prompts=phrases,
+                words=self._services.settings.data_dir / "words",
+                report=self._report,
+                cancelled=self._control.cancelled,
+                resume=state,
+                **more,
+            )
+
+        try:
+            try:
+                attempt()
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("Memory ran out (%s); trying once more with batches of half the size.", error)
+                attempt(config=_with_smaller_batches())
+        except ValueError as error:
+            raise JobFailed(str(error)) from error
+        except ArithmeticError:
+            shutil.rmtree(state.parent, ignore_errors=True)  # what diverged would diverge again
+            raise
+        shutil.rmtree(state.parent, ignore_errors=True)
+
+    def _report(self, progress: Progress) -> None:
+        """Hand on what the trainer reports."""
+        first, last = STAGES[progress.stage]
+        words = {"preparing": "Preparing images.", "training": "Training.", "evaluating": "Calibrating."}
+        self._control.report(
+            words[progress.stage],
+            first + (last - first) * progress.share,
+            progress.stage,
+            loss=progress.loss,
+            metrics=progress.metrics,
+        )
+
+    def _compare(self, chosen: Split, serving: Version | None) -> Comparison:
+        """Judge the candidate, and draw where it differs from what serves."""
+        candidate = self._look(self._candidate / WEIGHTS)
+        before = self._look(serving.weights) if serving else self._look_before_training(chosen)
+        words = "Comparing the new version with the one that serves."
+        comparison = compare(
+            candidate,
+            before,
+            chosen,
+            lambda share: self._control.report(words, 0.88 + 0.1 * share, "evaluating"),
+        )
+        scores = {name: value for name, value in comparison.candidate.items() if math.isfinite(value)}
+        self._control.report("Drawing the comparison.", 0.98, "evaluating", metrics=scores)
+        draw_pictures(self._candidate / "pictures", comparison.images, candidate, before)
+        return comparison
+
+    def _look(self, weights: Path | None) -> Look:
+        services = self._services
+
+        def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
+            bank = services.references.bank(self._project, image.product)
+            return services.engine.maps(ImageKey(self._project, image.name), bank, image.load, weights)
+
+        return look
+
+    def _look_before_training(self, chosen: Split) -> Look | None:
+        """What proposes masks before any training, if there are references enough for that."""
+        products = {image.product for image in (*chosen.labelled, *chosen.normal)}
+        banks = [self._services.references.bank(self._project, product) for product in products]
+        fewest = [bank.without(bank.references[0]) if bank.references else bank for bank in banks]
+        enough = all(self._services.engine.source(bank, None) != "none" for bank in fewest)
+        return self._look(None) if enough else None
+
+    def _describe(self, data: dict[str, Any], comparison: Comparison, serving: Version | None) -> None:
+        """Write into the candidate's folder what it was made from and how it did."""
+        path = manifest_path(self._candidate / WEIGHTS)
+        manifest = read_manifest(self._candidate / WEIGHTS)
+        manifest |= {
+            "created": time.time(),
+            "base": self._services.engine.version,
+            "metrics": {k: v for k, v in comparison.as_json()["candidate"].items() if v is not None},
+            "data": data,
+        }
+        write_atomically(path, _json(manifest))
+        names = {"version": self._name, "against": serving.name if serving else "before any training"}
+        if not comparison.serving:
+            names["against"] = ""
+        write_atomically(self._candidate / "comparison.json", _json({**names, **comparison.as_json()}))
+
+
+def describe(data: TrainingSet, chosen: Split, phrases: Phrases) -> dict[str, Any]:
+    """The snapshot that a version was trained on, by content: the same for the same data, wherever and whenever."""
+    return {
+        "fingerprint": data.fingerprint,
+        "images": sorted(image.name for image in chosen.training),
+        "held_out": sorted(
+            {i.name for i in (*chosen.labelled, *chosen.normal)} - {i.name for i in chosen.training}
+        ),
+        "references": {product: len(images) for product, images in sorted(data.references.items())},
+        "phrases": phrases,
+        "skipped": data.skipped,
+    }
+
+
+def read_references(data: TrainingSet, held_out: Sequence[str] | set[str] = ()) -> References:
+    """The pixels of references, product by product, until `REFERENCE_MB` are full; unreadable ones are left out.
+
+    Args:
+        data: the training set.
+        held_out: names of images that must not be trained on; they stay when a product has hardly any other.
+    """
+    found: References = {product: [] for product in data.references}
+    room = REFERENCE_MB << 20
+    for product, images in data.references.items():
+        share = room // len(data.references)
+        others = [image for image in images if image.sha not in held_out]
+        for image in others if len(others) >= 4 else images:
+            try:
+                pixels = image()
+            except ImageError as error:
+                log.warning("The reference %s was left out: %s", image.sha[:12], error)
+                continue
+            share -= pixels.nbytes
+            if share < 0 and len(found[product]) >= 4:
+                break
+            found[product].append(pixels)
+    return found
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the processor or on a graphics card."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _trained_on(version: Version | None) -> frozenset[str]:
+    return frozenset(version.manifest.get("data", {}).get("images", ())) if version else frozenset()
+
+
+def _trainer() -> Train:
+    from model.seg_training import train_segmentation
+
+    return train_segmentation
+
+
+def _with_smaller_batches() -> Any:
+    """The default settings of the trainer with half as many crops in a step."""
+    from dataclasses import replace
+
+    from model.seg_training import SegTraining
+
+    usual = SegTraining()
+    return replace(
+        usual, crops=tuple((side, max(count // 2, 1), share) for side, count, share in usual.crops)
+    )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,193 @@
+"""The images, labels and references that a training starts from, as they are at one moment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.errors import ImageError
+from adclick_backend.images.decode import decode_image, image_size
+from adclick_backend.labels.results import Statement, draw_label, newest, read_result
+from adclick_backend.services import Services
+from adclick_backend.store import Answer, LabelledTask
+from model.labelled import LabelledImage, WeakLabel
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a training learns from.
+
+    Attributes:
+        images: labelled images, in the order of their SHA-256, each once.
+        references: product -> its defect-free images, in the order of their SHA-256; each is read when it is called.
+        skipped: one sentence for everything that had to be left out.
+        fingerprint: SHA-256 of all images, labels and references: the same for the same data, wherever it lies.
+    """
+
+    images: list[LabelledImage]
+    references: dict[str, list[KeptImage]]
+    skipped: list[str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class KeptImage:
+    """A kept copy of an image file."""
+
+    sha: str
+    path: Path
+    max_megapixels: float
+
+    def __call__(self) -> NDArray[np.uint8]:
+        """The image, (H, W, 3) uint8 RGB, upright; raises ImageError."""
+        return decode_image(self.read(), max_megapixels=self.max_megapixels)
+
+    def read(self) -> bytes:
+        """The bytes of the file; raises ImageError when they are not those that were kept."""
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise ImageError(f"The kept copy of the image cannot be read ({error.strerror}).") from error
+        if hashlib.sha256(data).hexdigest() != self.sha:
+            raise ImageError("The kept copy of the image is damaged.")
+        return data
+
+
+@dataclass(frozen=True)
+class DrawnLabels(Mapping[str, WeakLabel]):
+    """The labels of one image, each drawn when it is looked at: those of 12 megapixels are 60 MB for each type."""
+
+    statement: Statement
+    types: tuple[str, ...]
+    height: int
+    width: int
+    answers: Mapping[str, Answer]
+
+    def __getitem__(self, name: str) -> WeakLabel:
+        label = self.draw(name)[0] if name in self.types else None
+        if label is None:
+            raise KeyError(name)
+        return label
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.types)
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    def draw(self, name: str) -> tuple[WeakLabel | None, list[str]]:
+        """See `label_results.draw_label`."""
+        return draw_label(self.statement, name, self.height, self.width, self.answers)
+
+
+def build_training_set(project: str, services: Services) -> TrainingSet:
+    """Put together what is labelled in a project and can be learned from.
+
+    Nothing is fetched: `Labels.sync` does that before.
+    """
+    builder = _Builder(project, services)
+    tasks = services.store.labels.of_project(project)
+    # Of tasks that show the same file, the one labelled last counts.
+    for task in sorted(tasks, key=_labelled_at, reverse=True):
+        builder.add(task)
+    builder.add_references()
+    return builder.finish()
+
+
+class _Builder:
+    """Collects a training set."""
+
+    def __init__(self, project: str, services: Services) -> None:
+        self._project = project
+        self._services = services
+        self._vocabulary = services.labels.vocabulary(project)
+        self._images: dict[str, LabelledImage] = {}
+        self._references: dict[str, list[KeptImage]] = {}
+        self._skipped: list[str] = []
+        self._prints: list[str] = []
+
+    def add(self, task: LabelledTask) -> None:
+        """Add a labelled task, or say why not."""
+        annotation = newest(task.annotations)
+        if annotation is None:
+            return  # the person skipped the task
+        image = self._kept(task.sha, self._services.labels.path(self._project, task.file))
+        try:
+            if not task.file:
+                raise ImageError(task.problem or "Its image was not fetched yet.")
+            width, height = image_size(image.read(), max_megapixels=image.max_megapixels)
+        except ImageError as error:
+            self._skip(task, f"It was left out: {error}")
+            if task.file:  # so that the next look at Label Studio fetches it again
+                self._services.store.labels.not_fetched(self._project, task.task_id, task.url, str(error))
+            return
+        if image.sha in self._images:
+            self._skip(task, "It was left out: its image is the same file as that of a task labelled later.")
+            return
+        answers = self._services.store.answers.of_task(self._project, task.task_id)
+        answers = {region: answer for region, answer in answers.items() if answer.sha == image.sha}
+        statement = read_result(annotation["result"], self._vocabulary, answers)
+        self._draw(
+            task, image, DrawnLabels(statement, tuple(sorted(statement.kinds)), height, width, answers)
+        )
+
+    def _draw(self, task: LabelledTask, image: KeptImage, labels: DrawnLabels) -> None:
+        """Draw every label once, to know what comes of it."""
+        problems, types = list(labels.statement.problems), []
+        product = self._services.references.product_of(task.data)
+        prints = [f"{image.sha} {product!r}"]
+        for name in labels.types:
+            label, said = labels.draw(name)
+            problems += said
+            if label is not None:
+                types.append(name)
+                pixels = hashlib.sha256(label.target.tobytes() + np.packbits(label.certain).tobytes())
+                prints.append(f"{name!r} {label.kind} {pixels.hexdigest()}")
+        for problem in problems:
+            self._skip(task, problem)
+        if not types and not labels.statement.normal:
+            if not problems:
+                self._skip(task, "It was left out: its annotation says nothing about defects.")
+            return
+        labels = replace(labels, types=tuple(types))
+        self._images[image.sha] = LabelledImage(image.sha, image, labels, product)
+        self._prints.append("\n".join(prints))
+
+    def add_references(self) -> None:
+        """Add the references of every product, or say why not."""
+        rows = {
+            (row.product, row.sha): row
+            for row in self._services.store.references.of_project(self._project)
+            if row.state == "ready"
+        }
+        for (product, sha), row in sorted(rows.items()):
+            image = self._kept(sha, self._services.references.path(row))
+            try:
+                image.read()
+            except ImageError as error:
+                self._skipped.append(f"The reference {row.name or sha[:12]} was left out: {error}")
+                continue
+            self._references.setdefault(product, []).append(image)
+            self._prints.append(f"reference {sha} {product!r}")
+
+    def finish(self) -> TrainingSet:
+        """All that was added."""
+        images = [self._images[sha] for sha in sorted(self._images)]
+        fingerprint = hashlib.sha256("\n".join(sorted(self._prints)).encode()).hexdigest()
+        return TrainingSet(images, self._references, self._skipped, fingerprint)
+
+    def _kept(self, sha: str, path: Path) -> KeptImage:
+        return KeptImage(sha, path, self._services.settings.max_megapixels)
+
+    def _skip(self, task: LabelledTask, sentence: str) -> None:
+        self._skipped.append(f"Task {task.task_id}: {sentence}")
+
+
+def _labelled_at(task: LabelledTask) -> tuple[float, int]:
+    annotation = newest(task.annotations)
+    return (annotation["changed_at"] if annotation else 0.0, task.task_id)

@@ -1,0 +1,1 @@
+"""The HTTP side: routes, bodies, authentication, and what Label Studio asks of a model."""

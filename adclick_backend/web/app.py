@@ -1,0 +1,201 @@
+"""The Flask app: Label Studio's routes and the dashboard."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from adclick_backend.config.labeling_config import summary_sentence
+from adclick_backend.dashboard import create_dashboard
+from adclick_backend.engine.engine import Engine
+from adclick_backend.logs import new_request_id, request_id
+from adclick_backend.services import Services
+from adclick_backend.settings import Settings
+from adclick_backend.telemetry import Telemetry
+from adclick_backend.web.api_errors import ApiError, install_error_handlers
+from adclick_backend.web.auth import BasicAuth
+from adclick_backend.web.backend import ADClickBackend, empty_prediction
+from adclick_backend.web.bodies import PredictBody, SetupBody, WebhookBody, read_body, read_json
+
+log = logging.getLogger(__name__)
+
+OPEN_ROUTES = frozenset({"/health", "/webhook"})  # a webhook without password is believed less, see `webhook`
+
+QUIET_ROUTES = frozenset(
+    {
+        "/health",
+        "/metrics",
+        "/static/<path:filename>",
+        "/projects/<project>/thumbnails/<sha>.jpg",
+        "/projects/<project>/training/<int:job>/live",
+    }
+)
+
+
+def create_app(settings: Settings, engine: Engine | None = None, *, background: bool = True) -> Flask:
+    """The backend as a WSGI app.
+
+    Args:
+        settings: of the backend.
+        engine: the model; one from the settings by default.
+        background: start the background threads with the first request. They are not started here, because a
+            server may fork after it made the app.
+    """
+    services = Services(settings, engine)
+    app = Flask("adclick_backend", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 2**20
+    app.extensions["adclick"] = services
+    app.register_blueprint(create_dashboard(services))
+    install_error_handlers(app)
+    _install_request_hooks(app, services, background=background)
+    _install_routes(app, services)
+    return app
+
+
+def _install_request_hooks(app: Flask, services: Services, *, background: bool) -> None:
+    auth = BasicAuth(services.settings)
+
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        request_id.set(new_request_id(request.headers.get("X-Request-ID")))
+        if background:
+            services.start()
+
+    @app.before_request
+    def authenticate() -> None:
+        g.authenticated = auth.allows(request.environ.get("HTTP_AUTHORIZATION"))
+        if not g.authenticated and request.path not in OPEN_ROUTES:
+            raise _unauthorized()
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "unknown"
+        seconds = time.perf_counter() - g.started
+        method = request.method if request.url_rule else ""  # anybody can make up methods and addresses
+        services.telemetry.requests.labels(route, method, str(response.status_code)).inc()
+        services.telemetry.request_seconds.labels(route).observe(seconds)
+        level = logging.DEBUG if route in QUIET_ROUTES and response.status_code < 400 else logging.INFO
+        log.log(level, "%s %s %s %.0f ms", request.method, request.path, response.status_code, seconds * 1000)
+        response.headers["X-Request-ID"] = request_id.get()
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.status_code == 413:  # a click may have been lost, and Label Studio does not show it
+            limit = f"{services.settings.max_body_mb} MB (ADCLICK_MAX_BODY_MB)"
+            services.report("", f"A request to {request.path} was larger than {limit} and was not read.")
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = 'Basic realm="ADClick", charset="UTF-8"'
+        return response
+
+
+def _install_routes(app: Flask, services: Services) -> None:
+    @app.get("/health")
+    def health() -> ResponseReturnValue:
+        return {"status": "UP", "model_class": ADClickBackend.__name__}
+
+    @app.post("/setup")
+    def setup() -> ResponseReturnValue:
+        return _setup(services, read_json(request))
+
+    @app.get("/versions")
+    def versions() -> ResponseReturnValue:
+        return {"versions": _versions(services)}
+
+    @app.post("/predict")
+    def predict() -> ResponseReturnValue:
+        return _predict(services, read_json(request))
+
+    @app.post("/webhook")
+    def webhook() -> ResponseReturnValue:
+        return _webhook(services, read_json(request), trusted=g.authenticated)
+
+    @app.get("/metrics")
+    def metrics() -> ResponseReturnValue:
+        return Response(services.telemetry.exposition(), content_type=Telemetry.CONTENT_TYPE)
+
+
+def _versions(services: Services) -> list[str]:
+    """What Label Studio may have been told as ``model_version``: of each project the serving one, then the older ones.
+
+    Label Studio does not say which project it asks for.
+    """
+    names = []
+    for project in services.store.projects.all():
+        names.append(services.registry.serving_name(project.id))
+        names += [
+            services.registry.full_name(project.id, version.name)
+            for version in services.registry.list(project.id)
+        ]
+    return list(dict.fromkeys([*names, services.engine.version]))
+
+
+def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
+    """Connect a project, also one whose labeling config lacks something: the answer says what."""
+    body = read_body(SetupBody, raw)
+    created = str(raw["project"]).partition(".")[2]
+    params = body.extra_params
+    before = services.store.projects.save(
+        body.project,
+        **({"created": created} if created else {}),
+        hostname=body.hostname or "",
+        token=body.access_token or "",
+        extra_params=params if isinstance(params, str) else json.dumps(params or {}),
+    )
+    if before.created and created and before.created != created:
+        services.report(
+            body.project,
+            f"Another Label Studio project with the id {body.project} was connected. The references may be "
+            "those of the earlier one: remove what does not belong to the new one.",
+        )
+    backend = ADClickBackend(body.project, body.label_config, services)
+    config = backend.labeling_config
+    version = services.registry.serving_name(body.project)
+    answer = {"model_version": version, "message": summary_sentence(config)}
+    if not config.problems:
+        return answer
+    log.warning("Project %s: %s", body.project, summary_sentence(config))
+    return {**answer, "problems": list(config.problems), "labeling_config": config.corrected}
+
+
+def _predict(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
+    body = read_body(PredictBody, raw)
+    tasks = [task.model_dump() for task in body.tasks]
+    try:
+        backend = ADClickBackend(body.project, body.label_config, services)
+        results = backend.predict(tasks, body.context)
+    except Exception:
+        # Label Studio drops the error without a word; an empty answer at least ends the spinner of a click.
+        log.exception("A request for predictions of project %s could not be answered", body.project)
+        services.report(
+            body.project or "",
+            f"A request failed; see {request_id.get()} in the backend's log for the reason.",
+        )
+        results = [empty_prediction() if body.context is not None else [] for _ in tasks]
+    if body.context is not None and not results:
+        results = [empty_prediction()]
+    return jsonify(results=results)
+
+
+def _webhook(services: Services, raw: dict[str, Any], *, trusted: bool) -> ResponseReturnValue:
+    """Take in an event.
+
+    Label Studio sends the password of the connection only with START_TRAINING, not with what happens to
+    annotations, tasks and projects. So those are accepted without it, as a hint that there is something to
+    read.
+    """
+    body = read_body(WebhookBody, raw)
+    if body.action == "START_TRAINING" and not trusted:
+        raise _unauthorized()
+    backend = ADClickBackend(body.project.id, None, services)
+    result = backend.fit(body.action, raw, trusted=trusted)
+    if result is None:
+        return {"status": "ok", "result": None}
+    return {"status": "ok", "result": result}, 201
+
+
+def _unauthorized() -> ApiError:
+    return ApiError(401, "unauthorized", "User or password of the ML backend are missing or wrong.")

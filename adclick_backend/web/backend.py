@@ -1,0 +1,210 @@
+"""ADClickBackend: what Label Studio asks of a model, ``predict`` and ``fit``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from adclick_backend.brush.regions import brush_region
+from adclick_backend.clicks.key_points import ClickError, read_context
+from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config, summary_sentence
+from adclick_backend.engine.engine import EngineError, Segmentation
+from adclick_backend.errors import ImageError
+from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.logs import request_id
+from adclick_backend.proposals.opened_tasks import OpenedTasks
+from adclick_backend.references.events import AnnotationSaved, Event, read_event
+from adclick_backend.services import Services, default_services
+from adclick_backend.web.bodies import Task, WebhookProject, read_body
+from adclick_backend.web.contract import ProjectModel
+
+log = logging.getLogger(__name__)
+
+Prediction = dict[str, Any]
+
+
+def empty_prediction() -> Prediction:
+    """The answer to a click that brings no mask; an empty list would be an error to Label Studio."""
+    return {"result": [], "score": 0}
+
+
+class ADClickBackend(ProjectModel):
+    """Answers one request of one project. A new instance serves each request; what lasts is in `Services`.
+
+    Args:
+        project_id: as Label Studio sends it.
+        label_config: the labeling config that came along; None when none did.
+        services: what all requests share; the process's own by default.
+    """
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        label_config: str | None = None,
+        services: Services | None = None,
+    ) -> None:
+        self._services = services or default_services()
+        super().__init__(project_id, label_config, store=self._services.store)
+
+    def setup(self) -> None:
+        """Say which model answers."""
+        self.set("model_version", self._services.registry.serving_name(self._project))
+
+    @property
+    def labeling_config(self) -> LabelingConfig:
+        """The labeling config of the project, taken apart."""
+        return _parse(self.label_config, self._services.settings.background_labels)
+
+    def predict(
+        self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Answer a click, or get ready for one.
+
+        Args:
+            tasks: tasks as Label Studio sends them, each with ``id`` and ``data``.
+            context: ``{"result": [...]}`` with the key points that a person drew; None when a task was opened
+                or predictions were retrieved.
+            kwargs: ignored; Label Studio sends ``login`` and ``password``.
+
+        Returns:
+            With a context, one prediction for each task, an empty one where the clicks ask for nothing or
+            cannot be answered; the reason of the latter is on the status page. Without a context, what is
+            proposed for each task (:class:`OpenedTasks`), ``[]`` where nothing is; the images are ready for
+            a click then, or prepared in the background.
+        """
+        read = [read_body(Task, task) for task in tasks]
+        if context is not None:
+            return [self._answer(task, context) for task in read]
+        return OpenedTasks(self._services, self._project, self.labeling_config).answer(read)
+
+    def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any] | None:
+        """Take in an event of Label Studio; done within milliseconds, images are fetched in the background.
+
+        Args:
+            event: ``ANNOTATION_CREATED``, ``START_TRAINING`` ...
+            data: the body of the webhook.
+            kwargs: ``trusted=False`` when nothing proves that Label Studio sent it; other keys are ignored.
+
+        Returns:
+            What to tell the caller; None for events that change nothing here.
+
+        Raises:
+            ApiError: 400; the body lacks what the event should carry.
+        """
+        services = self._services
+        trusted = kwargs.get("trusted", True)
+        if event == "START_TRAINING":
+            return self._start_training()
+        if trusted:
+            self._take_over(
+                read_body(WebhookProject, data.get("project") or {}), updated=event == "PROJECT_UPDATED"
+            )
+        found = read_event(event, data)
+        if found is None:
+            return None
+        if isinstance(found, AnnotationSaved):
+            services.memory.forget(self._project, str(found.task.id))  # what was clicked is submitted now
+        if trusted or not services.can_read_back:
+            changed = self._believe(found)
+        else:
+            services.references.doubt(self._project, found)
+            changed = True
+        if changed:
+            services.keeper.wake()
+        return {"references_changed": changed}
+
+    def _start_training(self) -> dict[str, Any]:
+        """Put a training in the queue; with one there already, that one is the answer."""
+        job = self._services.jobs.enqueue(self._project, "train", "Start Training in Label Studio")
+        if job.state == "queued":
+            message = (
+                f"Training {job.id} of this project waits for its turn; the dashboard shows how it goes."
+            )
+        else:
+            message = f"Training {job.id} of this project runs already ({job.progress:.0%} done)."
+        return {"job": job.id, "message": message}
+
+    def _take_over(self, project: WebhookProject, *, updated: bool) -> None:
+        known = {"title": project.title}
+        if updated or not self.label_config:  # other events may be late
+            known["label_config"] = project.label_config
+        self._services.store.projects.save(
+            self._project, **{key: text for key, text in known.items() if text}
+        )
+
+    def _believe(self, event: Event) -> bool:
+        """Do what an event says; whether anything changed about references."""
+        self._services.labels.apply(self._project, event)
+        field = self.labeling_config.image_value
+        try:
+            return self._services.references.apply(self._project, event, image_field=field)
+        except ImageError as error:
+            self._services.report(self._project, f"A normal image could not become a reference: {error}")
+            return False
+
+    # --- clicks
+
+    def _answer(self, task: Task, context: Mapping[str, Any]) -> Prediction:
+        telemetry = self._services.telemetry
+        with self._services.traffic, telemetry.in_flight.track_inprogress():
+            try:
+                prediction = self._click(task, context)
+            except (ClickError, ImageError, EngineError, LabelStudioError) as error:
+                problem = str(error)
+            except Exception:
+                log.exception("A click on task %s of project %s failed", task.id, self._project)
+                problem = f"A click could not be answered; see {request_id.get()} in the backend's log."
+            else:
+                telemetry.clicks.labels("mask" if prediction["result"] else "empty").inc()
+                return prediction
+        telemetry.clicks.labels("problem").inc()
+        self._services.report(self._project, problem, task.id)
+        return empty_prediction()
+
+    def _click(self, task: Task, context: Mapping[str, Any]) -> Prediction:
+        services, settings, config = self._services, self._services.settings, self.labeling_config
+        drawn = read_context(
+            context, config, background_labels=settings.background_labels, max_clicks=settings.max_clicks
+        )
+        if drawn is None:
+            return empty_prediction()
+        if not config.can_click:
+            raise ClickError(summary_sentence(config))
+        for warning in drawn.warnings:
+            log.warning("Task %s: %s", task.id, warning)
+        name = str(task.data.get(config.image_value) if task.id is None else task.id)
+        wanted = services.memory.merge(self._project, name, drawn)
+        if not any(click.positive for click in wanted.clicks):
+            return empty_prediction()
+        label = config.brush_label_for(wanted.label)
+        if label is None:
+            known = ", ".join(config.brush_labels)
+            raise ClickError(
+                f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
+            )
+        answered = services.segmenter.segment(self._project, task, wanted, config.image_value)
+        found = answered.segmentation
+        if not found.mask.any():
+            return empty_prediction()
+        services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
+        with services.telemetry.phase("encode"):
+            region = brush_region(wanted.region_id, found.mask, label, found.score, config)
+        if task.id is not None:
+            services.answers.remember(self._project, task.id, wanted, answered, region)
+        version = services.registry.serving_name(self._project)
+        return {"result": [region], "score": region["score"], "model_version": version}
+
+
+def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the mask in image pixels, the last two exclusive."""
+    columns, rows = np.flatnonzero(found.mask.any(axis=0)), np.flatnonzero(found.mask.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+@lru_cache(maxsize=64)
+def _parse(xml: str, background_labels: tuple[str, ...]) -> LabelingConfig:
+    return parse_labeling_config(xml, background_labels=background_labels)

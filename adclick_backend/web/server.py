@@ -1,0 +1,140 @@
+"""gunicorn, started from the settings: what ``adclick serve`` runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from adclick_backend import __version__
+from adclick_backend.config.labeling_config import recommended_config
+from adclick_backend.logs import configure_logging
+from adclick_backend.settings import Settings
+
+_ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (recognised in order to print an address that works)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until stopped, and say on standard output how to connect Label Studio.
+
+    Raises:
+        SystemExit: with a sentence, when the port is taken.
+    """
+    _check_port(settings)
+    settings = _share_metrics(settings)
+    configure_logging(settings.log_level, secrets_of(settings))
+    _Gunicorn(settings).run()
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """What must never appear in a log line."""
+    return [settings.basic_auth_pass, settings.label_studio_api_key]
+
+
+def greeting(settings: Settings) -> str:
+    """What a person needs to know once the server listens."""
+    host = socket.gethostname() if settings.host in _ANY_ADDRESS else settings.host
+    url = f"http://{host}:{settings.port}"
+    local = f"http://localhost:{settings.port}" if settings.host in _ANY_ADDRESS else url
+    config = "\n".join(f"    {line}" for line in recommended_config(("scratch", "dent")).splitlines())
+    return (
+        f"ADClick {__version__} is serving.\n\n"
+        f"  For Label Studio (Settings > Model > Connect Model, interactive on):  {url}\n"
+        f"  Dashboard, with what is still missing and why:                        {local}\n\n"
+        f"  To paste under Settings > Labeling Interface > Code, with your own labels:\n\n{config}\n"
+    )
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]
+    """gunicorn without its command line.
+
+    The app is made in each worker, after the fork, so that no thread, database connection or weight has to survive
+    one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """gunicorn's own settings."""
+        settings = self._settings
+        options: dict[str, Any] = {
+            "bind": f"[{settings.host}]:{settings.port}"
+            if ":" in settings.host
+            else f"{settings.host}:{settings.port}",
+            "workers": settings.workers,
+            "threads": settings.threads,
+            "worker_class": "gthread",
+            "timeout": 120,  # Label Studio gives up after 100 s
+            "graceful_timeout": 20,
+            "keepalive": 15,
+            "control_socket_disable": True,  # of newer versions; one socket in the home folder for all servers
+            "loglevel": settings.log_level.lower(),
+            "when_ready": lambda _: print(greeting(settings), flush=True),
+            "post_worker_init": _start_background,
+            "worker_exit": _stop_background,
+            "child_exit": _forget_worker(settings),
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI app, in the worker."""
+        from adclick_backend.web.app import create_app
+
+        return create_app(self._settings)
+
+
+def _start_background(worker: Any) -> None:
+    """Load the weights and look after references from the start, not from the first request."""
+    worker.wsgi.extensions["adclick"].start()
+
+
+def _stop_background(_: Any, worker: Any) -> None:
+    if getattr(worker, "wsgi", None) is not None:
+        worker.wsgi.extensions["adclick"].stop()
+
+
+def _forget_worker(settings: Settings) -> Callable[[Any, Any], None]:
+    """The hook for a worker process that is gone: stop counting what it had in flight."""
+
+    def forget(_: Any, worker: Any) -> None:
+        if settings.prometheus_multiproc_dir is not None:
+            from prometheus_client.multiprocess import mark_process_dead
+
+            mark_process_dead(worker.pid, str(settings.prometheus_multiproc_dir))  # type: ignore[no-untyped-call]
+
+    return forget
+
+
+def _share_metrics(settings: Settings) -> Settings:
+    """Give several workers an empty folder to add up their metrics in.
+
+    prometheus_client looks for it in the environment when it is imported, which is why nothing here imports it yet.
+    """
+    if settings.workers == 1:
+        return settings
+    folder = settings.prometheus_multiproc_dir or settings.data_dir / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    return settings.model_copy(update={"prometheus_multiproc_dir": folder})
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SystemExit(
+                f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}). Stop what uses it, or "
+                "choose another one: PORT=9091 make run, or adclick serve --port 9091."
+            ) from error
