@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Page, Request, Route, expect, sync_playwright
+import editor
+from playwright.sync_api import (
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+    Route,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import TimeoutError as NothingHappened
 from servers import PASSWORD, USER
 
+ATTEMPTS = 3
+SHORT_MS = 5_000  # after which a person presses once more
 CHROMIUM = os.environ.get("ADCLICK_CHROMIUM", "/usr/bin/chromium")
 # Without these Chromium looks for its maker's servers, which a closed network refuses one by one.
 FLAGS = [
@@ -47,18 +61,6 @@ def _abort(route: Route) -> None:
     route.abort()
 
 
-# Where the stage shows the upper left corner of the image and how large, both in pixels of the window.
-IMAGE_ON_STAGE = """() => {
-    const image = Htx.annotationStore.selected.objects[0], scale = image.zoomScale;
-    return [image.zoomingPositionX, image.zoomingPositionY, image.stageWidth * scale, image.stageHeight * scale];
-}"""
-
-
-# The labels of the masks that the open task shows.
-LABELS_OF_MASKS = """() => Htx.annotationStore.selected.regions
-    .filter(region => region.type === "brushregion").flatMap(region => region.labels)"""
-
-
 class LabelStudioWindow:
     """A logged-in Label Studio window.
 
@@ -88,7 +90,8 @@ class LabelStudioWindow:
         self.page.locator("input[name=is_interactive]").click(force=True)
         with self.page.expect_response(lambda r: "/api/ml" in r.url and r.request.method == "POST"):
             self.page.get_by_role("button", name="Save machine learning form").click()
-        self.page.wait_for_timeout(500)
+        with suppress(NothingHappened):  # then the caller shows what the page says
+            self.page.get_by_text("Connected").first.wait_for(timeout=20_000)
         return self.page.inner_text("body")
 
     def start_training(self, project: int) -> None:
@@ -102,13 +105,9 @@ class LabelStudioWindow:
         self.page.get_by_text("Request Sent!").first.wait_for()
 
     def open_task(self, project: int, task: int) -> None:
-        """Open a task in the labeling editor and wait for its image."""
+        """Open a task in the labeling editor; its image is there then, and so is what the backend proposes."""
         self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
-        self.page.wait_for_selector(".konvajs-content canvas")
-        self.page.wait_for_function(  # a width of 1 stands for an image that is still on its way
-            "window.Htx?.annotationStore?.selected?.objects?.[0]?.naturalWidth > 1", timeout=60_000
-        )
-        self.page.wait_for_timeout(800)
+        self._until(editor.OPENED, task)
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error" and "Failed to load resource" not in message.text:
@@ -116,65 +115,117 @@ class LabelStudioWindow:
 
     def take_smart_keypoint(self, label: str, *, auto_accept: bool = False) -> None:
         """Auto-Annotation on, the purple key point tool, a label that stays selected."""
-        toggle = self.page.get_by_test_id("bottombar-auto-annotation-toggle")
-        if not toggle.is_checked():
-            toggle.click(force=True)
-        accept = self.page.get_by_test_id("bottombar-auto-accept-toggle")
-        if accept.is_checked() != auto_accept:
-            accept.click(force=True)
-        self._select(label)
-        self.page.locator(".lsf-tool_smart").first.click()
+        self._switch("bottombar-auto-annotation-toggle", on=True)
+        self._switch("bottombar-auto-accept-toggle", on=auto_accept)
+        self._get_ready(label)
 
-    def _select(self, label: str) -> None:
-        """Choose ``label`` among the labels of the key point tool, which come after those of the brush."""
-        choice = self.page.locator(".lsf-label", has_text=label).last
-        if "selected" not in (choice.get_attribute("class") or ""):
-            choice.click()
+    def _switch(self, toggle: str, *, on: bool) -> None:
+        found = self.page.get_by_test_id(toggle)
+        if found.is_checked() != on:
+            found.click(force=True)
+        expect(found).to_be_checked(checked=on)
+
+    def _get_ready(self, label: str) -> None:
+        """See that the smart tool and the label are chosen, as far as they are not; labels go after each click."""
+        for _ in range(ATTEMPTS):
+            if self.page.evaluate(editor.READY_TO_CLICK, label):
+                return
+            # The labels of the key point tool come after those of the brush.
+            choice = self.page.locator(".lsf-label", has_text=label).last
+            if "selected" not in (choice.get_attribute("class") or ""):
+                choice.click()
+            self.page.locator(".lsf-tool_smart").first.click()
+            with suppress(NothingHappened):
+                self.page.wait_for_function(editor.READY_TO_CLICK, arg=label, timeout=SHORT_MS)
+        assert self.page.evaluate(editor.READY_TO_CLICK, label), f"{label} cannot be clicked: {self.state()}"
 
     def click(
         self, label: str, x: float, y: float, *, alt: bool = False, on_region: bool = False
     ) -> dict[str, Any]:
         """Click at x, y (fractions of the image) and return the backend's answer as Label Studio got it.
 
-        On a region, which an accepted mask is, Label Studio selects the region instead, unless Ctrl is held.
+        On a region, which an accepted mask is, Label Studio selects the region instead, unless Ctrl is held. A click
+        that sends nothing is done again, as a person does it; what the editor was like then is printed.
         """
-        self._select(label)
+        held = [key for key, down in (("Alt", alt), ("Control", on_region)) if down]
+        for attempt in range(ATTEMPTS):
+            self._get_ready(label)
+            request = self._press(x, y, held)
+            if request is not None:
+                break
+            print(f"Click {attempt + 1} at {x:.3f}, {y:.3f} sent nothing: {self.state()}")
+            if self.page.evaluate(editor.SELECTED_REGIONS):
+                self.page.keyboard.press("Escape")
+        else:
+            raise AssertionError(f"{ATTEMPTS} clicks at {x:.3f}, {y:.3f} sent nothing: {self.state()}")
+        response = request.response()
+        assert response is not None, f"{request.url}: {request.failure}"
+        self.clicked = request.post_data_json["context"]["result"]
+        answer: dict[str, Any] = response.json()
+        self._until("() => !Htx.awaitingSuggestions")
+        return answer
+
+    def _press(self, x: float, y: float, held: list[str]) -> Request | None:
+        """Press the mouse button at x, y of the image with these keys held; the request, if that sends one."""
         stage = self.page.locator(".konvajs-content").first.bounding_box()
         assert stage is not None
-        left, top, width, height = self.page.evaluate(IMAGE_ON_STAGE)
-        held = [key for key, down in (("Alt", alt), ("Control", on_region)) if down]
+        left, top, width, height = self.page.evaluate(editor.IMAGE_ON_STAGE)
         for key in held:
             self.page.keyboard.down(key)
-        with self.page.expect_response(lambda r: "/interactive-annotating" in r.url) as caught:
-            self.page.mouse.click(stage["x"] + left + x * width, stage["y"] + top + y * height)
-        for key in held:
-            self.page.keyboard.up(key)
-        self.clicked = caught.value.request.post_data_json["context"]["result"]
-        answer: dict[str, Any] = caught.value.json()
-        self.page.wait_for_timeout(400)
-        return answer
+        try:
+            with self.page.expect_request(_asks_the_backend, timeout=SHORT_MS) as sent:
+                self.page.mouse.click(stage["x"] + left + x * width, stage["y"] + top + y * height)
+            return sent.value
+        except NothingHappened:
+            return None
+        finally:
+            for key in held:
+                self.page.keyboard.up(key)
 
     def wait_for_masks(self) -> list[str]:
         """Wait until the open task shows masks; their labels."""
-        self.page.wait_for_function(f"({LABELS_OF_MASKS})().length > 0")
-        labels: list[str] = self.page.evaluate(LABELS_OF_MASKS)
+        self._until(f"() => ({editor.LABELS_OF_MASKS})().length > 0")
+        labels: list[str] = self.page.evaluate(editor.LABELS_OF_MASKS)
         return labels
 
-    def delete_proposal(self) -> None:
+    def delete_proposals(self) -> None:
         """Ctrl+Backspace, confirmed: what was proposed, masks or "normal", makes room for clicks."""
-        self.page.wait_for_function("Htx.annotationStore.selected.regions.length > 0")
-        self.page.once("dialog", lambda dialog: dialog.accept())
-        self.page.keyboard.press("Control+Backspace")
-        self.page.wait_for_function("Htx.annotationStore.selected.regions.length === 0")
+
+        def confirm(dialog: Dialog) -> None:
+            dialog.accept()
+
+        self.page.on("dialog", confirm)
+        try:
+            for _ in range(ATTEMPTS):
+                if self.page.evaluate(editor.REGIONS) == 0:
+                    return
+                self.page.keyboard.press("Control+Backspace")
+                with suppress(NothingHappened):
+                    self.page.wait_for_function(f"() => ({editor.REGIONS})() === 0", timeout=SHORT_MS)
+        finally:
+            self.page.remove_listener("dialog", confirm)
+        assert self.page.evaluate(editor.REGIONS) == 0, f"The proposal cannot be deleted: {self.state()}"
 
     def accept_suggestion(self) -> None:
         """Press the tick beside the suggested mask."""
         self.page.get_by_test_id("bottombar-accept-suggestions-button").click()
-        self.page.wait_for_timeout(400)
+        self._until("() => Htx.annotationStore.selected.suggestions.size === 0")
 
     def choose(self, choice: str) -> None:
         """Tick one of the Choices."""
         self.page.get_by_text(re.compile(rf"^{choice}")).first.click()
+        self._until(editor.CHOSEN, choice)
+
+    def state(self) -> str:
+        """What the editor is like now, for a person who wonders why a click did nothing."""
+        return json.dumps(self.page.evaluate(editor.STATE))
+
+    def _until(self, condition: str, argument: object = None) -> None:
+        """Wait for something that the editor's page can tell."""
+        try:
+            self.page.wait_for_function(condition, arg=argument)
+        except NothingHappened as error:
+            raise AssertionError(f"{condition} did not come true: {self.state()}") from error
 
     def submit(self) -> None:
         """Press Submit and wait until Label Studio has stored the annotation."""
@@ -183,7 +234,11 @@ class LabelStudioWindow:
         assert stored.value.ok, stored.value.text()
 
 
-def _stores_annotation(response: Any) -> bool:
+def _asks_the_backend(request: Request) -> bool:
+    return "/interactive-annotating" in request.url
+
+
+def _stores_annotation(response: Response) -> bool:
     request: Request = response.request
     return request.method == "POST" and request.url.split("?")[0].rstrip("/").endswith("/annotations")
 

@@ -74,6 +74,7 @@ def screenshot(page: Page, tmp_path: Path) -> Callable[[str], None]:
     folder.mkdir(parents=True, exist_ok=True)
 
     def save(name: str) -> None:
+        page.wait_for_timeout(500)  # masks are drawn a moment after the page knows of them
         page.screenshot(path=folder / f"{name}.png", full_page=True)
 
     return save

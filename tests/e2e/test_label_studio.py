@@ -46,8 +46,7 @@ def test_a_clicked_defect_becomes_its_mask_and_a_normal_image_a_reference(
     wait_for_references(backend, project.id, ready=len(normal))
 
     window.open_task(project.id, defective)
-    if project.versions_of(defective):  # by the references alone
-        window.delete_proposal()
+    window.delete_proposals()  # by the references alone
     window.take_smart_keypoint(DEFECT)
     mask = np.zeros_like(sample.mask)
     for alt in (False, False, True):

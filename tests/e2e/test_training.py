@@ -118,8 +118,7 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
 def label_in_the_window(window: LabelStudioWindow, project: Project, defect: Defect) -> None:
     """Delete what the references alone propose, click until the mask is good, accept it, submit."""
     window.open_task(project.id, defect.task)
-    if project.versions_of(defect.task):  # by the references alone
-        window.delete_proposal()
+    window.delete_proposals()
     window.take_smart_keypoint(defect.kind)
     mask = np.zeros_like(defect.sample.mask)
     for _ in range(CLICKS):

@@ -1,0 +1,69 @@
+"""What Label Studio's editor holds at the moment, asked of the editor itself.
+
+Label Studio opens a task twice: at once with what the data manager knows of it, which lets a person see the image, and
+again when the backend has been asked for a proposal. The second time it throws away what was done in between: key
+points, the chosen label, deleted regions. So nothing may be clicked before `OPENED`.
+"""
+
+from __future__ import annotations
+
+# Whether the task is open for good: asked for, answered, its image loaded, and drawn to its final size.
+OPENED = """task => {
+    const manager = window.dataManager?.store, editor = window.Htx;
+    if (!manager || !editor || manager.loadingData || editor.isLoading) return false;
+    const image = editor.annotationStore.selected?.objects[0];
+    if (Number(editor.task?.id) !== task || !(image?.naturalWidth > 1)) return false;  // 1: on its way
+    const place = [image.stageWidth, image.stageHeight, image.zoomScale, image.zoomingPositionX].join();
+    const now = performance.now(), before = window.placeOfImage;
+    if (before?.place !== place || before?.annotation !== editor.annotationStore.selected.id) {
+        window.placeOfImage = {place, since: now, annotation: editor.annotationStore.selected.id};
+        return false;
+    }
+    return now - before.since > 400;  // Label Studio fits the image a moment after it is there
+}"""
+
+# Where the stage shows the upper left corner of the image and how large, both in pixels of the window.
+IMAGE_ON_STAGE = """() => {
+    const image = Htx.annotationStore.selected.objects[0], scale = image.zoomScale;
+    return [image.zoomingPositionX, image.zoomingPositionY, image.stageWidth * scale, image.stageHeight * scale];
+}"""
+
+# The labels of the masks that the open task shows.
+LABELS_OF_MASKS = """() => Htx.annotationStore.selected.regions
+    .filter(region => region.type === "brushregion").flatMap(region => region.labels)"""
+
+# Whether the smart key point tool and the label are both chosen: only then a click asks the backend.
+READY_TO_CLICK = """label => {
+    const tool = ToolManager.allInstances().map(tools => tools.findSelectedTool()).find(Boolean);
+    const chosen = [...Htx.annotationStore.selected.names.values()].filter(tag => tag.type === "keypointlabels");
+    return tool?.fullName === "KeyPointTool-dynamic" && chosen.some(tag => tag.selectedValues().includes(label));
+}"""
+
+CHOSEN = """choice => [...Htx.annotationStore.selected.names.values()].some(
+    tag => tag.type === "choices" && tag.selectedValues().includes(choice))"""
+SELECTED_REGIONS = "() => Htx.annotationStore.selected.selectedRegions.length"
+REGIONS = "() => Htx.annotationStore.selected.regions.length"
+
+# Everything that decides what becomes of a click, for the words of a failure.
+STATE = """() => {
+    const editor = window.Htx, opened = editor?.annotationStore?.selected, image = opened?.objects?.[0];
+    if (!opened) return {address: location.href, editor: "not there"};
+    return {
+        task: editor.task?.id,
+        annotation: opened.id,
+        annotations: editor.annotationStore.annotations.length,
+        predictions: editor.annotationStore.predictions.length,
+        regions: opened.regions.map(region => region.type + (region.selected ? " (selected)" : "")),
+        suggestions: opened.suggestions.size,
+        tools: ToolManager.allInstances().map(tools => tools.findSelectedTool()?.fullName ?? "none"),
+        labels: [...opened.names.values()].flatMap(tag => (tag.selectedLabels ?? []).map(
+            label => `${tag.name}: ${label.value}`)),
+        autoAnnotation: editor.autoAnnotation,
+        drawing: opened.isDrawing,
+        readonly: opened.isReadOnly(),
+        waiting: editor.awaitingSuggestions,
+        loading: [editor.isLoading, window.dataManager?.store?.loadingData],
+        image: [image?.naturalWidth, image?.stageWidth, image?.stageHeight, image?.zoomScale],
+        dialogs: document.querySelectorAll("[role=dialog]").length,
+    };
+}"""
