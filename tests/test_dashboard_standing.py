@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from helpers.backend import Backend
 from helpers.dashboard import page
@@ -9,6 +11,7 @@ from helpers.dashboard import page
 from adclick_backend.dashboard.standing import next_step
 from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.store import Job
+from adclick_backend.training.registry import Version
 
 NONE, SOME = LabelCounts({}, 0, 0), LabelCounts({"dent": {"clicked": 3}}, 0, 0)
 
@@ -31,6 +34,14 @@ def test_the_next_step_is_the_one_that_helps_most(
     references: int, counts: LabelCounts, jobs: list[Job], said: str
 ) -> None:
     assert said in next_step(references, counts, jobs, None)
+
+
+def test_labels_that_nothing_has_learned_from_are_a_reason_to_train_again(tmp_path: Path) -> None:
+    version = Version("v1", tmp_path, 0.0, {}, {}, serving=True)
+    assert "Open the next tasks" in next_step(3, SOME, [training("done")], version)
+    assert next_step(3, SOME, [training("done")], version, 1).startswith("1 image was labelled since")
+    assert next_step(3, SOME, [training("cancelled")], version, 7).startswith("7 images were labelled since")
+    assert "A training is running" in next_step(3, SOME, [training("training")], version, 7)
 
 
 def test_the_overview_has_a_line_for_each_page(connected: Backend) -> None:

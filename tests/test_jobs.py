@@ -79,6 +79,32 @@ def test_asking_many_times_makes_one_job_at_once(make_jobs: Callable[..., Jobs])
     assert [job.kind for job in jobs.of_project("1")] == ["push", "train"]
 
 
+def test_asking_again_while_one_runs_makes_exactly_one_more_that_follows(
+    make_jobs: Callable[..., Jobs], tmp_path: Path
+) -> None:
+    """The toggle that trains on every submission: what came while one ran must not be forgotten."""
+    go_on = tmp_path / "go-on"
+    program = QUICK + (
+        "import os, time\ncontrol.report('Learning.', 0.4, 'training')\n"
+        f"while not os.path.exists({str(go_on)!r}): time.sleep(0.02)\n"
+        "store.jobs.end(job, 'done', 'Learned.')\n"
+    )
+    jobs = make_jobs(program)
+    jobs.start()
+    first = jobs.enqueue("1", "train", "Start Training in Label Studio", again=True)
+    assert wait_for(lambda: state_of(jobs, first) == "training")
+    followers = {
+        jobs.enqueue("1", "train", "Start Training in Label Studio", again=True).id for _ in range(9)
+    }
+    assert len(followers) == 1 and first.id not in followers
+    assert jobs.enqueue("1", "train", "dashboard").id in followers
+    (follower,) = followers
+    assert jobs.get("1", follower).state == "queued"  # never two trainings of a project at once
+    go_on.touch()
+    assert wait_for(lambda: not jobs.get("1", follower).active)
+    assert [(job.id, job.state) for job in jobs.of_project("1")] == [(follower, "done"), (first.id, "done")]
+
+
 def test_a_job_runs_in_a_process_of_its_own_with_its_own_threads(make_jobs: Callable[..., Jobs]) -> None:
     jobs = make_jobs(training_threads=3)
     jobs.start()

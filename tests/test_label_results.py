@@ -157,10 +157,15 @@ def test_key_points_alone_say_nothing() -> None:
     )
 
 
-def test_an_image_called_normal_with_a_mask_is_neither() -> None:
-    statement = read(choice("normal"), brush(block(1, 1, 5, 5)))
-    assert (statement.normal, statement.kinds) == (False, {})
-    assert "free of defects but marks some" in statement.problems[0]
+def test_what_is_drawn_outweighs_the_choice_normal() -> None:
+    """The choice may have been proposed, or filled in before the defect was seen."""
+    painted = brush(block(1, 1, 5, 5))
+    for drawn_region, kind in ((painted, "mask"), (rectangle(1, 1, 9, 9), "box")):
+        statement = read(choice("normal"), drawn_region)
+        assert (statement.normal, statement.kinds, statement.problems) == (False, {"scratch": kind}, ())
+    assert read(choice("normal", "dent"), painted).kinds == {"scratch": "mask", "dent": "tag"}
+    click = region("keypointlabels", "scratch", x=10, y=10, width=1)
+    assert read(choice("normal"), click).normal  # a key point covers nothing
 
 
 # --- what cannot be read

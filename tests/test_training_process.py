@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers.backend import CONFIG, Backend
+from helpers.dashboard import page
 from helpers.references import png
 from helpers.training import TrainingEngine, label_images, trainer
 
@@ -88,6 +89,37 @@ def test_maps_that_are_not_numbers_are_never_promoted(backend: Backend) -> None:
     job = train(backend, None)
     assert "not numbers" in job.message
     assert serving(backend) == "fake-1"
+
+
+def test_labels_that_come_while_a_training_runs_are_not_forgotten(backend: Backend) -> None:
+    """The page offers to train again, and the toggle that trains on every submission leads to one more job."""
+    quick, start = trainer(0.9), "/projects/1/training"
+
+    def slow(*given: Any, **options: Any) -> Any:
+        label_images(backend, 2, normal=1, first=20)
+        for _ in range(3):
+            backend.webhook("START_TRAINING")
+        return quick(*given, **options)
+
+    assert "labelled since" not in page(backend, start)
+    first = train(backend, train=slow)
+    assert first.state == "done"
+    (follower,) = [job for job in backend.services.jobs.of_project("1") if job.active]
+    assert (follower.state, follower.trigger) == ("queued", "Start Training in Label Studio")
+    backend.services.jobs.cancel("1", follower.id)
+    text = " ".join(page(backend, start).split())
+    assert "3 images were labelled since the last training read the labels" in text
+    assert "Train again</button>" in text
+
+    assert train(backend, 0.9).version == "v2"
+    assert "labelled since" not in page(backend, start)
+
+
+def test_a_training_that_fails_leaves_the_labels_to_be_learned(backend: Backend) -> None:
+    train(backend, 0.9)
+    label_images(backend, 1, normal=0, first=20)
+    assert train(backend, error=FloatingPointError("The loss is inf.")).state == "failed"
+    assert "1 image was labelled since" in page(backend, "/projects/1/training")
 
 
 def test_training_again_on_the_same_labels_does_nothing(backend: Backend) -> None:

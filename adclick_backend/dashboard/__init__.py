@@ -13,7 +13,7 @@ from adclick_backend.dashboard.references import add_references
 from adclick_backend.dashboard.reports import add_reports
 from adclick_backend.dashboard.training import add_training
 from adclick_backend.dashboard.versions import add_versions
-from adclick_backend.dashboard.words import ago, change, percent
+from adclick_backend.dashboard.words import ago, change, images, percent
 from adclick_backend.services import Services
 
 # Nothing is loaded from elsewhere, no script stands in the page, and no other page may frame it.
@@ -28,7 +28,7 @@ def create_dashboard(services: Services) -> Blueprint:
     blueprint = Blueprint(
         "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
     )
-    for words in (ago, percent, change, words_of):
+    for words in (ago, percent, change, images, words_of):
         blueprint.add_app_template_filter(words)
     pages = Pages(services)
     add_overview(blueprint, pages)

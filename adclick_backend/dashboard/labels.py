@@ -24,8 +24,8 @@ SAYS_NOTHING = (
 # Kind of label -> heading of its column, and how strongly it is learned from.
 KINDS = {
     "clicked": (
-        "Clicked",
-        "a mask of ADClick that somebody accepted: learned as it is, but for a band at its edge",
+        "Accepted",
+        "a mask of ADClick, clicked or proposed, that somebody accepted: learned as it is, but for a band at its edge",
     ),
     "mask": ("Painted", "a brush or polygon region: these pixels, no others"),
     "box": ("Boxed", "a rectangle or ellipse: the defect is somewhere inside"),

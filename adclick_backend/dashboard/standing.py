@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adclick_backend.dashboard.words import count
+from adclick_backend.dashboard.words import count, images
 from adclick_backend.labels.mirror import LabelCounts
+from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.services import Services
 from adclick_backend.store import Job
 from adclick_backend.training.registry import Version
@@ -48,11 +49,14 @@ def project_standing(services: Services, project: str) -> Standing:
         _training_line(jobs),
         _version_line(version),
     )
-    return Standing(lines, next_step(len(references), counts, jobs, version))
+    since = labels_since_training(services.store, project)
+    return Standing(lines, next_step(len(references), counts, jobs, version, since))
 
 
-def next_step(references: int, counts: LabelCounts, jobs: Sequence[Job], version: Version | None) -> str:
-    """What would help most now, in a sentence."""
+def next_step(
+    references: int, counts: LabelCounts, jobs: Sequence[Job], version: Version | None, since: int = 0
+) -> str:
+    """What would help most now, in a sentence; ``since``: images labelled since the last training."""
     if any(job.active and job.kind == "train" for job in jobs):
         return "A training is running; the page Training shows how far it is. Go on labelling meanwhile."
     if not references:
@@ -61,6 +65,11 @@ def next_step(references: int, counts: LabelCounts, jobs: Sequence[Job], version
         return "Open a task in Label Studio, click a defect, accept its mask and submit."
     if version is None:
         return "Press Start Training here or in Label Studio: then masks before the first click know your defects."
+    if since:
+        return (
+            f"{images(since)} labelled since the last training: train again on the page Training, or go "
+            "on labelling first."
+        )
     return (
         "Open the next tasks: masks are there before the first click. Correct those that are wrong, and train again "
         "from time to time."

@@ -16,6 +16,7 @@ from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
 from adclick_backend.jobs.queue import Jobs
+from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.store.jobs import Job
 from adclick_backend.training.registry import Version
 from adclick_backend.web.api_errors import ApiError
@@ -146,6 +147,7 @@ def add_training(blueprint: Blueprint, pages: Pages) -> None:
             "training",
             project,
             advice=advise(pages.services.labels.details(project)),
+            since=labels_since_training(pages.services.store, project),
             running=[view_job(jobs, job) for job in found if job.active],
             past=list_past(found, pages.services.registry.list(project)),
         )

@@ -19,6 +19,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def images(number: int) -> str:
+    """A number of images as the beginning of what was done to them: ``1 image was``, ``2 images were``."""
+    return f"{count(number, 'image')} {'was' if number == 1 else 'were'}"
+
+
 def duration(seconds: float) -> str:
     """A length of time in words: ``less than a minute``, ``12 minutes``, ``1 hour 5 minutes``."""
     minutes = round(seconds / 60)

@@ -46,15 +46,17 @@ class Jobs:
         """End the runner, and with it the job that it watches over."""
         self._runner.stop()
 
-    def enqueue(self, project: str, kind: JobKind, trigger: str) -> Job:
+    def enqueue(self, project: str, kind: JobKind, trigger: str, *, again: bool = False) -> Job:
         """Ask for a job. While one of that kind waits or runs for the project, that one is the answer.
 
         Args:
             project: project id.
             kind: ``"train"``, or ``"push"`` to send predictions to Label Studio.
             trigger: who asked, for a person.
+            again: something came that a running job may not have seen, so one more is to follow it; only one,
+                however often it is asked for. A training that finds nothing new ends at once.
         """
-        job = self._table.enqueue(project, kind, trigger, WAITING)
+        job = self._table.enqueue(project, kind, trigger, WAITING, again=again)
         self._runner.wake()
         return job
 
@@ -65,7 +67,7 @@ class Jobs:
         if self._values.add(project, NEW_LABELS, 1) < self._train_every:
             return None
         self._values.set(project, NEW_LABELS, "0")
-        return self.enqueue(project, "train", f"{self._train_every} new labels")
+        return self.enqueue(project, "train", f"{self._train_every} new labels", again=True)
 
     def cancel(self, project: str, job_id: int) -> bool:
         """Ask a job to end; it does within seconds. False when it was over already.

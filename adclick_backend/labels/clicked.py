@@ -42,12 +42,12 @@ def clicked_target(final: NDArray[np.bool_], answer: Answer) -> tuple[NDArray[np
     strong = strengthen(answer.probability(), clicks, CLICK_RADIUS)
     target = cv2.resize(strong, (width, height), interpolation=cv2.INTER_LINEAR)
     grain = math.ceil(2 * max(height / answer.map_size[0], width / answer.map_size[1]))
-    certain = _beyond(final, resize_mask(answer.mask(), height, width), BORDER)
-    certain |= _beyond(final, target >= 0.5, BORDER + grain)
+    certain = beyond(final, resize_mask(answer.mask(), height, width), BORDER)
+    certain |= beyond(final, target >= 0.5, BORDER + grain)
     return np.where(certain, final, target).astype(np.float32), certain
 
 
-def _beyond(final: NDArray[np.bool_], before: NDArray[np.bool_], border: int) -> NDArray[np.bool_]:
+def beyond(final: NDArray[np.bool_], before: NDArray[np.bool_], border: int) -> NDArray[np.bool_]:
     """Where two masks differ, farther than ``border`` pixels from the border of the earlier one."""
     square = np.ones((2 * border + 1, 2 * border + 1), np.uint8)  # a disc takes ten times as long
     grown = cv2.dilate(before.astype(np.uint8), square) > 0

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
 from adclick_backend.label_studio.connections import Connections
+from adclick_backend.labels.proposed import KEPT, PREFIX
 from adclick_backend.labels.results import UNNAMED, newest, read_result
 from adclick_backend.labels.sync import sync
 from adclick_backend.labels.vocabulary import Vocabulary
@@ -119,7 +120,8 @@ class Labels:
                 annotations.append(Annotation.model_validate({**one, "task": task.task_id}))
             except ValidationError:
                 log.warning("Project %s, task %s: an annotation cannot be read", project, task.task_id)
-        task = replace(task, annotations=[_kept(annotation) for annotation in annotations])
+        proposed = _proposed(raw.get("predictions"))
+        task = replace(task, annotations=[_kept(annotation, proposed) for annotation in annotations])
         self._store.labels.mirror(task, asked=asked, summarise=self._summary(project))
         self._accept(task, annotations)
 
@@ -156,10 +158,29 @@ class Labels:
         return summarise
 
 
-def _kept(annotation: Annotation) -> Annotated:
+def _proposed(predictions: object) -> dict[str, dict[str, Any]]:
+    """Region id -> the region as it was proposed, of a task's predictions as Label Studio lists them."""
+    rows = predictions if isinstance(predictions, list) else []
+    results = [row.get("result") for row in rows if isinstance(row, dict)]
+    return {
+        item["id"]: item
+        for result in results
+        if isinstance(result, list)
+        for item in result
+        if isinstance(item, dict) and str(item.get("id")).startswith(PREFIX)
+    }
+
+
+def _kept(annotation: Annotation, proposed: Mapping[str, dict[str, Any]] | None = None) -> Annotated:
+    """What is kept of an annotation; with a proposed region that a person changed, what had been proposed."""
+    result = []
+    for item in annotation.result:
+        before = (proposed or {}).get(str(item.get("id")))
+        changed = before is not None and before.get("value") != item.get("value")
+        result.append({**item, KEPT: before} if changed else item)
     return {
         "id": annotation.id,
-        "result": annotation.result,
+        "result": result,
         "was_cancelled": annotation.was_cancelled,
         "changed_at": annotation.changed_at,
     }

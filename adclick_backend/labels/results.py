@@ -5,10 +5,14 @@ in Label Studio                                       kind       learned as
 ====================================================  =========  ============================================
 brush, polygon                                        mask       these pixels, no others
 brush whose clicks ADClick answered                   clicked    its probability map, strengthened (Eq. 8)
+brush that ADClick proposed before any click          clicked    these pixels but for an undecided edge
 rectangle, ellipse                                    box        somewhere inside
 choice that names a label; ``defective`` alone        tag        somewhere in the image
 choice such as ``normal``; nothing drawn or chosen    (normal)   free of defects
 ====================================================  =========  ============================================
+
+What is drawn outweighs the choice ``normal``: the choice may have been proposed, or filled in before the defect was
+seen, and a region was made on purpose.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.labels.clicked import clicked_target
+from adclick_backend.labels.proposed import KEPT, PREFIX, proposed_target
 from adclick_backend.labels.regions import RegionError, draw, shape_of
 from adclick_backend.labels.vocabulary import Vocabulary
-from adclick_backend.references.events import image_choices, is_region
+from adclick_backend.references.events import image_choices, is_click, is_region
 from adclick_backend.store import Annotated, Answer
 from model.labelled import Kind, WeakLabel
 
@@ -36,11 +41,12 @@ _WEAKEST_LAST: tuple[Kind, ...] = ("mask", "clicked", "box")
 
 @dataclass(frozen=True)
 class _Mask:
-    """A region in pixels, (H, W)."""
+    """A region in pixels, (H, W); of ``clicked``, with what is known of its pixels."""
 
     kind: Kind
     pixels: NDArray[np.bool_]
-    answer: Answer | None
+    target: NDArray[np.float32] | None = None
+    by_hand: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,11 +150,8 @@ def draw_label(
         except RegionError as error:
             problems.append(f'A region labelled "{name}" was left out: {error}')
             continue
-        answer = answers.get(drawn.id) if drawn.kind == "clicked" else None
         if mask.any():
-            masks.append(
-                _Mask("mask" if drawn.kind == "clicked" and not answer else drawn.kind, mask, answer)
-            )
+            masks.append(_known_of(drawn, mask, answers))
     if masks:
         return _merge(masks), problems
     if problems or name in statement.tags:  # a region that cannot be read still says that the defect is there
@@ -156,6 +159,26 @@ def draw_label(
             "tag", np.ones((height, width), np.float32), np.zeros((height, width), bool)
         ), problems
     return None, problems
+
+
+def _known_of(drawn: Drawn, mask: NDArray[np.bool_], answers: Mapping[str, Answer]) -> _Mask:
+    """A drawn region with what its origin says of its pixels."""
+    if drawn.kind != "clicked":
+        return _Mask(drawn.kind, mask)
+    if (answer := answers.get(drawn.id)) is not None:
+        return _Mask("clicked", mask, *clicked_target(mask, answer))
+    if drawn.id.startswith(PREFIX):
+        return _Mask("clicked", mask, *proposed_target(mask, _proposed(drawn.region, *mask.shape)))
+    return _Mask("mask", mask)  # the answer was to clicks on another file
+
+
+def _proposed(region: Mapping[str, Any], height: int, width: int) -> NDArray[np.bool_] | None:
+    """What had been proposed in the place of a region that a person changed; None when that is not known."""
+    before = region.get(KEPT)
+    try:
+        return draw(before, height, width) if isinstance(before, Mapping) else None
+    except RegionError:
+        return None
 
 
 def _merge(masks: Sequence[_Mask]) -> WeakLabel:
@@ -173,9 +196,8 @@ def _merge(masks: Sequence[_Mask]) -> WeakLabel:
         return WeakLabel(kind, union.astype(np.float32), certain)
     target = certain.astype(np.float32)
     for each in masks:
-        if each.answer is not None:
-            strengthened, by_hand = clicked_target(each.pixels, each.answer)
-            target, certain = np.maximum(target, strengthened), certain | by_hand
+        if each.target is not None and each.by_hand is not None:
+            target, certain = np.maximum(target, each.target), certain | each.by_hand
     return WeakLabel(kind, np.where(certain, union, target).astype(np.float32), certain)
 
 
@@ -188,11 +210,9 @@ def _with_choices(
 ) -> Statement:
     """The statement of regions and choices together."""
     choices = image_choices(result)
-    if any(vocabulary.is_normal(choice) for choice in choices):
-        if drawn:
-            problems.append("The annotation calls the image free of defects but marks some; it was left out.")
-            return Statement(problems=tuple(problems))
+    if not drawn and any(vocabulary.is_normal(choice) for choice in choices):
         return Statement(normal=not problems, problems=tuple(problems))
+    choices = [choice for choice in choices if not vocabulary.is_normal(choice)]
     named = {choice: vocabulary.label(choice) if vocabulary.labels else None for choice in choices}
     marked = {one.type for one in drawn}
     tags = [label for label in dict.fromkeys(named.values()) if label is not None and label not in marked]
@@ -214,8 +234,7 @@ def _by_id(result: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 
 def _strange(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """The types of regions that are neither drawn nor clicks."""
-    types = (str(item.get("type"))[:40] for item in items if is_region(item))
-    return [kind for kind in types if not kind.startswith("keypoint")]
+    return [str(item.get("type"))[:40] for item in items if is_region(item) and not is_click(item)]
 
 
 def _labels(item: Mapping[str, Any]) -> list[str]:
@@ -226,5 +245,6 @@ def _labels(item: Mapping[str, Any]) -> list[str]:
 
 
 def _kind(region: Mapping[str, Any], answered: Collection[str]) -> Kind:
-    shape = shape_of(region) or ""
-    return "clicked" if shape == "brush" and str(region.get("id", "")) in answered else _KIND_OF_SHAPE[shape]
+    shape, name = shape_of(region) or "", str(region.get("id", ""))
+    by_machine = name in answered or name.startswith(PREFIX)
+    return "clicked" if shape == "brush" and by_machine else _KIND_OF_SHAPE[shape]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adclick_backend.brush.regions import brush_region, choice_region, rounded
 from adclick_backend.clicks.segmentation import Segmenter
 from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.proposals.regions import UNKNOWN, Proposals, Source
 from adclick_backend.settings import Settings
 from adclick_backend.training.registry import Registry
@@ -142,4 +143,4 @@ class Proposer:
 
 def _name(stem: str, label: str) -> str:
     """A region id: the same whenever the same version proposes the same thing for the same task."""
-    return "adclick-proposal-" + hashlib.sha256(f"{stem} {label}".encode()).hexdigest()[:12]
+    return PREFIX + hashlib.sha256(f"{stem} {label}".encode()).hexdigest()[:12]

@@ -38,10 +38,10 @@ class Annotation(Body):
         """Whether it says that the image is free of defects.
 
         It does when one of its choices is among `normal_choices` (lower case), or when it holds no region and
-        no choice at all. A skipped annotation says nothing, and a painted mask outweighs the choice: "normal" may
+        no choice at all. A skipped annotation says nothing, and what is drawn outweighs the choice: "normal" may
         have been proposed before the person clicked the defect.
         """
-        if self.was_cancelled or any(item.get("type") == "brushlabels" for item in self.result):
+        if self.was_cancelled or any(is_region(item) and not is_click(item) for item in self.result):
             return False
         if choices := image_choices(self.result):
             return any(choice.strip().lower() in normal_choices for choice in choices)
@@ -104,6 +104,11 @@ def read_event(action: str, body: Mapping[str, Any]) -> Event | None:
 def is_region(item: Mapping[str, Any]) -> bool:
     """Whether an item of an annotation's result has a place in the image."""
     return str(item.get("type")) not in _NOT_REGIONS
+
+
+def is_click(item: Mapping[str, Any]) -> bool:
+    """Whether an item of an annotation's result is a key point, which covers no pixels."""
+    return str(item.get("type")).startswith("keypoint")
 
 
 def image_choices(result: Sequence[Mapping[str, Any]]) -> list[str]:

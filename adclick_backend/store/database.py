@@ -154,6 +154,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (project, label, phrase)
         ) WITHOUT ROWID""",
     ),
+    (
+        # While a job runs, one more may wait: for what the running one has not seen.
+        "DROP INDEX one_active_job",
+        "CREATE UNIQUE INDEX one_waiting_job ON jobs (project, kind) WHERE state = 'queued'",
+        """CREATE UNIQUE INDEX one_running_job ON jobs (project, kind)
+            WHERE state IN ('preparing', 'training', 'evaluating')""",
+    ),
 )
 
 

@@ -75,11 +75,15 @@ class JobTable:
 
     # --- from the queue to the end
 
-    def enqueue(self, project: str, kind: JobKind, trigger: str, message: str) -> Job:
-        """The active job of this project and kind; a new one when there is none."""
+    def enqueue(self, project: str, kind: JobKind, trigger: str, message: str, *, again: bool = False) -> Job:
+        """The active job of this project and kind; a new one when there is none.
+
+        With `again`, a job that runs is not the answer: one more waits for its turn, however often it is asked for.
+        """
+        answers = "state = 'queued'" if again else _IS_ACTIVE
         with self._database.write() as connection:
             known = connection.execute(
-                f"SELECT id FROM jobs WHERE project = ? AND kind = ? AND {_IS_ACTIVE}",  # noqa: S608  (constants)
+                f"SELECT id FROM jobs WHERE project = ? AND kind = ? AND {answers} ORDER BY id DESC",  # noqa: S608  (constants)
                 (project, kind),
             ).fetchone()
             identifier = (

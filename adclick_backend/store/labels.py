@@ -104,6 +104,16 @@ class LabelTable:
             ).fetchall()
         return [(row["task_id"], row["problem"]) for row in rows]
 
+    def changed_since(self, project: str, moment: float) -> int:
+        """How many tasks that can be learned from were labelled, or labelled anew, after that time (Unix seconds)."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT COUNT(*) AS found FROM labelled_tasks "
+                "WHERE project = ? AND updated > ? AND kinds != 'null'",
+                (project, moment),
+            ).fetchone()
+        return int(row["found"])
+
     # --- what Label Studio says
 
     def put(self, task: LabelledTask, annotation: Annotated, summarise: Summarise) -> bool:

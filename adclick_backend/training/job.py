@@ -20,6 +20,7 @@ from adclick_backend.engine.engine import ImageKey
 from adclick_backend.errors import ImageError
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
+from adclick_backend.labels.since_training import note_learned
 from adclick_backend.proposals.regions import UNKNOWN
 from adclick_backend.references.bank import write_atomically
 from adclick_backend.services import Services
@@ -75,6 +76,7 @@ class TrainingJob:
         self._files = JobFiles(services.settings.data_dir)
         self._candidate = self._files.candidate(project, control.job.id)
         self._name = services.registry.new_name(project)
+        self._read_at = 0.0  # when the labels were read, Unix seconds
 
     def run(self) -> Ending:
         """Train; answer how it went.
@@ -89,6 +91,7 @@ class TrainingJob:
         phrases = self._phrases(data)
         serving = self._services.registry.current(self._project)
         if (known := self._trained_before(data, phrases)) is not None:
+            note_learned(self._services.store, self._project, self._read_at)
             return Ending(known)
         chosen = split(data.images, _trained_on(serving))
         self._fit(data, chosen, phrases)
@@ -98,7 +101,8 @@ class TrainingJob:
         if comparison.promoted:
             self._services.registry.activate(self._project, version.name)
             if self._services.settings.push_after_training:
-                self._services.jobs.enqueue(self._project, "push", f"training of {version.name}")
+                self._services.jobs.enqueue(self._project, "push", f"training of {version.name}", again=True)
+        note_learned(self._services.store, self._project, self._read_at)
         return Ending(f"Version {version.name} was trained. {comparison.reason}", version.name)
 
     def _collect(self) -> TrainingSet:
@@ -110,6 +114,7 @@ class TrainingJob:
         )
         log.info(said)
         self._control.report("Reading the labels.", 0.08, "preparing")
+        self._read_at = time.time()
         data = build_training_set(self._project, self._services)
         for sentence in data.skipped:
             log.warning(sentence)

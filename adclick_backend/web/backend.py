@@ -118,14 +118,15 @@ class ADClickBackend(ProjectModel):
         return {"references_changed": changed}
 
     def _start_training(self) -> dict[str, Any]:
-        """Put a training in the queue; with one there already, that one is the answer."""
-        job = self._services.jobs.enqueue(self._project, "train", "Start Training in Label Studio")
-        if job.state == "queued":
-            message = (
-                f"Training {job.id} of this project waits for its turn; the dashboard shows how it goes."
-            )
-        else:
-            message = f"Training {job.id} of this project runs already ({job.progress:.0%} done)."
+        """Put a training in the queue; with one waiting there already, that one is the answer.
+
+        Label Studio asks after each submitted annotation when a person has switched that on. What is submitted while a
+        training runs may not be in it, so one more follows.
+        """
+        job = self._services.jobs.enqueue(
+            self._project, "train", "Start Training in Label Studio", again=True
+        )
+        message = f"Training {job.id} of this project waits for its turn; the dashboard shows how it goes."
         return {"job": job.id, "message": message}
 
     def _take_over(self, project: WebhookProject, *, updated: bool) -> None:
