@@ -18,7 +18,7 @@ from model.calibration import offsets
 from model.checkpoints import part_of, read_weights, write_checkpoint
 from model.labelled import LabelledImage
 from model.language import text_encoder
-from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
+from model.manifest import PACKAGED, PACKAGED_SEG, manifest_path, read_manifest
 from model.predictor import Predictor
 from model.prompts import builtin_prompts
 from model.seg_batches import SegSampler, read_inputs
@@ -27,6 +27,7 @@ from model.seg_samples import DEFECT, SampleWriter, SegSample
 from model.seg_trainer import SegTrainer, SegTraining
 from model.type_words import Vocabulary
 
+JUDGED = (0.0, 0.25, 0.5, 0.75)  # shares of the training at which the network is judged
 CALIBRATING = 12  # normal images on which the types are brought to one scale
 
 __all__ = ["Cancelled", "Progress", "SegTraining", "train_segmentation"]
@@ -65,6 +66,7 @@ def train_segmentation(
     resume: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
+    judge: Callable[[Path], Mapping[str, float]] | None = None,
 ) -> dict[str, Any]:
     """Train ADClick-Seg for one project and write its checkpoint.
 
@@ -79,6 +81,8 @@ def train_segmentation(
         resume: file for the state of an interrupted training; the samples are kept in a folder beside it.
         report: told where the training stands.
         cancelled: asked often whether to stop.
+        judge: asked at each of `JUDGED` how good the network is, given the checkpoint that it would be if the training
+            ended there; its measures are reported.
 
     Returns:
         What the manifest says of the training: settings, counts, loss, and ``notes``, sentences for a person.
@@ -104,7 +108,21 @@ def train_segmentation(
         network = new_network(vocabulary, config)
         sampler = SegSampler(samples, dict(config.shares), config.others)
         trainer = SegTrainer(network, sampler, vocabulary, config, resume)
-        finished = trainer.run(lambda share, loss: report(Progress("training", share, loss)), cancelled)
+        marks = list(JUDGED)
+
+        def go_on_training(share: float, loss: float) -> None:
+            measures: Mapping[str, float] = {}
+            if judge is not None and marks and share >= marks[0]:
+                marks[:] = [mark for mark in marks if mark > share]
+                so_far = out.with_name(f"so-far-{trainer.step}.safetensors")
+                shifts = calibrate(trainer.ema, vocabulary, types, samples)
+                write_seg(so_far, trainer.ema, vocabulary, types, shifts, version, {})
+                measures = judge(so_far)
+                for file in (so_far, manifest_path(so_far)):
+                    file.unlink()
+            report(Progress("training", share, loss, measures))
+
+        finished = trainer.run(go_on_training, cancelled)
         if not finished:
             raise Cancelled("The training was cancelled.")
         go_on(Progress("evaluating", 0.0))

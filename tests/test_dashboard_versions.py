@@ -58,6 +58,7 @@ def test_before_any_training_the_page_says_how_to_get_a_version(connected: Backe
 def test_the_versions_are_listed_with_what_they_reach(trained: Backend) -> None:
     text = page(trained, VERSIONS)
     assert "Version v2 serves" in text
+    assert "how far the mask and the label are the same" in text
     assert "+p1-v2</strong>" in text  # the name that Label Studio shows
     rows = re.findall(r'<th scope="row"><a href="[^"]+">\s*(v\d)</a>', text)
     assert rows == ["v2", "v1"]
@@ -68,15 +69,34 @@ def test_the_versions_are_listed_with_what_they_reach(trained: Backend) -> None:
 def test_versions_are_activated_rolled_back_and_deleted(trained: Backend) -> None:
     assert send(trained, f"{VERSIONS}/v1/activate").location == VERSIONS
     assert serving(trained) == "v1"
+    assert "Roll back to v2</button>" in page(trained, VERSIONS)
     send(trained, f"{VERSIONS}/roll-back")
     assert serving(trained) == "v2"
+    assert "Rolled back: version v2 serves now." in page(trained, VERSIONS)
     send(trained, f"{VERSIONS}/v1/delete")
     assert [version.name for version in trained.services.registry.list("1")] == ["v2"]
+    assert "Roll back to the packaged network</button>" in page(trained, VERSIONS)
     send(trained, f"{VERSIONS}/roll-back")
     assert serving(trained) == ""
     text = page(trained, VERSIONS)
+    assert "Rolled back: the packaged network serves now." in text
     assert "No trained version serves" in text
     assert "Activate v2" in text
+
+
+def test_tasks_that_were_opened_before_get_the_predictions_of_the_version_that_serves(
+    trained: Backend,
+) -> None:
+    text = " ".join(page(trained, VERSIONS).split())
+    assert "tasks that were opened before go on showing the old one" in text
+    assert "This gives every task the prediction of version v2:" in text
+    for _ in range(2):
+        assert send(trained, f"{VERSIONS}/push").location == "/projects/1/training"
+    (job,) = trained.services.jobs.of_project("1")
+    assert (job.kind, job.trigger) == ("push", "the dashboard")
+    text = page(trained, VERSIONS)
+    assert "Update all predictions</button>" not in text
+    assert "Predictions for all tasks" in page(trained, "/projects/1/training")
 
 
 @pytest.mark.parametrize(

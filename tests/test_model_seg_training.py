@@ -108,6 +108,14 @@ def test_a_tag_is_only_drawn_with_the_whole_image(writer: SampleWriter) -> None:
 
 def test_training_finds_stains_that_it_has_not_seen(tmp_path: Path) -> None:
     seen: list[Progress] = []
+    judged: list[Path] = []
+
+    def judge(weights: Path) -> dict[str, float]:
+        """The network so far can be looked through, and is not the one that comes out in the end."""
+        assert SegPredictor(weights).types == ("stain",)
+        judged.append(weights)
+        return {"ap": 0.25 * len(judged)}
+
     torch.manual_seed(0)
     about = train_segmentation(
         [labelled(i) for i in range(2)],
@@ -116,7 +124,11 @@ def test_training_finds_stains_that_it_has_not_seen(tmp_path: Path) -> None:
         version="v1",
         config=replace(QUICK, steps=15, crops=((48, 3, 1.0),)),
         report=seen.append,
+        judge=judge,
     )
+    assert [p.metrics for p in seen if p.stage == "training"] == [{"ap": 0.25}]
+    assert not any(weights.exists() for weights in judged)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seg.json", "seg.safetensors"]
     assert [s for s in ("preparing", "training", "evaluating") if any(p.stage == s for p in seen)]
     assert about["samples"] == {"labelled": 2, "normal": 1, "pasted": 1, "synthetic": 1}
     manifest = read_manifest(tmp_path / "seg.safetensors")

@@ -87,6 +87,34 @@ def test_no_task_gets_two_predictions_of_a_version(served: Backend, label_studio
     assert versions(label_studio) == [["fake-1+p1-v1", "fake-1+p1-v2"]] * 5
 
 
+def test_after_a_roll_back_the_version_that_serves_again_is_the_one_that_is_shown(
+    served: Backend, label_studio: FakeLabelStudio
+) -> None:
+    """Label Studio shows the newest prediction of a task."""
+    push(served)
+    first = [task["predictions"][0]["result"] for task in label_studio.tasks]  # type: ignore[index]
+    served.serve_version()
+    push(served)
+    served.services.registry.roll_back("1")
+    with pytest.raises(Cancelled):
+        push(served, Control(cancel_at=2))
+    assert push(served).startswith("3 predictions")
+    assert versions(label_studio) == [["fake-1+p1-v2", "fake-1+p1-v1"]] * 5
+    assert [task["predictions"][-1]["result"] for task in label_studio.tasks] == first  # type: ignore[index]
+    assert push(served).startswith("No predictions")
+
+
+def test_the_prediction_of_another_model_on_top_is_left_there(
+    served: Backend, label_studio: FakeLabelStudio
+) -> None:
+    push(served)
+    for task in label_studio.tasks:
+        other = {"id": 900 + int(str(task["id"])), "model_version": "sam", "result": [{"id": "x"}]}
+        task["predictions"].append(other)  # type: ignore[attr-defined]
+    assert push(served).startswith("No predictions")
+    assert versions(label_studio) == [["fake-1+p1-v1", "sam"]] * 5
+
+
 def test_a_prediction_that_arrived_meanwhile_is_not_doubled(
     served: Backend, label_studio: FakeLabelStudio
 ) -> None:

@@ -63,6 +63,9 @@ def test_a_training_ends_with_a_version_that_serves(backend: Backend) -> None:
     assert version.pictures
     states = [point["state"] for point in backend.services.jobs.curve("1", job.id)]
     assert states[0] == "training" and states[-1] == "evaluating"
+    points = [point for point in backend.services.jobs.curve("1", job.id) if "iou" in point]
+    assert len(points) > 2 and points[0]["iou"] > 0.7  # live, on images that were held out
+    assert "On held-out images" in page(backend, f"/projects/1/training/{job.id}")
     assert list(backend.settings.data_dir.glob("projects/1/training/*")) == []
 
 

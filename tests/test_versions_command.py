@@ -53,13 +53,18 @@ def test_versions_are_activated_rolled_back_and_deleted(
 ) -> None:
     assert versions("roll-back") == 0
     assert registry.serving_name("3").endswith("p3-v1")
+    said = capsys.readouterr().out
+    assert "Version v1 serves project 3 now" in said
+    assert "Tasks keep the predictions that they have" in said
     assert versions("activate", "v2") == 0
     assert registry.serving_name("3").endswith("p3-v2")
-    assert "p3-v2 serves project 3 now" in capsys.readouterr().out
+    assert "Version v2 serves project 3 now" in capsys.readouterr().out
     assert versions("delete", "v2") == 1
     assert "Version v2 serves project 3" in capsys.readouterr().err
     assert versions("delete", "v1") == 0
     assert [version.name for version in registry.list("3")] == ["v2"]
+    assert versions("roll-back") == 0
+    assert "The packaged network serves project 3 now, under the name adclick-lite" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_said_in_a_sentence(

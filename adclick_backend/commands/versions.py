@@ -10,6 +10,11 @@ from datetime import datetime
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
 from adclick_backend.training.registry import Registry, RegistryError, Version
 
+OLD_PREDICTIONS = (
+    "Tasks keep the predictions that they have: the button on the dashboard's page Versions brings them those of the "
+    "version that serves."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``adclick versions``."""
@@ -38,10 +43,13 @@ def run(args: argparse.Namespace) -> int:
             print(f"Version {args.version} of project {args.project} is deleted.")
         else:
             if args.action == "activate":
-                registry.activate(args.project, args.version)
+                chosen: Version | None = registry.activate(args.project, args.version)
             else:
-                registry.roll_back(args.project)
-            print(f"{registry.serving_name(args.project)} serves project {args.project} now.")
+                chosen = registry.roll_back(args.project)
+            who = f"Version {chosen.name}" if chosen else "The packaged network"
+            name = registry.serving_name(args.project)
+            print(f"{who} serves project {args.project} now, under the name {name}.")
+            print(OLD_PREDICTIONS)
     except (RegistryError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from adclick_backend.dashboard.figures import words_of
+from adclick_backend.dashboard.figures import meaning_of, words_of
 from adclick_backend.dashboard.labels import add_labels
 from adclick_backend.dashboard.overview import add_overview
 from adclick_backend.dashboard.pages import Pages
@@ -28,7 +28,7 @@ def create_dashboard(services: Services) -> Blueprint:
     blueprint = Blueprint(
         "dashboard", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
     )
-    for words in (ago, percent, change, images, words_of):
+    for words in (ago, percent, change, images, meaning_of, words_of):
         blueprint.add_app_template_filter(words)
     pages = Pages(services)
     add_overview(blueprint, pages)

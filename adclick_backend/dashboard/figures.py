@@ -13,6 +13,12 @@ WORDS = {
     "pro": "PRO",
     "false_area": "Marked in normal images",
 }
+MEANINGS = {
+    "iou": "how far the mask and the label are the same: what both cover, of all that one of them covers",
+    "ap": "how well pixels of defects are told from all others, wherever the mask is cut; 100 % is without an error",
+    "pro": "how much of each defect is found while hardly any normal pixel is marked",
+    "false_area": "how much of an image without a defect is marked all the same; 0 % is right",
+}
 SMALLER_IS_BETTER = frozenset({"false_area"})
 EQUAL = 0.0005  # what disappears when a share is written with one decimal
 
@@ -48,6 +54,11 @@ class Figure:
 def words_of(name: str) -> str:
     """A measure's name as a person reads it."""
     return WORDS.get(name, name.replace("_", " "))
+
+
+def meaning_of(name: str) -> str:
+    """What a measure says, for somebody who never heard of it; "" for one that explains itself."""
+    return MEANINGS.get(name, "")
 
 
 def measures(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -40,7 +40,7 @@ def list_versions(versions: Sequence[Version]) -> VersionTable:
 
 def add_versions(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
-    registry = pages.services.registry
+    registry, jobs = pages.services.registry, pages.services.jobs
 
     def find(project: str, name: str) -> Version:
         try:
@@ -48,10 +48,10 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
         except RegistryError as error:
             raise ApiError(404, "not_found", str(error)) from error
 
-    def change(project: str, action: Callable[[str], object], said: str) -> ResponseReturnValue:
+    def change(project: str, action: Callable[[str], str]) -> ResponseReturnValue:
         project = pages.known(project)
         try:
-            action(project)
+            said = action(project)
         except RegistryError as error:
             raise ApiError(409, "conflict", str(error)) from error
         return pages.back("versions", project, said=said)
@@ -59,7 +59,14 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/projects/<project>/versions")
     def versions(project: str) -> ResponseReturnValue:
         project = pages.known(project)
-        return pages.show("versions", project, view=list_versions(registry.list(project)))
+        pushing = [job for job in jobs.of_project(project) if job.active and job.kind == "push"]
+        return pages.show(
+            "versions",
+            project,
+            view=list_versions(registry.list(project)),
+            before=registry.before(project),
+            pushing=bool(pushing),
+        )
 
     @blueprint.get("/projects/<project>/versions/compare")
     def compare_versions(project: str) -> ResponseReturnValue:
@@ -83,12 +90,26 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/projects/<project>/versions/<name>/activate")
     def activate(project: str, name: str) -> ResponseReturnValue:
-        return change(project, lambda known: registry.activate(known, name), f"{name} serves now.")
+        return change(project, lambda known: f"Version {registry.activate(known, name).name} serves now.")
 
     @blueprint.post("/projects/<project>/versions/roll-back")
     def roll_back(project: str) -> ResponseReturnValue:
-        return change(project, registry.roll_back, "Rolled back.")
+        def rolled_back(known: str) -> str:
+            found = registry.roll_back(known)
+            return f"Rolled back: {f'version {found.name}' if found else 'the packaged network'} serves now."
+
+        return change(project, rolled_back)
+
+    @blueprint.post("/projects/<project>/versions/push")
+    def push(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        jobs.enqueue(project, "push", "the dashboard", again=True)
+        return pages.back("training", project)
 
     @blueprint.post("/projects/<project>/versions/<name>/delete")
     def delete(project: str, name: str) -> ResponseReturnValue:
-        return change(project, lambda known: registry.delete(known, name), f"{name} is deleted.")
+        def deleted(known: str) -> str:
+            registry.delete(known, name)
+            return f"Version {name} is deleted."
+
+        return change(project, deleted)

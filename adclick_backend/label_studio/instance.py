@@ -82,6 +82,14 @@ class LabelStudio:
         """PATCH with a JSON body; the decoded JSON of the answer, None if that is empty."""
         return self._transport.json("PATCH", path, json=body)
 
+    def delete(self, path: str) -> None:
+        """DELETE what is at a path; what is not there any more is no error."""
+        try:
+            self._transport.json("DELETE", path)
+        except LabelStudioError as error:
+            if error.status != 404:
+                raise
+
     def check(self) -> dict[str, Any]:
         """The user the key belongs to."""
         user = self.get("/api/current-user/whoami")

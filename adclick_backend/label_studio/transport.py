@@ -130,7 +130,7 @@ class Transport:
         self, method: str, path: str, authorization: str, *, repeatable: bool = False, **options: Any
     ) -> requests.Response:
         """One request; ``repeatable`` marks a POST that does no harm when it arrives twice."""
-        repeatable = repeatable or method == "GET"
+        repeatable = repeatable or method in ("GET", "DELETE")
         try:
             response = self._session.request(
                 method,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adclick_backend.config.labeling_config import parse_labeling_config, summary_sentence
 from adclick_backend.engine.engine import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.proposals.proposer import Prediction, Serving
 from adclick_backend.web.bodies import Task
 
@@ -42,9 +43,10 @@ def run(
 ) -> str:
     """Give every task of a project the prediction of the version that serves.
 
-    Nothing is kept but in Label Studio itself: a task that has a prediction of the version is passed over. So a
+    Nothing is kept but in Label Studio itself: a task whose newest prediction is of the version is passed over. So a
     push that was cancelled or killed goes on where it stopped when it is started again, and no task ever gets two
-    predictions of one version.
+    predictions of one version. Label Studio shows the newest prediction: after a roll back, the older one of the
+    version that serves again takes the place of the one that was brought after it.
 
     Args:
         project: project id.
@@ -102,9 +104,13 @@ class _Push:
     def _serve(self, raw: dict[str, Any]) -> bool:
         """Give one task its prediction; False when it has one, or there is nothing to say."""
         serving = self._services.proposer.serving(self._project)
-        if _has_version(raw.get("predictions"), serving):
+        known = _listed(raw.get("predictions"))
+        if _is_shown(known, serving):
             return False
         task = Task(id=raw["id"], data=raw["data"])
+        if earlier := _of_version(known, serving):
+            kept = {name: earlier[-1].get(name) for name in ("result", "score", "model_version")}
+            return self._post(task, kept, serving)
         if not self._services.proposer.can_propose(self._project, task, self._config, serving):
             return False
         prediction = self._predict(task, serving)
@@ -134,13 +140,15 @@ class _Push:
         return True
 
     def _post(self, task: Task, prediction: Prediction, serving: Serving) -> bool:
-        """Store a prediction unless the task has one of the version by now, from another request or attempt."""
+        """Store a prediction unless the task shows one of the version by now, from another request or attempt."""
         body = {"task": task.id, "project": int(self._project), **prediction}
         while True:
             try:
-                known = self._label_studio.get("/api/predictions/", task=task.id)
-                if _has_version(known, serving):
+                known = _listed(self._label_studio.get("/api/predictions/", task=task.id))
+                if _is_shown(known, serving):
                     return False
+                for earlier in _of_version(known, serving):
+                    self._label_studio.delete(f"/api/predictions/{earlier['id']}/")
                 self._label_studio.post("/api/predictions/", body)
             except LabelStudioError as error:
                 if error.status in (400, 404):  # the task was deleted, or the config changed under it
@@ -191,13 +199,30 @@ class _Push:
         self._services.report(self._project, sentence, task.id)
 
 
-def _has_version(predictions: object, serving: Serving) -> bool:
-    """Whether one of the predictions, as Label Studio lists them, is of the version."""
+def _listed(predictions: object) -> list[dict[str, Any]]:
+    """The predictions of a task as Label Studio lists them, the newest last."""
     if isinstance(predictions, dict):  # a page of them
         predictions = predictions.get("results")
-    if not isinstance(predictions, list):
-        return False
-    return any(isinstance(each, dict) and each.get("model_version") == serving.name for each in predictions)
+    found = predictions if isinstance(predictions, list) else []
+    return sorted((each for each in found if isinstance(each, dict)), key=lambda each: int(each.get("id", 0)))
+
+
+def _of_version(predictions: Sequence[dict[str, Any]], serving: Serving) -> list[dict[str, Any]]:
+    return [each for each in predictions if each.get("model_version") == serving.name]
+
+
+def _is_shown(predictions: Sequence[dict[str, Any]], serving: Serving) -> bool:
+    """Whether Label Studio shows a prediction of the version, or one after it that is of another model altogether."""
+    later = predictions[::-1]
+    ours = [each for each in later if each.get("model_version") == serving.name or _is_proposal(each)]
+    return bool(ours) and ours[0].get("model_version") == serving.name
+
+
+def _is_proposal(prediction: dict[str, Any]) -> bool:
+    """Whether a version of ADClick made the prediction."""
+    result = prediction.get("result")
+    items = result if isinstance(result, list) else []
+    return any(isinstance(item, dict) and str(item.get("id")).startswith(PREFIX) for item in items)
 
 
 def _counted(number: int) -> str:

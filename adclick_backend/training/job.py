@@ -26,7 +26,7 @@ from adclick_backend.references.bank import write_atomically
 from adclick_backend.services import Services
 from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
-from adclick_backend.training.promotion import Comparison, Look, compare
+from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.registry import WEIGHTS, Version
 from adclick_backend.training.training_set import TrainingSet, build_training_set
 from model.labelled import LabelledImage
@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 Train = Callable[..., Mapping[str, Any]]
 References = dict[str, list[NDArray[np.uint8]]]
 Phrases = dict[str, list[str]]  # of each defect type
+
+JUDGED_IMAGES = 6
+"""Held-out images of each sort that a network is judged by while it is trained, for the curve that a person watches."""
 
 REFERENCE_MB = 400
 """Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
@@ -141,6 +144,11 @@ class TrainingJob:
         """Train, once more with smaller batches when memory runs out."""
         references = read_references(data, {image.name for image in chosen.normal})
         self._candidate.mkdir(parents=True, exist_ok=True)
+        judged = [*chosen.labelled[:JUDGED_IMAGES], *chosen.normal[:JUDGED_IMAGES]]
+
+        def judge(weights: Path) -> Mapping[str, float]:
+            return measure(self._look(weights), judged) if chosen.held_out else {}
+
         state = self._files.resume(self._project, _digest(describe(data, chosen, phrases)))
 
         def attempt(**more: Any) -> None:
@@ -153,6 +161,7 @@ class TrainingJob:
                 words=self._services.settings.data_dir / "words",
                 report=self._report,
                 cancelled=self._control.cancelled,
+                judge=judge,
                 resume=state,
                 **more,
             )

@@ -131,6 +131,12 @@ def compare(
     return Comparison(promoted, reason, split.held_out, ours, theirs, judged)
 
 
+def measure(look: Look, images: Sequence[LabelledImage]) -> dict[str, float]:
+    """The mean of each score of one version in some images; scores that are not numbers are left out."""
+    means = _means([_judge(image, look, None).candidate for image in images])
+    return {name: mean for name, mean in means.items() if math.isfinite(mean)}
+
+
 def truth_of(image: LabelledImage, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The labelled defects of an image, all types together, (h, w) of `shape`."""
     truth = np.zeros(shape, bool)

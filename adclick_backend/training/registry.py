@@ -183,6 +183,15 @@ class Registry:
                 self._write(folder / "CURRENT", [name])
         return replace(chosen, serving=True)
 
+    def before(self, project: str) -> Version | None:
+        """The version that a roll back would let serve; None when that is the packaged network."""
+        serving, folder = self.current(project), self._folder(project)
+        if serving is None:
+            return None
+        names = reversed(_lines(folder / "HISTORY"))
+        found = next((n for n in names if n != serving.name and self._is_intact(folder / n)), None)
+        return None if found is None else self._read(folder / found)
+
     def roll_back(self, project: str) -> Version | None:
         """The version that served before serves again; None when that is the packaged click network alone.
 

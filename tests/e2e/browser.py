@@ -21,6 +21,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as NothingHappened
 from servers import PASSWORD, USER
 
@@ -49,7 +50,7 @@ def chromium() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 1200})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.route(lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), _abort)
         try:
             yield page
@@ -188,6 +189,13 @@ class LabelStudioWindow:
         labels: list[str] = self.page.evaluate(editor.LABELS_OF_MASKS)
         return labels
 
+    def regions(self) -> list[str]:
+        """The ids of the regions that the open task shows, as Label Studio stores them."""
+        found: list[str] = self.page.evaluate(
+            "() => Htx.annotationStore.selected.regions.map(region => region.cleanId)"
+        )
+        return found
+
     def delete_proposals(self) -> None:
         """Ctrl+Backspace, confirmed: what was proposed, masks or "normal", makes room for clicks."""
 
@@ -234,6 +242,19 @@ class LabelStudioWindow:
         assert stored.value.ok, stored.value.text()
 
 
+def look_at(page: Page, address: str) -> None:
+    """Go to a page of the dashboard from one that may load itself anew meanwhile, as it does when a job has ended."""
+    for _ in range(ATTEMPTS):
+        try:
+            page.goto(address)
+        except PlaywrightError as error:
+            if "interrupted by another navigation" not in str(error) and "ERR_ABORTED" not in str(error):
+                raise
+        if page.url == address:
+            return
+    raise AssertionError(f"{address} was not reached, but {page.url}")
+
+
 def _asks_the_backend(request: Request) -> bool:
     return "/interactive-annotating" in request.url
 
@@ -243,4 +264,4 @@ def _stores_annotation(response: Response) -> bool:
     return request.method == "POST" and request.url.split("?")[0].rstrip("/").endswith("/annotations")
 
 
-__all__ = ["LabelStudioWindow", "chromium", "expect"]
+__all__ = ["LabelStudioWindow", "chromium", "expect", "look_at"]

@@ -38,7 +38,7 @@ def person(label_studio: str) -> Iterator[requests.Session]:
 @pytest.fixture(scope="session")
 def api_key(label_studio: str, person: requests.Session) -> str:
     """A personal access token."""
-    answer = person.post(f"{label_studio}/api/token/", timeout=30)
+    answer = person.post(f"{label_studio}/api/token/", timeout=120)
     answer.raise_for_status()
     return str(answer.json()["token"])
 

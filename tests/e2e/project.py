@@ -92,11 +92,16 @@ class Project:
         body = {"selectedItems": {"all": False, "included": tasks}}
         self._post(f"/dm/actions?id=retrieve_tasks_predictions&project={self.id}", json=body)
 
+    def prediction_count(self) -> int:
+        """How many predictions the tasks of the project have together."""
+        rows: list[dict[str, Any]] = self._get("/predictions", project=self.id)
+        return len(rows)
+
     def versions_of(self, task: int) -> list[str]:
         """The model versions that proposed something for the task; known before a window shows its image."""
         return [str(row["model_version"]) for row in self._get("/predictions", task=task)]
 
-    def prediction(self, task: int, version: str, *, limit_s: float = 60.0) -> dict[str, Any]:
+    def prediction(self, task: int, version: str, *, limit_s: float = 180.0) -> dict[str, Any]:
         """The stored prediction of that model version, waited for."""
         deadline = time.monotonic() + limit_s
         while True:
@@ -120,12 +125,12 @@ class Project:
         return decode(region)
 
     def _get(self, path: str, **params: object) -> Any:
-        answer = self._person.get(self._api + path, params=params, timeout=60)
+        answer = self._person.get(self._api + path, params=params, timeout=180)
         answer.raise_for_status()
         return answer.json()
 
     def _post(self, path: str, **kwargs: Any) -> Any:
-        answer = self._person.post(self._api + path, timeout=60, **kwargs)
+        answer = self._person.post(self._api + path, timeout=180, **kwargs)
         assert answer.ok, f"{path}: {answer.status_code} {answer.text[:500]}"
         return answer.json()
 

@@ -109,7 +109,7 @@ def _wait(process: subprocess.Popen[bytes], log: Path, health: str, deadline: fl
         try:
             if requests.get(health, timeout=2).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # not there yet, or busy with its start
             pass
         time.sleep(0.25)
     raise RuntimeError(
@@ -120,8 +120,8 @@ def _wait(process: subprocess.Popen[bytes], log: Path, health: str, deadline: fl
 def log_in(url: str) -> requests.Session:
     """A session of Label Studio, logged in as a person logs in; it may also speak to the API."""
     session = requests.Session()
-    session.get(f"{url}/user/login/", timeout=30)
+    session.get(f"{url}/user/login/", timeout=120)
     form = {"email": USER, "password": PASSWORD, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
-    session.post(f"{url}/user/login/", data=form, headers={"Referer": url}, timeout=30).raise_for_status()
+    session.post(f"{url}/user/login/", data=form, headers={"Referer": url}, timeout=120).raise_for_status()
     session.headers.update({"X-CSRFToken": session.cookies["csrftoken"], "Referer": url})
     return session

@@ -32,14 +32,14 @@ def overlap(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return float((mask & truth).sum() / (mask | truth).sum())
 
 
-def wait_for_references(backend: str, project: int, *, ready: int, limit_s: float = 60.0) -> None:
+def wait_for_references(backend: str, project: int, *, ready: int, limit_s: float = 180.0) -> None:
     """Wait until /metrics counts that many ready references of the project."""
     count = re.compile(
         rf'^adclick_references{{[^}}]*project="{project}"[^}}]*state="ready"[^}}]*}} ([0-9.]+)$', re.M
     )
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        text = requests.get(f"{backend}/metrics", timeout=10).text
+        text = requests.get(f"{backend}/metrics", timeout=60).text
         if sum(float(number) for number in count.findall(text)) >= ready:
             return
         time.sleep(0.3)

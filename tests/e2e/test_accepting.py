@@ -164,6 +164,6 @@ def asked_at_once(
         "project": str(project.id),
         "params": {"context": {"result": points}},
     }
-    answer = requests.post(f"{backend}/predict", json=body, timeout=60)
+    answer = requests.post(f"{backend}/predict", json=body, timeout=180)
     (region,) = answer.json()["results"][0]["result"]
     return decode(region)

@@ -157,7 +157,7 @@ def test_a_version_is_compared_activated_and_rolled_back(
     with page.expect_navigation():
         page.get_by_role("link", name="Back to all versions").press("Enter")
     screenshot("dashboard_versions")
-    for words, serving in (("Activate v1", "v1"), ("Roll back: let the version before v1 serve again", "v2")):
+    for words, serving in (("Activate v1", "v1"), ("Roll back to v2", "v2")):
         tab_to(page, words)
         with page.expect_navigation():
             page.keyboard.press("Enter")

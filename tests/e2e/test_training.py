@@ -32,6 +32,17 @@ CLICKS = 3
 PATIENCE_S = 40 * 60  # for a training on a busy machine
 
 
+# What the page of the trainings shows of the job that runs.
+JOB_ON_PAGE = """() => {
+    const job = document.querySelector("[data-live]");
+    return {
+        state: job?.querySelector("[data-part=state] .mark")?.innerText ?? "",
+        percent: job?.querySelector("progress")?.value ?? 0,
+        curves: [...job?.querySelectorAll("figcaption") ?? []].map(one => one.firstChild.textContent.trim()),
+    };
+}"""
+
+
 @dataclass(frozen=True)
 class Defect:
     """A task with a drawn defect: what kind, and where it truly is."""
@@ -93,6 +104,11 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     labels = window.wait_for_masks()
     screenshot("masks_before_the_first_click")
     assert labels and set(labels) <= set(DEFECTS)
+    window.submit()  # the proposal as it is
+    look_until(
+        page, f"{backend}/projects/{project.id}/training", "1 image was labelled since the last training"
+    )
+    screenshot("training_page_afterwards")
     project.retrieve_predictions([defect.task for defect in unlabelled])
     fits, named = [], 0
     for defect in unlabelled:
@@ -106,9 +122,16 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     page.goto(f"{backend}/projects/{project.id}/versions")
     assert "Version v1 serves" in page.inner_text("body")
     screenshot("versions_page")
-    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("link", name="v1", exact=True).click()
+    page.get_by_role("heading", name="Where they differ").wait_for()
+    screenshot("comparison_page")
+    page.go_back()
+    page.get_by_role("button", name="Roll back to the packaged network").click()
     page.get_by_text("No trained version serves").wait_for()
     assert project.model_version() == untrained
+    for name in ("", "references", "labels", "prompts", "reports"):
+        page.goto(f"{backend}/projects/{project.id}/{name}".rstrip("/"))
+        screenshot(f"dashboard_{name or 'overview'}")
     # Opening a task asks only where there is no prediction yet; retrieving asks whenever the version is another.
     project.retrieve_predictions([defect.task for defect in unlabelled])
     assert any(untrained in project.versions_of(defect.task) for defect in unlabelled)
@@ -151,18 +174,41 @@ def next_click(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[float
     return (*where_to_click(mask, truth, alt=alt), alt)
 
 
+def look_until(page: Page, url: str, words: str) -> None:
+    """Load a page until it says something: what was submitted arrives in the background."""
+    deadline = time.monotonic() + 60
+    page.goto(url)
+    while words not in " ".join(page.inner_text("body").split()):
+        assert time.monotonic() < deadline, f"{words!r} is not on {url}: {page.inner_text('body')}"
+        page.wait_for_timeout(500)
+        page.goto(url)
+
+
 def watch_training(page: Page, url: str, screenshot: Callable[[str], None]) -> list[str]:
     """Look at the page, which renews itself, until the job is over; the states that it showed."""
+    from playwright.sync_api import Error as PlaywrightError
+
     page.goto(url)
-    running, earlier = page.locator("[data-live] [data-part=state] .mark"), page.locator("tbody tr .mark")
+    earlier = page.locator("tbody tr .mark")
     states: list[str] = []
+    percent = 0
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and not earlier.count():
-        for word in running.all_inner_texts():
-            if word not in states:
-                states.append(word)
-                screenshot(f"training_{word}".replace(" ", "_"))
+        try:
+            shown: dict[str, Any] = page.evaluate(JOB_ON_PAGE)
+        except PlaywrightError as error:
+            assert "context was destroyed" in str(error), error  # the job is over: the page loads itself anew
+            continue
+        if shown["state"] and shown["state"] not in states:
+            states.append(shown["state"])
+            screenshot(f"training_{shown['state']}".replace(" ", "_"))
+        if shown["curves"] == ["Loss", "On held-out images"] and shown["percent"] >= percent + 15:
+            percent = shown["percent"]
+            screenshot(f"training_at_{percent // 10 * 10}")
         page.wait_for_timeout(500)
+    assert percent, (
+        "While it ran, the page showed no curve of the loss and of the measures on held-out images"
+    )
     ended = earlier.first.inner_text()
     screenshot("training_ended")
     return states if states[-1:] == [ended] else [*states, ended]

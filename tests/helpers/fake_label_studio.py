@@ -37,6 +37,7 @@ class FakeLabelStudio(LocalServer):
         self.files: dict[str, Reply] = {}  # by path and query
         self.failures: list[Reply] = []
         self.legacy_enabled = True
+        self.predicted = 0  # the id of the last prediction
         self.access_tokens: list[str] = []  # issued; only the last one is good
 
     def calls(self, path: str) -> list[Request]:
@@ -56,7 +57,7 @@ class FakeLabelStudio(LocalServer):
             return self._one(known[1], int(known[2]))
         if url.path == "/api/tasks":
             return self._page({name: values[0] for name, values in parse_qs(url.query).items()})
-        if url.path == "/api/predictions/":
+        if url.path.startswith("/api/predictions/"):
             return self._predictions(request)
         if url.path.startswith("/api/projects/"):
             return Reply.json({"task_number": len(self.tasks)})
@@ -65,7 +66,13 @@ class FakeLabelStudio(LocalServer):
         return self.files.get(unquote(request.path))
 
     def _predictions(self, request: Request) -> Reply:
-        """List the predictions of a task, or store one with the task."""
+        """List the predictions of a task, store one with the task, or delete one."""
+        if request.method == "DELETE":
+            number = int(urlsplit(request.path).path.rstrip("/").rsplit("/", 1)[1])
+            for task in self.tasks:
+                kept = [one for one in task.get("predictions", []) if one.get("id") != number]  # type: ignore[attr-defined]
+                task["predictions"] = kept
+            return Reply(204)
         if request.method == "GET":
             wanted = int(parse_qs(urlsplit(request.path).query)["task"][0])
         else:
@@ -77,7 +84,8 @@ class FakeLabelStudio(LocalServer):
         assert isinstance(stored, list)
         if request.method == "GET":
             return Reply.json(stored)
-        stored.append(json.loads(request.body))
+        self.predicted += 1
+        stored.append({"id": self.predicted, **json.loads(request.body)})
         return Reply.json(stored[-1], 201)
 
     def _refresh(self, body: dict[str, str]) -> Reply:

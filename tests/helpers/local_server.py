@@ -63,7 +63,7 @@ class LocalServer:
                     self.wfile.write(piece)  # type: ignore[arg-type]
                     self.wfile.flush()
 
-            do_GET = do_POST = do_PATCH = reply
+            do_GET = do_POST = do_PATCH = do_DELETE = reply
 
             def log_message(self, format: str, *args: Any) -> None:
                 return

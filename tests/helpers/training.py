@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ def trainer(
         version: str,
         report: Callable[[Any], None],
         cancelled: Callable[[], bool],
+        judge: Callable[[Path], Mapping[str, float]],
         **more: Any,
     ) -> Mapping[str, Any]:
         if not any(image.labels for image in images):
@@ -70,7 +72,12 @@ def trainer(
             time.sleep(pause)
             if error is not None and step == steps // 2:
                 raise error
-            report(SimpleNamespace(stage="training", share=step / steps, loss=1.0 / (step + 1), metrics={}))
+            so_far = candidate(out.parent / f"so-far-{step}", json.dumps({"quality": quality}).encode())
+            metrics = judge(so_far / "weights.safetensors")
+            shutil.rmtree(so_far)
+            report(
+                SimpleNamespace(stage="training", share=step / steps, loss=1.0 / (step + 1), metrics=metrics)
+            )
         content = json.dumps({"quality": quality, "images": sorted(image.name for image in images)})
         candidate(out.parent, content.encode(), version=version, training={"seed": 0})
         report(SimpleNamespace(stage="evaluating", share=1.0, loss=None, metrics={}))
