@@ -1,0 +1,162 @@
+"""Predictions brought to every task of a real Label Studio: cancelled, killed, repeated, and after a roll back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+import servers
+from helpers.versions import candidate
+from project import Project
+from simulated_person import wait_for_references
+
+from adclick_backend.store import Job, Store
+from adclick_backend.training.registry import WEIGHTS, Registry
+from model.manifest import PACKAGED_SEG, manifest_path, read_manifest
+
+if TYPE_CHECKING:
+    from browser import LabelStudioWindow
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.e2e
+
+PRODUCT, DEFECT, SIZE = "flange", "stain", 384
+NORMAL, DEFECTIVE = 6, 18
+PATIENCE_S = 300.0  # for a push on a busy machine
+
+
+@dataclass(frozen=True)
+class Pushing:
+    """A project that was never trained, in a backend whose database and versions this process can look into."""
+
+    project: Project
+    tasks: list[int]  # those with a defect
+    backend: str
+    store: Store
+    registry: Registry
+
+    def press(self, page: Page, button: str = "Update all predictions") -> Job:
+        """Press the button on the page of the versions; the job that comes of it."""
+        self.look_at_versions(page)
+        page.get_by_role("button", name=button).click()
+        page.wait_for_url("**/training")
+        return self.store.jobs.of_project(str(self.project.id))[0]
+
+    def look_at_versions(self, page: Page) -> None:
+        """Go to the page; one that follows a job loads itself anew at its end, which may come in between."""
+        from browser import look_at
+
+        address = f"{self.backend}/projects/{self.project.id}/versions"
+        look_at(page, address)
+
+    def wait(self, what: Callable[[], bool], words: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not what():
+            jobs = self.store.jobs.of_project(str(self.project.id))
+            assert time.monotonic() < deadline, f"{words} did not come true: {jobs[:2]}"
+            time.sleep(0.1)
+
+    def ended(self, job: Job) -> Job:
+        """The job once it is over."""
+
+        def now() -> Job:
+            found = self.store.jobs.find(job.id)
+            assert found is not None
+            return found
+
+        self.wait(lambda: not now().active, f"the end of job {job.id}")
+        return now()
+
+    def versions(self) -> dict[int, list[str]]:
+        """Task -> the versions of its predictions, the one that is shown last."""
+        return {task: self.project.versions_of(task) for task in self.tasks}
+
+
+@pytest.fixture
+def pushing(person: requests.Session, label_studio: str, api_key: str, tmp_path: Path) -> Iterator[Pushing]:
+    from draw_samples import draw
+
+    folder = tmp_path / "data"
+    with servers.backend(folder, label_studio_url=label_studio, api_key=api_key) as backend:
+        project = Project.create(person, label_studio, "Pushed flanges", [DEFECT])
+        good = [draw(PRODUCT, seed=seed, size=SIZE).image for seed in range(NORMAL)]
+        bad = [draw(PRODUCT, DEFECT, seed=seed, size=SIZE).image for seed in range(DEFECTIVE)]
+        tasks = project.upload([*good, *bad])
+        project.connect(backend)
+        for task in tasks[:NORMAL]:
+            project.mark_normal(task)
+        wait_for_references(backend, project.id, ready=NORMAL)
+        store = Store(folder)
+        yield Pushing(project, tasks[NORMAL:], backend, store, Registry(folder))
+        store.close()
+
+
+def publish(pushing: Pushing, folder: Path) -> str:
+    """A version with the weights of the packaged network, under a name of its own, that serves; that name."""
+    number = str(pushing.project.id)
+    name = pushing.registry.new_name(number)
+    version = pushing.registry.full_name(number, name)
+    about = {key: value for key, value in read_manifest(PACKAGED_SEG).items() if key != "sha256"}
+    made = candidate(folder / name, PACKAGED_SEG.read_bytes(), **{**about, "version": version})
+    assert manifest_path(made / WEIGHTS).exists()
+    pushing.registry.publish(number, made, name)
+    pushing.registry.activate(number, name)
+    return version
+
+
+def test_no_task_gets_a_version_twice_however_often_the_push_is_cut_short(
+    pushing: Pushing, window: LabelStudioWindow, page: Page, tmp_path: Path
+) -> None:
+    """Reliability row 22: no prediction twice."""
+    project, untrained = pushing.project, pushing.project.model_version()
+    trained = publish(pushing, tmp_path)
+
+    job = pushing.press(page)
+    pushing.wait(lambda: project.prediction_count() >= 2, "two predictions")
+    page.get_by_role("button", name=f"Cancel job {job.id}").click()
+    assert pushing.ended(job).state == "cancelled"
+    cancelled_at = project.prediction_count()
+
+    job = pushing.press(page)
+    pushing.wait(lambda: project.prediction_count() >= cancelled_at + 2, "two more predictions")
+    running = pushing.store.jobs.find(job.id)
+    assert running is not None and running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    killed = pushing.ended(job)
+    assert killed.state == "failed" and "killed" in killed.message
+    assert cancelled_at + 2 <= project.prediction_count() < DEFECTIVE + NORMAL  # it was cut short indeed
+
+    said = [pushing.ended(pushing.press(page)).message for _ in range(2)]
+    print(*said, sep="\n")
+    assert said[1].startswith("No predictions brought")
+    found = pushing.versions()
+    assert all(versions in ([], [trained]) for versions in found.values()), found
+    assert sum(map(bool, found.values())) >= 0.8 * DEFECTIVE, found
+
+    # Label Studio shows the newest prediction. A roll back has to bring back what the version before had proposed.
+    project.retrieve_predictions(pushing.tasks)
+    assert pushing.versions() == found  # this version serves: Label Studio does not even ask
+    pushing.ended(pushing.press(page))
+    pushing.look_at_versions(page)
+    page.get_by_role("button", name="Roll back to the packaged network").click()
+    page.get_by_text("Rolled back: the packaged network serves now.").wait_for()
+    pushing.ended(pushing.press(page))
+    both = pushing.versions()
+    assert all(versions in ([], [trained], [trained, untrained]) for versions in both.values()), both
+    pushing.registry.activate(str(project.id), "v1")
+    pushing.ended(pushing.press(page))
+    again = pushing.versions()
+    assert again == {task: versions[::-1] for task, versions in both.items()}
+
+    task = next(task for task, versions in again.items() if len(versions) == 2)
+    shown = [region["id"] for region in project.prediction(task, trained)["result"]]
+    window.open_task(project.id, task)
+    assert window.regions() == shown
+    assert window.errors == []
