@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 from adclick_backend.dashboard.pages import TABS
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.label_studio.connections import Link
+from adclick_backend.training.registry import Version
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -142,6 +143,28 @@ def test_a_training_is_started_watched_and_cancelled(
     table.end(job.id, "cancelled", "Cancelled; the version before goes on serving.")
     page.get_by_role("button", name="Start training").wait_for()  # the page notices by itself
     assert "Cancelled; the version before goes on serving." in page.inner_text("table")
+
+
+def test_a_job_that_ends_does_not_bring_somebody_back_who_has_followed_a_link(
+    page: Page, site: str, connected: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = connected.services
+    job = services.jobs.enqueue("1", "train", "a test")
+    services.store.jobs.begin(job.id, "Reading labels.")
+    page.goto(f"{site}/projects/1/training")
+    page.locator("[data-live]").wait_for()
+    listed = services.registry.list
+
+    def slowly(project: str) -> list[Version]:
+        time.sleep(4)  # the page that was asked for takes longer than the next look at the job
+        return listed(project)
+
+    monkeypatch.setattr(services.registry, "list", slowly)
+    services.store.jobs.end(job.id, "done", "Learned.")
+    page.get_by_role("link", name="Versions").click(no_wait_after=True)
+    page.wait_for_url("**/versions", timeout=20_000)
+    page.wait_for_timeout(2000)
+    assert page.inner_text("h1") == "Versions"
 
 
 def test_a_version_is_compared_activated_and_rolled_back(

@@ -42,19 +42,18 @@ class Pushing:
     store: Store
     registry: Registry
 
-    def press(self, page: Page, button: str = "Update all predictions") -> Job:
-        """Press the button on the page of the versions; the job that comes of it."""
-        self.look_at_versions(page)
-        page.get_by_role("button", name=button).click()
+    def press(self, page: Page) -> Job:
+        """Press the button that gives every task its prediction; the job that comes of it."""
+        self.press_on_versions(page, "Update all predictions")
         page.wait_for_url("**/training")
         return self.store.jobs.of_project(str(self.project.id))[0]
 
-    def look_at_versions(self, page: Page) -> None:
-        """Go to the page; one that follows a job loads itself anew at its end, which may come in between."""
+    def press_on_versions(self, page: Page, button: str) -> None:
+        """Press a button of the page of the versions."""
         from browser import look_at
 
-        address = f"{self.backend}/projects/{self.project.id}/versions"
-        look_at(page, address)
+        look_at(page, f"{self.backend}/projects/{self.project.id}/versions")
+        page.get_by_role("button", name=button).click()
 
     def wait(self, what: Callable[[], bool], words: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -144,8 +143,7 @@ def test_no_task_gets_a_version_twice_however_often_the_push_is_cut_short(
     project.retrieve_predictions(pushing.tasks)
     assert pushing.versions() == found  # this version serves: Label Studio does not even ask
     pushing.ended(pushing.press(page))
-    pushing.look_at_versions(page)
-    page.get_by_role("button", name="Roll back to the packaged network").click()
+    pushing.press_on_versions(page, "Roll back to the packaged network")
     page.get_by_text("Rolled back: the packaged network serves now.").wait_for()
     pushing.ended(pushing.press(page))
     both = pushing.versions()

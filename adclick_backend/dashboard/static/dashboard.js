@@ -10,6 +10,20 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// Somebody who has just followed a link must not be brought back here.
+let leaving = false;
+addEventListener("beforeunload", () => {
+  leaving = true;
+});
+addEventListener("pageshow", () => {
+  leaving = false;
+});
+const reload = () => {
+  if (!leaving) {
+    location.reload();
+  }
+};
+
 // Show work in progress as it goes on, but never take a form away from somebody who is using it.
 const main = document.getElementById("main");
 if (main.dataset.reload) {
@@ -17,7 +31,7 @@ if (main.dataset.reload) {
     const files = document.getElementById("images");
     const idle = !document.activeElement || document.activeElement === document.body;
     if (idle && !(files && files.files.length)) {
-      location.reload();
+      reload();
     }
   }, Number(main.dataset.reload));
 }
@@ -35,7 +49,7 @@ for (const live of document.querySelectorAll("[data-live]")) {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (fresh.querySelector("[data-ended]")) {
       clearInterval(timer);
-      location.reload();
+      reload();
       return;
     }
     for (const part of fresh.querySelectorAll("[data-part]")) {
