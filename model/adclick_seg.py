@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.adclick import LiteClickNetwork, LiteConfig
-from model.evidence import LEVELS, RATIO_ENERGIES, REACHES, STATIC_CHANNELS
+from model.evidence import ENERGIES, LEVELS, NORMAL_ENERGIES, RATIO_ENERGIES, REACHES, STATIC_CHANNELS
 from model.language import WIDTH, PixelWordAttention
 
 CLICK_MAPS = 2 * len(REACHES)
 RELATIVE = STATIC_CHANNELS + len(RATIO_ENERGIES)
 WORD_STRIDE = 8  # where the words come in
+UNUSUAL = len(ENERGIES) + NORMAL_ENERGIES.index("joint")
+"""The relative map that compares the joint residual with what is usual among the references."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,37 @@ class View(nn.Module):
         return kept * self.out(F.relu(self.reduce(maps)))  # type: ignore[no-any-return]
 
 
+class ResidualSkip(nn.Module):
+    """The residual itself, past the U-Net: how unusual each place is among the references, in logits.
+
+    Where a product differs from all that the U-Net was trained on, this map alone is better than the U-Net's; how far
+    to trust it is learned, for each project anew.
+    """
+
+    reach = 9  # cells to each side
+    spread = 3.0  # standard deviation of the blur, stride-2 cells
+    usual = 2.0  # logits for a residual energy that is e times the usual one, before anything was learned
+    most = 0.8  # log-ratio of the energies from which on a place is no more unusual: round a striking defect coarse
+    # features carry it far beyond its border, and how far it reaches the U-Net knows better
+
+    taps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust = nn.Parameter(torch.zeros(()))  # log of the factor
+        taps = torch.exp(-0.5 * (torch.arange(-self.reach, self.reach + 1) / self.spread).square())
+        self.register_buffer("taps", taps / taps.sum(), persistent=False)
+
+    def forward(self, relative: Tensor) -> Tensor:
+        """(B, relative, h, w) -> logits (B, 1, 2h, 2w), 0 where an energy is usual."""
+        energy = 2 * relative[:, UNUSUAL : UNUSUAL + 1]  # the log-ratio, halved among the relative maps
+        padded = F.pad(energy, (self.reach,) * 4, mode="replicate")
+        rows = F.conv2d(padded, self.taps.view(1, 1, -1, 1))
+        blurred = F.conv2d(rows, self.taps.view(1, 1, 1, -1))
+        logits = self.usual * self.trust.exp() * blurred.clamp_max(self.most)
+        return F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 class ADClickSeg(nn.Module):
     """Relative maps, reduced views and the words of a defect type in, logits of that type out.
 
@@ -87,6 +120,7 @@ class ADClickSeg(nn.Module):
         )
         self.views["vectors"] = View(config.vectors, widths[8], config)
         self.language = PixelWordAttention(widths[WORD_STRIDE], config.words)
+        self.skip = ResidualSkip()
 
     def forward(
         self, inputs: Mapping[str, Tensor], words: Tensor, present: Tensor, clicks: Tensor | None = None
@@ -127,7 +161,7 @@ class ADClickSeg(nn.Module):
         x = self.body.down[3](F.avg_pool2d(skips[-1], 2))
         for block in self.body.up:
             x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1))
-        return F.pixel_shuffle(self.body.head(x), 2)
+        return F.pixel_shuffle(self.body.head(x), 2) + self.skip(inputs["relative"])  # type: ignore[no-any-return]
 
     def _view(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
         return self.views[name](inputs[name])  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
+from model.labelled import Kind
 from model.seg_samples import DEFECT, SegSample
 from model.weak_labels import three_valued
 
@@ -143,6 +144,15 @@ def read_inputs(sample: SegSample) -> dict[str, Tensor]:
     """The inputs of a whole sample, B = 1."""
     with safe_open(sample.path, "pt") as file:
         return {name: file.get_tensor(name).float()[None] for name in STRIDES}
+
+
+def read_targets(sample: SegSample) -> dict[str, tuple[Kind, NDArray[np.bool_]]]:
+    """Where the labels of a sample say each type is: type -> kind of the label, and (H, W) bool in working pixels."""
+    with safe_open(sample.path, "np") as file:
+        return {
+            name: (kind, file.get_tensor(f"target{i}") > 127)
+            for i, (name, kind) in enumerate(sample.kinds.items())
+        }
 
 
 def what_is_known(

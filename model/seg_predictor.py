@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.adclick_seg import ADClickSeg, SegConfig
-from model.checkpoints import load_into, read_weights
+from model.checkpoints import load_into, part_of, read_weights
 from model.encoding import Frame
 from model.evidence import Prepared
 from model.manifest import CheckpointError, read_manifest
 from model.seg_samples import inputs
+from model.type_head import TypeHead
 
 PRESET = "lite-seg"
 
@@ -52,13 +53,19 @@ class SegPredictor:
         self._states, self._present = (
             tensors.pop(name).to(self.device) for name in ("words.states", "words.present")
         )
+        named = part_of(tensors, "types")
+        self._head = TypeHead(len(named["mean"]), len(self.types)) if named else None
+        if self._head is not None:
+            load_into(self._head, named, f"{weights.name} (types)")
         self.network = ADClickSeg(SegConfig(words=self._states.shape[-1]))
-        load_into(self.network, tensors, weights.name)
+        load_into(
+            self.network, {k: v for k, v in tensors.items() if not k.startswith("types.")}, weights.name
+        )
         self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def maps(self, prepared: Prepared, frame: Frame) -> dict[str, NDArray[np.float32]]:
-        """One forward for each type; their maximum is the map of Eq. 7.
+        """One forward for each type; their maximum is the map of Eq. 7, and what is found is of the type it looks like.
 
         Args:
             prepared: what :meth:`model.predictor.Predictor.prepare` returned for the image.
@@ -69,10 +76,13 @@ class SegPredictor:
         """
         seen = inputs(prepared.to(self.device))
         logits = type_logits(self.network, seen, self._states, self._present)
-        found = {}
-        for name, logit, offset in zip(self.types, logits, self._offsets, strict=True):
-            found[name] = np.asarray(1 / (1 + np.exp(offset - smooth(logit))), np.float32)
-        return found
+        found = [
+            np.asarray(1 / (1 + np.exp(offset - smooth(logit))), np.float32)
+            for logit, offset in zip(logits, self._offsets, strict=True)
+        ]
+        if self._head is not None:
+            found = self._head.share(found, {name: maps.cpu() for name, maps in seen.items()})
+        return dict(zip(self.types, found, strict=True))
 
 
 def type_logits(

@@ -29,13 +29,13 @@ from model.type_words import Vocabulary
 class SegTraining:
     """Settings of one training of ADClick-Seg."""
 
-    minutes: float = 2.0  # of training, after the preparation; the learning rate falls to zero at its end
-    steps: int | None = None  # ends the training earlier; None: only the time does
+    steps: int = 150  # the learning rate falls to zero at their end; a busy machine only takes longer
     seed: int = 0
     learning_rate: float = 1e-3
     fresh: float = (
         4.0  # how many times as fast the views and the attention to words learn: they start at zero
     )
+    trust: float = 60.0  # the same of the one number that says how far the residual itself is trusted
     weight_decay: float = 0.01
     ema: float = 0.99
     clip: float = 1.0
@@ -53,9 +53,9 @@ class SegTraining:
     )
     # (crop side in stride-2 cells, samples a step, share of steps)
     crops: tuple[tuple[int, int, float], ...] = ((96, 6, 0.7), (256, 1, 0.3))
-    synthetic: int = 40  # drawn defects at most, over all products
-    pasted: int = 60  # pasted defects at most
-    normal: int = 40  # references that train as normal images, at most
+    synthetic: int = 24  # drawn defects at most, over all products
+    pasted: int = 48  # pasted defects at most
+    normal: int = 32  # references that train as normal images, at most
     words: bool = True  # pixel-word attention
     views: bool = True  # reduced views of features and residual vectors
     pretrained: bool = True  # start from the packaged weights, else from random ones
@@ -96,18 +96,18 @@ class SegTrainer:
 
     def _groups(self) -> list[dict[str, Any]]:
         """The parameters that learn, and how fast."""
-        groups: dict[float, list[nn.Parameter]] = {1.0: [], self.config.fresh: []}
+        paces = {"views": self.config.fresh, "language": self.config.fresh, "skip": self.config.trust}
+        groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
-                fresh = name.startswith(("views.", "language."))
-                groups[self.config.fresh if fresh else 1.0].append(parameter)
+                groups.setdefault(paces.get(name.split(".")[0], 1.0), []).append(parameter)
         return [{"params": found, "pace": pace} for pace, found in groups.items() if found]
 
     def run(self, report: Callable[[float, float], None], cancelled: Callable[[], bool]) -> bool:
-        """Train until the time is up or the loss no longer falls.
+        """Train until all steps are done or the loss no longer falls.
 
         Args:
-            report: told (share of the time, mean loss) every few steps.
+            report: told (share of the steps, mean loss) every few steps.
             cancelled: asked after each step.
 
         Returns:
@@ -139,8 +139,7 @@ class SegTrainer:
 
     def progress(self) -> float:
         """Share of the training that is over, in [0, 1]."""
-        over = self.seconds / max(1e-6, 60 * self.config.minutes)
-        return min(1.0, max(over, self.step / self.config.steps if self.config.steps else 0.0))
+        return min(1.0, self.step / max(1, self.config.steps))
 
     def train_step(self, batch: SegBatch) -> float:
         """One step on one batch; returns its loss."""
@@ -227,7 +226,7 @@ class Plateau:
         self.patience, self.best, self.since, self.smooth = patience, math.inf, 0.0, math.nan
 
     def reached(self, progress: float, loss: float) -> bool:
-        """Whether the smoothed loss has not fallen by 1 % for ``patience`` of the training time."""
+        """Whether the smoothed loss has not fallen by 1 % for ``patience`` of the training."""
         self.smooth = loss if math.isnan(self.smooth) else 0.8 * self.smooth + 0.2 * loss
         if self.smooth < 0.99 * self.best:
             self.best, self.since = self.smooth, progress

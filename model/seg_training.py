@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from model.adclick_seg import ADClickSeg, SegConfig, start_from_clicks
 from model.calibration import offsets
@@ -21,10 +22,11 @@ from model.language import text_encoder
 from model.manifest import PACKAGED, PACKAGED_SEG, manifest_path, read_manifest
 from model.predictor import Predictor
 from model.prompts import builtin_prompts
-from model.seg_batches import SegSampler, read_inputs
+from model.seg_batches import SegSampler, read_inputs, read_targets
 from model.seg_predictor import PRESET, smooth, type_logits
 from model.seg_samples import DEFECT, SampleWriter, SegSample
 from model.seg_trainer import SegTrainer, SegTraining
+from model.type_head import TypeHead, examples, learn_types
 from model.type_words import Vocabulary
 
 JUDGED = (0.0, 0.25, 0.5, 0.75)  # shares of the training at which the network is judged
@@ -127,6 +129,8 @@ def train_segmentation(
             raise Cancelled("The training was cancelled.")
         go_on(Progress("evaluating", 0.0))
         shifts = calibrate(trainer.ema, vocabulary, types, samples)
+        go_on(Progress("evaluating", 0.5))
+        head = new_head(trainer.ema, vocabulary, types, samples)
         about = {
             "settings": asdict(config),
             "steps": trainer.step,
@@ -135,7 +139,7 @@ def train_segmentation(
             "samples": {source: sum(s.source == source for s in samples) for source in sampler.sources},
             "notes": notes(images, references),
         }
-        write_seg(out, trainer.ema, vocabulary, types, shifts, version, about)
+        write_seg(out, trainer.ema, vocabulary, types, shifts, version, about, head)
     if resume is not None:
         resume.unlink(missing_ok=True)
     report(Progress("evaluating", 1.0))
@@ -243,6 +247,32 @@ def calibrate(
     return offsets(maps, len(types))
 
 
+@torch.no_grad()
+def new_head(
+    network: ADClickSeg, vocabulary: Vocabulary, types: Sequence[str], samples: Sequence[SegSample]
+) -> TypeHead | None:
+    """What names the type of a region, learned from the labelled regions; None where there is but one type to name."""
+    if len(types) < 2:
+        return None
+    states, present = vocabulary.averages([DEFECT])
+    named: list[str] = []
+    described: list[list[Tensor]] = []
+    for sample in samples:
+        if not sample.kinds or DEFECT in sample.kinds:
+            continue
+        seen, targets = read_inputs(sample), read_targets(sample)
+        found = np.zeros_like(next(iter(targets.values()))[1])
+        if sample.source == "labelled":
+            found = smooth(type_logits(network, seen, states, present)[0]) > 0
+        for name, description in examples(seen, targets, found):
+            named.append(name)
+            described.append(description)
+    if not named:
+        return None
+    with torch.enable_grad():
+        return learn_types(described, torch.tensor([types.index(name) for name in named]), len(types))
+
+
 def write_seg(
     out: Path,
     network: ADClickSeg,
@@ -251,10 +281,13 @@ def write_seg(
     shifts: Sequence[float],
     version: str,
     about: dict[str, Any],
+    head: TypeHead | None = None,
 ) -> None:
     """Write a checkpoint that :class:`model.seg_predictor.SegPredictor` reads; the words of its types are in it."""
     states, present = vocabulary.averages(types)
     state = {**network.state_dict(), "words.states": states, "words.present": present}
+    if head is not None:
+        state |= {f"types.{name}": tensor for name, tensor in head.state_dict().items()}
     manifest = {
         "preset": PRESET,
         "version": version,

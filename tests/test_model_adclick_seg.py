@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.adclick import LiteClickNetwork
-from model.adclick_seg import ADClickSeg, SegConfig, click_maps, start_from_clicks
+from model.adclick_seg import UNUSUAL, ADClickSeg, ResidualSkip, SegConfig, click_maps, start_from_clicks
 from model.evidence import CHANNELS, LEVELS
 from model.seg_losses import weak_loss
 
@@ -67,7 +67,36 @@ def test_it_starts_as_the_click_network_before_the_first_click(network: ADClickS
     evidence = torch.cat([static, absent, ratios], 1)
     evidence = torch.cat([evidence, torch.zeros(1, CHANNELS - evidence.shape[1], 32, 48)], 1)
     with torch.no_grad():
-        assert torch.allclose(seg(seen, *words()), click(evidence), atol=1e-4)
+        expected = click(evidence) + seg.skip(seen["relative"])
+        assert torch.allclose(seg(seen, *words()), expected, atol=1e-4)
+
+
+def test_what_is_unusual_among_the_references_is_a_defect_however_unknown_the_product() -> None:
+    skip = ResidualSkip()
+    relative = torch.zeros(1, 13, 32, 48)
+    relative[:, UNUSUAL] = -0.5  # half the log-ratio: everywhere a little less than usual
+    assert torch.allclose(skip(relative), torch.full((1, 1, 64, 96), -2.0)), "no seam at the border"
+    relative[:, UNUSUAL, 10:20, 20:30] = 0.5
+    found = skip(relative)
+    assert int(found.argmax()) // 96 in range(20, 40)
+    assert int(found.argmax()) % 96 in range(40, 60)
+    assert found.max() > 0.5
+    assert torch.allclose(skip(relative.index_fill(1, torch.tensor([0, 1]), 9.0)), found), "of one map alone"
+
+
+def test_a_striking_defect_is_no_more_unusual_than_a_clear_one() -> None:
+    """Else the surroundings of a striking one, which coarse features raise as well, would be called a defect."""
+    clear, striking = torch.full((1, 13, 32, 48), 0.4), torch.full((1, 13, 32, 48), 2.5)
+    assert torch.equal(ResidualSkip()(clear), ResidualSkip()(striking))
+    assert ResidualSkip()(clear / 2).max() < ResidualSkip()(clear).min()
+
+
+def test_the_residual_is_trusted_as_far_as_was_learned() -> None:
+    skip, relative = ResidualSkip(), torch.randn(1, 13, 32, 48, generator=torch.Generator().manual_seed(0))
+    before = skip(relative)
+    with torch.no_grad():
+        skip.trust += torch.log(torch.tensor(3.0))
+    assert torch.allclose(skip(relative), 3 * before, atol=1e-4)
 
 
 def test_pixels_without_a_label_carry_no_gradient() -> None:

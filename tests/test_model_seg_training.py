@@ -10,7 +10,8 @@ import torch
 from helpers.plates import SmallPredictor, labelled, plate
 
 from model.encoding import Frame
-from model.language import HashedWords, MiniLM
+from model.labelled import LabelledImage
+from model.language import HashedWords
 from model.manifest import read_manifest
 from model.seg_batches import SegSampler, load_batch, read_crop
 from model.seg_predictor import SegPredictor
@@ -18,7 +19,7 @@ from model.seg_samples import DEFECT, SampleWriter, read_header
 from model.seg_training import Cancelled, Progress, SegTraining, new_network, train_segmentation
 from model.type_words import Vocabulary
 
-QUICK = SegTraining(minutes=9, steps=2, crops=((32, 2, 1.0),), synthetic=1, pasted=1, normal=1)
+QUICK = SegTraining(steps=2, crops=((32, 2, 1.0),), synthetic=1, pasted=1, normal=1)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -142,9 +143,44 @@ def test_training_finds_stains_that_it_has_not_seen(tmp_path: Path) -> None:
     assert found[mask].mean() > 3 * found[~mask].mean()
 
 
+def test_what_is_found_is_of_the_type_that_it_looks_like(tmp_path: Path) -> None:
+    """The stains of one type are dark, those of the other were brightened."""
+
+    def of_type(seed: int) -> LabelledImage:
+        image = labelled(seed, type="dark")
+        if seed % 2:
+            return image
+        pixels, mask = image.load().copy(), image.labels["dark"].target > 0.5
+        pixels[mask] = 255 - pixels[mask] // 2
+        return LabelledImage(image.name, lambda: pixels, {"bright": image.labels["dark"]})
+
+    out = tmp_path / "seg.safetensors"
+    references = [plate(i) for i in range(20, 23)]
+    config = replace(QUICK, steps=15, crops=((48, 3, 1.0),))
+    train_segmentation([of_type(i) for i in range(6)], {"": references}, out, version="v1", config=config)
+    predictor, seg = SmallPredictor(), SegPredictor(out)
+    encoded = [predictor.encode(reference) for reference in references]
+    normal = predictor.usual(encoded[0], encoded[1:])
+    for seed in range(30, 34):
+        image = of_type(seed)
+        ((name, label),) = image.labels.items()
+        prepared = predictor.prepare(predictor.encode(image.load()), encoded, normal)
+        maps = seg.maps(prepared, Frame.of(96, 128, 128))
+        assert max(maps, key=lambda kind: float(maps[kind][label.target > 0.5].mean())) == name
+
+
+def test_a_machine_that_crawls_trains_as_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = iter(range(0, 10**6, 3600))
+    monkeypatch.setattr("model.seg_trainer.time.monotonic", lambda: float(next(hours)))
+    config = replace(QUICK, steps=4)
+    about = train_segmentation([labelled(0)], {}, tmp_path / "seg.safetensors", version="v1", config=config)
+    assert about["steps"] == 4
+    assert about["seconds"] > 3600
+
+
 @pytest.mark.parametrize("words", [True, False])
 def test_without_words_the_pre_trained_attention_is_silent_too(words: bool) -> None:
-    vocabulary = Vocabulary(MiniLM(), {})
+    vocabulary = Vocabulary(HashedWords(), {})
     network = new_network(vocabulary, replace(QUICK, words=words))
     gate = network.language.gate[2]
     assert isinstance(gate, torch.nn.Conv2d)

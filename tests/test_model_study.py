@@ -14,7 +14,7 @@ from model.checkpoints import read_weights
 from model.language import HashedWords
 from model.manifest import read_manifest
 from model.mvtec import Category
-from model.study import Split, click_labels, read
+from model.study import Defect, Split, click_labels, named_right, read
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,29 @@ def test_the_table_compares_only_what_every_setting_has_finished(tmp_path: Path)
     assert lines[3].startswith("| 5 clicks | 70.0 |")
 
 
+def test_the_table_says_how_much_the_splits_differ_and_how_often_the_type_is_right() -> None:
+    rest = {"pro": 0.5, "pixel_auroc": 0.5, "image_auroc": 0.5, "setting": "5 clicks"}
+    rows = [
+        {"product": f"set/{product}", "split": split, "ap": ap, "type": kind, **rest}
+        for product, split, ap, kind in (("nut", 0, 0.8, 1.0), ("nut", 1, 0.6, 0.5), ("cap", 0, 0.6, 0.9))
+    ]
+    rows += [{"product": "set/cap", "split": 1, "ap": 0.4, **rest}]  # of one type only
+    lines = study_command.table(rows, ["5 clicks"]).splitlines()
+    assert lines[0].endswith("| type named right | cap | nut |")
+    assert lines[2] == "| 5 clicks | 60.0 ± 14.1 | 50.0 | 50.0 | 50.0 | 80.0 | 50.0 | 70.0 |"
+
+
+def test_a_type_is_named_right_when_its_map_is_the_brightest_over_the_defect() -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[:20, :20] = True
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    defects = [Defect("a", "dent", pixels, mask), Defect("b", "scratch", pixels, mask)]
+    dim, bright = np.full((32, 32), 0.3, np.float32), np.full((32, 32), 0.2, np.float32)
+    bright[:10, :10] = 0.9
+    maps = [{"dent": bright, "scratch": dim}] * 2
+    assert named_right(defects, [*maps, maps[0]]) == 0.5, "the good image at the end does not count"
+
+
 def test_an_unknown_setting_is_refused(product: Category, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     study_command.add_arguments(parser)
@@ -88,10 +111,11 @@ def test_pre_training_writes_a_network_that_knows_no_product(
     monkeypatch.setattr("model.seg_train_command.text_encoder", HashedWords)
     parser = argparse.ArgumentParser()
     seg_train_command.add_arguments(parser)
-    words = [str(product.root), "--run", str(tmp_path), "--minutes", "0", "--limit", "1", "--references", "2"]
+    words = [str(product.root), "--run", str(tmp_path), "--steps", "1", "--limit", "1", "--references", "2"]
     assert seg_train_command.run(parser.parse_args(words)) == 0
     out = tmp_path / "adclick-lite-seg.safetensors"
     assert read_manifest(out)["types"] == ["defect"]
+    assert float(read_weights(out)["skip.trust"]) == 0, "other products need the residual more"
     views = {k: v for k, v in read_weights(out).items() if k.startswith("views.") and ".out." in k}
     assert views
     assert all((v == 0).all() for v in views.values()), "the views of features stay closed"
