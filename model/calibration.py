@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.metrics import iou
+
 QUANTILE = 0.999
 """Share of the pixels of normal images that must stay below every type's threshold."""
+
+ENOUGH_TO_CUT = 4
+FARTHEST_CUT = 4.0
 
 
 def offsets(normals: Iterable[list[NDArray[np.float32]]], types: int) -> list[float]:
@@ -30,3 +35,27 @@ def offsets(normals: Iterable[list[NDArray[np.float32]]], types: int) -> list[fl
         return [0.0] * types
     usual = np.mean(levels, axis=0)
     return [float(level - min(0.0, usual.max())) for level in usual]
+
+
+def best_cut(
+    labelled: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]], normals: Iterable[NDArray[np.float32]]
+) -> float:
+    """Where masks are cut best: the logit at which they fit the labels, above what normal images hold.
+
+    A short training ranks pixels well long before its logits are zero where masks end. With fewer than
+    ``ENOUGH_TO_CUT`` labels, whose masks would decide it alone, the cut stays at zero.
+
+    Args:
+        labelled: the largest logit of all types after their offsets (H, W), and the mask (H, W), of labelled images.
+        normals: the same logits of normal images.
+
+    Returns:
+        The logit, in [-``FARTHEST_CUT``, ``FARTHEST_CUT``].
+    """
+    if len(labelled) < ENOUGH_TO_CUT:
+        return 0.0
+    usual = [float(np.quantile(logits, QUANTILE)) for logits in normals]
+    lowest = min(0.0, max(-FARTHEST_CUT, float(np.mean(usual)))) if usual else 0.0
+    cuts = np.linspace(lowest, FARTHEST_CUT, 41)
+    fits = [np.mean([iou(logits > cut, mask) for logits, mask in labelled]) for cut in cuts]
+    return float(cuts[int(np.argmax(fits))])

@@ -29,7 +29,7 @@ from model.type_words import Vocabulary
 class SegTraining:
     """Settings of one training of ADClick-Seg."""
 
-    steps: int = 150  # the learning rate falls to zero at their end; a busy machine only takes longer
+    steps: int = 240  # the learning rate falls to zero at their end; a busy machine only takes longer
     seed: int = 0
     learning_rate: float = 1e-3
     fresh: float = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.adclick_seg import ADClickSeg, SegConfig, start_from_clicks
-from model.calibration import offsets
+from model.calibration import best_cut, offsets
 from model.checkpoints import part_of, read_weights, write_checkpoint
 from model.labelled import LabelledImage
 from model.language import text_encoder
@@ -30,7 +30,7 @@ from model.type_head import TypeHead, examples, learn_types
 from model.type_words import Vocabulary
 
 JUDGED = (0.0, 0.25, 0.5, 0.75)  # shares of the training at which the network is judged
-CALIBRATING = 12  # normal images on which the types are brought to one scale
+CALIBRATING = 12  # images of either kind on which types and masks are brought to one scale
 
 __all__ = ["Cancelled", "Progress", "SegTraining", "train_segmentation"]
 
@@ -119,7 +119,8 @@ def train_segmentation(
                 so_far = out.with_name(f"so-far-{trainer.step}.safetensors")
                 shifts = calibrate(trainer.ema, vocabulary, types, samples)
                 write_seg(so_far, trainer.ema, vocabulary, types, shifts, version, {})
-                measures = judge(so_far)
+                with torch.random.fork_rng(devices=[]):  # who is watched learns the same
+                    measures = judge(so_far)
                 for file in (so_far, manifest_path(so_far)):
                     file.unlink()
             report(Progress("training", share, loss, measures))
@@ -240,11 +241,29 @@ def new_network(vocabulary: Vocabulary, config: SegTraining) -> ADClickSeg:
 def calibrate(
     network: ADClickSeg, vocabulary: Vocabulary, types: Sequence[str], samples: Sequence[SegSample]
 ) -> list[float]:
-    """The offsets of the types (:func:`model.calibration.offsets`), measured on normal samples."""
+    """The offsets of the types, measured on normal samples, and of their masks, on labelled ones."""
     states, present = vocabulary.averages(types)
-    normals = [s for s in samples if s.source == "normal"][:CALIBRATING]
-    maps = ([smooth(m) for m in type_logits(network, read_inputs(s), states, present)] for s in normals)
-    return offsets(maps, len(types))
+
+    def logits(sample: SegSample) -> list[NDArray[np.float32]]:
+        return [smooth(m) for m in type_logits(network, read_inputs(sample), states, present)]
+
+    normals = [logits(s) for s in [s for s in samples if s.source == "normal"][:CALIBRATING]]
+    shifts = offsets(normals, len(types))
+
+    def strongest(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.asarray(np.max([m - shift for m, shift in zip(maps, shifts, strict=True)], 0))
+
+    drawn = [
+        s
+        for s in samples
+        if s.source == "labelled" and s.kinds and {"mask", "clicked"}.issuperset(s.kinds.values())
+    ]
+    labelled = [
+        (strongest(logits(s)), np.logical_or.reduce([mask for _, mask in read_targets(s).values()]))
+        for s in drawn[:CALIBRATING]
+    ]
+    cut = best_cut(labelled, [strongest(maps) for maps in normals])
+    return [shift + cut for shift in shifts]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.plates import SmallPredictor, labelled, plate
 
+from model.checkpoints import read_weights
 from model.encoding import Frame
 from model.labelled import LabelledImage
 from model.language import HashedWords
@@ -176,6 +177,29 @@ def test_a_machine_that_crawls_trains_as_many_steps(tmp_path: Path, monkeypatch:
     about = train_segmentation([labelled(0)], {}, tmp_path / "seg.safetensors", version="v1", config=config)
     assert about["steps"] == 4
     assert about["seconds"] > 3600
+
+
+def test_a_training_that_is_judged_meanwhile_learns_the_same(tmp_path: Path) -> None:
+    """Reliability row 25: the same labels make the same version, whoever watches."""
+    judged = []
+
+    def judge(weights: Path) -> dict[str, float]:
+        judged.append(SegPredictor(weights).types)  # its network begins with random weights
+        return {}
+
+    found = []
+    for name, asked in (("alone", None), ("watched", judge)):
+        train_segmentation(
+            [labelled(i) for i in range(2)],
+            {"": [plate(i) for i in range(20, 23)]},
+            tmp_path / f"{name}.safetensors",
+            version="v1",
+            config=replace(QUICK, steps=12),
+            judge=asked,
+        )
+        found.append(read_weights(tmp_path / f"{name}.safetensors"))
+    assert judged
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
 
 
 @pytest.mark.parametrize("words", [True, False])
