@@ -1,23 +1,28 @@
 """``make bench``: what a person waits for, measured through HTTP on drawn images.
 
 ``python -m adclick_backend.bench [--quick]`` prints Markdown tables: opening, first and further clicks for two image
-sizes and 1, 4 and 16 annotators, resident memory, and how opening grows with the number of references.
+sizes and 1, 4 and 16 annotators, by part for one; resident memory; tiny defects in large images; and how opening grows
+with the number of references.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import requests
+from numpy.typing import NDArray
 
+from adclick_backend.benchmark.protocol import Answer, click_through
 from adclick_backend.benchmark.session import BackendSession
 from adclick_backend.clicks.key_points import Click
 
@@ -26,6 +31,7 @@ ANNOTATORS = (1, 4, 16)
 REFERENCES = 10
 GROWTH = (0, 1, 10, 100, 1_000, 10_000)
 FURTHER = 5  # clicks after the first one
+TINY = 20  # diameter of tiny defects, in pixels of an image of 12 MP
 
 
 def draw(path: Path, width: int, height: int, seed: int, defect: bool) -> None:
@@ -110,6 +116,45 @@ def latency(session: BackendSession, images: Path, name: str, count: int, rounds
     return rows
 
 
+def tiny_defects(session: BackendSession, images: Path, project: str, rounds: int) -> list[str]:
+    """Table rows: IoU and time of three clicks on spots of ``TINY`` pixels, each in the middle of the largest error."""
+    size = width, height = SIZES["12 MP"]
+    overlaps, seconds = [], []
+    for i in range(rounds):
+        file, mask = images / f"tiny-{i}.jpg", np.zeros((height, width), np.uint8)
+        place = np.random.default_rng(i).integers((200, 200), (width - 200, height - 200))
+        cv2.circle(mask, (int(place[0]), int(place[1])), TINY // 2, 1, -1)
+        draw(file, width, height, seed=9000 + i, defect=False)
+        pixels = np.asarray(cv2.imread(str(file)), np.uint8)
+        pixels[mask > 0] = (40, 50, 60)
+        cv2.imwrite(str(file), cv2.GaussianBlur(pixels, (3, 3), 0))
+        session.open(project, file, 7000 + i)
+        time.sleep(1.5)  # a person looks before clicking
+        spent: list[float] = []
+
+        def segment(clicks: Sequence[Click], file: Path = file, task: int = 7000 + i) -> Answer:
+            started = time.perf_counter()
+            found: NDArray[np.bool_] = session.click(project, file, task, clicks, size)
+            spent.append(time.perf_counter() - started)  # noqa: B023
+            return Answer(found)
+
+        overlaps.append(click_through(segment, mask > 0, clicks=3).ious)
+        seconds.append((spent + 3 * spent[-1:])[:3])
+    fits, times = np.mean(overlaps, 0), 1000 * np.median(seconds, 0)
+    return [f"| {n + 1} | {fits[n]:.2f} | {times[n]:.0f} |" for n in range(3)]
+
+
+def parts(session: BackendSession) -> dict[str, tuple[float, int]]:
+    """Seconds spent in each phase so far, and how often, from ``/metrics``."""
+    text = requests.get(f"{session.url}/metrics", timeout=10).text
+    found: dict[str, dict[str, float]] = {}
+    for what, phase, value in re.findall(
+        r'^adclick_phase_seconds_(sum|count){phase="([^"]+)"} (\S+)', text, re.MULTILINE
+    ):
+        found.setdefault(phase, {})[what] = float(value)
+    return {phase: (row["sum"], int(row["count"])) for phase, row in found.items()}
+
+
 def growth(session: BackendSession, images: Path, counts: tuple[int, ...], rounds: int) -> list[str]:
     """Table rows: opening an image of 1 megapixel in banks of growing size."""
     from adclick_backend.benchmark.filling import fill_bank
@@ -169,15 +214,28 @@ def main() -> int:
                 for i, file in enumerate(references):
                     draw(file, width, height, seed=i, defect=False)
                 session.add_references(_project(name), references)
+                before = parts(session)
                 for count in ANNOTATORS:
                     per_person = max(1, rounds // (1 if count < 4 else 2 if count < 16 else 6))
                     print("\n".join(latency(session, images, name, count, per_person)), flush=True)
+                    if count == 1:
+                        alone = parts(session)
+                print("\n| part, one person | mean ms | times |\n|---|---|---|")
+                for phase, (seconds, times) in alone.items():
+                    earlier = before.get(phase, (0.0, 0))
+                    if number := times - earlier[1]:
+                        print(
+                            f"| {phase} | {1000 * (seconds - earlier[0]) / number:.1f} | {number} |",
+                            flush=True,
+                        )
                 if session.process is not None:
                     print(
                         f"\nResident memory after {name}: {resident_mb(session.process.pid):.0f} MB\n",
                         flush=True,
                     )
-            print("| references | open p50 ms | the first open ms |\n|---|---|---|", flush=True)
+            print(f"| clicks on spots of {TINY} px in 12 MP | mIoU | p50 ms |\n|---|---|---|", flush=True)
+            print("\n".join(tiny_defects(session, images, _project("12 MP"), rounds)), flush=True)
+            print("\n| references | open p50 ms | the first open ms |\n|---|---|---|", flush=True)
             print("\n".join(growth(session, images, counts, rounds)), flush=True)
     return 0
 

@@ -59,6 +59,9 @@ COMMANDS = {
     "study": Command(
         "model.study_command", "Compare training on true masks, on clicked masks and on no labels."
     ),
+    "ablation": Command(
+        "model.ablation_command", "Compare short trainings of the click network that each lack something."
+    ),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."

@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.evidence import CHANNELS
+from model.click_network import ClickNetwork
+from model.encoding import Encoded
+from model.evidence import CHANNELS, Prepared, compare, evidence
+from model.references import Retrieved
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Block(nn.Module):
         return F.relu(self.skip(x) + y)
 
 
-class LiteClickNetwork(nn.Module):
+class LiteClickNetwork(ClickNetwork):
     """A small U-Net over :mod:`model.evidence`, from stride 2 down to stride 32 and back.
 
     Its output is at stride 1: the last layer predicts the four pixels of each stride-2 cell.
@@ -67,6 +70,16 @@ class LiteClickNetwork(nn.Module):
         self.down = nn.ModuleList(Block(a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.head = nn.Conv2d(widths[0], 4, 1)
+
+    def prepare(
+        self, image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+    ) -> Prepared:
+        """See :class:`model.click_network.ClickNetwork`."""
+        return compare(image, compared, normal, itself)
+
+    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+        """The evidence (B, CHANNELS, h, w); see :class:`model.click_network.ClickNetwork`."""
+        return (evidence(prepared, clicks, previous),)
 
     def forward(self, evidence: Tensor) -> Tensor:
         """Logits (B, 1, 2h, 2w) from evidence (B, CHANNELS, h, w); h and w multiples of 16."""

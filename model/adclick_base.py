@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.click_network import ClickNetwork
+from model.encoding import Encoded
+from model.evidence import Prepared, without_levels
 from model.features import Pyramid
 from model.language import PixelWordAttention
-from model.residual import gather, nearest
+from model.references import Retrieved
+from model.residual import Matches, gather, match
 from model.swin import SwinBlock
 
 
@@ -19,11 +23,11 @@ class BaseConfig:
     """Sizes of the ``base`` preset; the defaults are the paper's (512 px images, 64 x 64 tokens)."""
 
     residual: int = 1024  # d, of the residual tensor
-    width: int = 1024
+    width: int = 1024  # of a token
     depth: int = 4
     heads: int = 32
     window: int = 8
-    words: int = 768  # of the text encoder's states
+    words: int = 768  # of the text encoder's states; 0: the network is told no words
     pyramid: tuple[int, ...] = (240, 480, 960, 1920)  # strides 4, 8, 16, 32
     head: int = 256
 
@@ -57,21 +61,25 @@ def _to_grid(cells: Tensor, h: int, w: int) -> Tensor:
     return cells.transpose(1, 2).reshape(len(cells), -1, h, w)
 
 
-def squared_residual(query: Tensor, references: list[Tensor]) -> Tensor:
-    """The residual tensor R (1, D, h, w): squared difference to the best match, element by element (Eq. 3-4)."""
-    return (query - gather(references, nearest(query, references))).square()
+def patch_residual(image: Pyramid, references: list[Pyramid], matches: Matches, width: int) -> Tensor:
+    """(1, width, h, w): what the descriptors of an image differ by from those of their best matches (Eq. 3-4).
+
+    Signed, because it is kept like that; the residual tensor R is its square, element by element.
+    """
+    found = gather([patch_features(r, width) for r in references], matches)
+    return patch_features(image, width) - found
 
 
-class BaseClickNetwork(nn.Module):
+class BaseClickNetwork(ClickNetwork):
     """Ψ of Eq. 1 in the paper's size: R, clicks, previous mask and words in, logits out."""
 
     def __init__(self, config: BaseConfig | None = None):
         super().__init__()
-        config = config or BaseConfig()
+        self.config = config = config or BaseConfig()
         width = config.width
         self.embed = nn.Conv2d(config.residual, width, 1)
         self.click_embed = nn.Conv2d(3, width, 8, stride=8)
-        self.language = PixelWordAttention(width, config.words)
+        self.language = PixelWordAttention(width, config.words) if config.words else None
         self.blocks = nn.Sequential(
             *(SwinBlock(width, config.heads, config.window, shift=i % 2 == 1) for i in range(config.depth))
         )
@@ -93,20 +101,43 @@ class BaseClickNetwork(nn.Module):
             nn.Conv2d(config.head, 1, 1),
         )
 
+    @torch.no_grad()
+    def prepare(
+        self, image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+    ) -> Prepared:
+        """See :class:`model.click_network.ClickNetwork`; the vectors are :func:`patch_residual`.
+
+        Matches are those of the standardised features, as for every network here.
+        """
+        residual = match(image, compared, itself=itself)
+        pyramids = [r.pyramid for r in compared.references]
+        vectors = patch_residual(image.pyramid, pyramids, residual.matches, self.config.residual)
+        known = 0 if itself else len(compared.references)
+        return replace(without_levels(image, residual, normal, known), vectors=vectors)
+
+    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+        """R (B, D, h/4, w/4), and prompts (B, 3, 2h, 2w); see :class:`model.click_network.ClickNetwork`."""
+        h, w = previous.shape[-2:]
+        pixels = clicks * clicks.new_tensor([2, 2, 1])
+        before = F.interpolate(previous, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return prepared.vectors.square(), torch.cat([before, click_discs(pixels, 2 * h, 2 * w)], 1)
+
     def forward(
         self, residual: Tensor, prompts: Tensor, words: Tensor | None = None, present: Tensor | None = None
     ) -> Tensor:
         """Logits (B, 1, H, W).
 
         Args:
-            residual: (B, D, H/8, W/8), :func:`squared_residual`.
+            residual: (B, D, H/8, W/8), R: the square of :func:`patch_residual`.
             prompts: (B, 3, H, W) float32 in [0, 1]: previous probability map, discs of the positive clicks, discs of
                 the negative clicks (:func:`click_discs`).
             words: (B, T, words) states of the text encoder, averaged over prompts (Eq. 6); None: no language.
             present: (B, T), which of them are words, or how much of one (averaged); default: all.
         """
         x = self.embed(residual) + self.click_embed(prompts)
-        if words is not None:
+        h, w = x.shape[-2:]
+        x = F.pad(x, (0, -w % self.config.window, 0, -h % self.config.window))  # whole windows
+        if words is not None and self.language is not None:
             known = (
                 torch.ones(words.shape[:2], dtype=torch.bool, device=words.device)
                 if present is None
@@ -120,7 +151,9 @@ class BaseClickNetwork(nn.Module):
         size = maps[0].shape[-2:]
         joined = [F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps]
         logits = self.head(torch.cat(joined, 1))
-        return F.interpolate(logits, size=prompts.shape[-2:], mode="bilinear", align_corners=True)
+        padded = 8 * x.shape[-2], 8 * x.shape[-1]
+        logits = F.interpolate(logits.float(), size=padded, mode="bilinear", align_corners=True)
+        return logits[..., : 8 * h, : 8 * w]
 
 
 def click_discs(clicks: Tensor, height: int, width: int, radii: tuple[float, float] = (10.0, 5.0)) -> Tensor:

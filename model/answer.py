@@ -14,7 +14,8 @@ from torch import Tensor
 from model.clicks import Click
 from model.encoding import Frame
 from model.evidence import Prepared
-from model.predictor import Predictor, expected_iou, to_mask
+from model.predictor import Predictor, to_mask
+from model.scores import expected_iou
 from model.zoom import ZOOM_SIDE, Box, Window, window_for
 
 Map = NDArray[np.float32]

@@ -54,6 +54,13 @@ def write_checkpoint(weights: Path, state: dict[str, Tensor], manifest: dict[str
     _replace(manifest_path(weights), (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def export(backbone: nn.Module, network: nn.Module, out: Path, about: dict[str, Any]) -> None:
+    """Write backbone and click network as one checkpoint, with its manifest ``about``."""
+    state = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
+    state |= {f"network.{k}": v for k, v in network.state_dict().items()}
+    write_checkpoint(out, state, about)
+
+
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:

@@ -6,6 +6,10 @@ server never reads anything but the result.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.checkpoints import fold_batch_norm
@@ -13,6 +17,20 @@ from model.features import EfficientNetLite0, WideResNet50
 from model.manifest import CheckpointError
 
 Pairs = list[tuple[str, str, str]]  # (our convolution, its weight there, its batch normalisation there)
+
+
+def read_published(path: Path, network: str) -> dict[str, Tensor]:
+    """The state dict in a file as it was published, ``.safetensors`` or ``.pth``.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds more than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # both readers raise many classes of their own
+        raise CheckpointError(f"{path} cannot be read as {network} weights.") from error
 
 
 def convert_efficientnet_lite0(state: dict[str, Tensor]) -> dict[str, Tensor]:

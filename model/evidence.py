@@ -7,19 +7,23 @@ argument for residuals, carried one step further.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.discriminant import discriminant, projections, towards_mask
 from model.encoding import Encoded
-from model.residual import Residual
+from model.references import Retrieved
+from model.residual import Residual, match
 
 ENERGIES = ("joint", "stride4", "stride8", "stride16", "fine", "colour")
 NORMAL_ENERGIES = ("joint", "fine", "colour")  # also compared with what is usual among the references
 RATIO_ENERGIES = ("joint", "fine")  # also compared with the clicked places
 LEVELS = ("colour", "stride2", "stride4", "stride8", "stride16", "texture")
+DISCRIMINANT = "discriminant"
+"""The joint level of :mod:`model.discriminant`, in which places are compared by projection and not by distance."""
 SPREAD_LEVELS = (
     "colour",
     "stride4",
@@ -28,9 +32,23 @@ SPREAD_LEVELS = (
 )  # in which the mask so far says what belongs to it
 REACHES = (4.0, 24.0)  # stride-2 cells over which the two click-distance maps fall to 1/e
 
-STATIC_CHANNELS = len(ENERGIES) + len(NORMAL_ENERGIES) + 2
-SPREAD_MAPS = len(SPREAD_LEVELS) + 1
-CHANNELS = STATIC_CHANNELS + 2 * (len(REACHES) + len(LEVELS) + 1) + len(RATIO_ENERGIES) + 1 + SPREAD_MAPS
+LAYOUT = {
+    "energies": len(ENERGIES) + len(NORMAL_ENERGIES),
+    "edge": 1,
+    "references": 1,
+    "near": 2 * len(REACHES),
+    **{f"like {name}": 2 for name in LEVELS if name != "texture"},
+    "like residual": 2,
+    "energy ratios": len(RATIO_ENERGIES),
+    "previous": 1,
+    "like texture": 2,
+    **{f"spread {name}": 1 for name in (*SPREAD_LEVELS, "residual")},
+    **{f"{how} {name}": n for name in (DISCRIMINANT, "residual") for how, n in (("onto", 4), ("towards", 1))},
+}
+"""How many maps there are of each kind, in their order. New kinds come last, so that older weights can be widened."""
+
+CHANNELS = sum(LAYOUT.values())
+STATIC_CHANNELS = sum(LAYOUT[name] for name in ("energies", "edge", "references"))
 _PAIRS = 2048
 
 
@@ -40,7 +58,7 @@ class Prepared:
 
     Attributes:
         static: (B, STATIC_CHANNELS, h, w) on the stride-2 grid.
-        levels: name -> (B, C, h', w'), channels scaled to unit variance over the image.
+        levels: name -> (B, C, h', w'), channels scaled to unit variance over the image; and ``DISCRIMINANT``.
         scales: (B, len(LEVELS)) typical distance between two places of the image, per level.
         vectors: (B, D, h/4, w/4) residual vectors.
         log_energies: (B, len(RATIO_ENERGIES), h, w).
@@ -117,6 +135,14 @@ def normal_levels(residuals: list[Residual]) -> dict[str, float]:
     }
 
 
+def compare(
+    image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+) -> Prepared:
+    """Match an image with its references, or with itself, and :func:`prepare` it."""
+    known = 0 if itself else len(compared.references)
+    return prepare(image, match(image, compared, itself=itself), normal, known)
+
+
 def prepare(
     encoded: Encoded, residual: Residual, normal: dict[str, float] | None, references: int
 ) -> Prepared:
@@ -128,13 +154,21 @@ def prepare(
         normal: :func:`normal_levels` of its bank, or None (fewer than two references): the image's own level serves.
         references: how many references there are; the network may trust many more than none.
     """
+    levels, scales = level_maps(encoded)
+    levels[DISCRIMINANT] = discriminant(levels, encoded.grid)
+    return replace(without_levels(encoded, residual, normal, references), levels=levels, scales=scales)
+
+
+def without_levels(
+    encoded: Encoded, residual: Residual, normal: dict[str, float] | None, references: int
+) -> Prepared:
+    """:func:`prepare` for a network that does not compare places with clicked places: no levels, no scales."""
     grid = _size(encoded.colour)
     logs = {name: _to_grid(torch.log(e + 1e-4), grid) for name, e in residual.energies.items()}
-    levels, scales = level_maps(encoded)
     return Prepared(
         static=static_maps(logs, edges(encoded.colour), normal, references),
-        levels=levels,
-        scales=scales,
+        levels={},
+        scales=encoded.colour.new_zeros(1, 0),
         vectors=residual.vectors,
         log_energies=torch.cat([logs[name] for name in RATIO_ENERGIES], 1),
     )
@@ -178,20 +212,42 @@ def evidence(prepared: Prepared, clicks: Tensor, previous: Tensor) -> Tensor:
     Returns:
         (B, CHANNELS, h, w) float32.
     """
+    return torch.cat(list(_maps(prepared, clicks, previous).values()), 1)
+
+
+def columns(*kinds: str) -> list[int]:
+    """The numbers of the channels of these kinds of ``LAYOUT``."""
+    starts, start = {}, 0
+    for kind, count in LAYOUT.items():
+        starts[kind] = start
+        start += count
+    return [starts[kind] + i for kind in kinds for i in range(LAYOUT[kind])]
+
+
+def _maps(prepared: Prepared, clicks: Tensor, previous: Tensor) -> dict[str, Tensor]:
+    """The maps of :func:`evidence` by kind; the static ones together."""
     h, w = grid = _size(prepared.static)
     sign = clicks[..., 2]
     groups = [sign > 0, sign < 0]
-    maps = [prepared.static, *(_reach_maps(clicks, group, h, w) for group in groups)]
-    similar = {name: _similarity(prepared, name, clicks, groups, grid) for name in LEVELS}
-    maps += [pair for name, pair in similar.items() if name != "texture"]
+    maps = {
+        "static": prepared.static,
+        "near": torch.cat([_reach_maps(clicks, group, h, w) for group in groups], 1),
+    }
+    like = {name: _similarity(prepared, name, clicks, groups, grid) for name in LEVELS}
+    texture_last = like.pop("texture")
+    maps |= {f"like {name}": pair for name, pair in like.items()}
     clicked = _gather(prepared.vectors, clicks, grid)
     length = clicked.square().sum(2).sqrt().clamp_min(1e-2)[..., None, None]
     distance = 2 * _distances(prepared.vectors, clicked) / length
-    maps += [_to_grid(_most_alike(distance, group), grid) for group in groups]
-    maps += [_energy_ratios(prepared.log_energies, clicks, groups[0]), previous, similar["texture"]]
-    spread = [prepared.levels[name] for name in SPREAD_LEVELS]
-    maps += [_to_grid(_likeness(level, previous), grid) for level in (*spread, prepared.vectors)]
-    return torch.cat(maps, 1)
+    maps["like residual"] = torch.cat([_to_grid(_most_alike(distance, group), grid) for group in groups], 1)
+    maps["energy ratios"] = _energy_ratios(prepared.log_energies, clicks, groups[0])
+    maps |= {"previous": previous, "like texture": texture_last}
+    spread = {name: prepared.levels[name] for name in SPREAD_LEVELS} | {"residual": prepared.vectors}
+    maps |= {f"spread {name}": _to_grid(_likeness(level, previous), grid) for name, level in spread.items()}
+    for name, level in ((DISCRIMINANT, prepared.levels[DISCRIMINANT]), ("residual", prepared.vectors)):
+        maps[f"onto {name}"] = _to_grid(projections(level, _gather(level, clicks, grid), groups), grid)
+        maps[f"towards {name}"] = _to_grid(towards_mask(level, previous), grid)
+    return maps
 
 
 def _similarity(

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.adclick import LiteClickNetwork
+from model import networks
 from model.checkpoints import load_into, part_of, read_weights
 from model.clicks import Click
 from model.encoding import Encoded, Frame, encode
-from model.evidence import Prepared, evidence, normal_levels, prepare
+from model.evidence import Prepared, normal_levels
 from model.features import BACKBONES
-from model.manifest import PACKAGED, CheckpointError, read_manifest
+from model.manifest import PACKAGED, read_manifest
 from model.references import Retrieved, rank
 from model.residual import match, matching_dtype, misfit
 from model.suspicion import PEAK, usual_peak
@@ -68,16 +68,13 @@ class Predictor:
     def __init__(self, weights: Path | None = None, device: str = "cpu"):
         weights = weights or PACKAGED
         manifest = read_manifest(weights)
-        if manifest["preset"] != "lite":
-            raise CheckpointError(
-                f"{weights.name} holds the preset {manifest['preset']!r}; this predictor runs 'lite'."
-            )
+        self.network = networks.new(manifest, weights.name)
         tensors = read_weights(weights)
         self.version = str(manifest["version"])
         self.long_side = int(manifest["long_side"])
+        self.temperature = float(manifest.get("temperature", 1.0))
         self.device = torch.device(device)
         self.backbone = BACKBONES[manifest["backbone"]]()
-        self.network = LiteClickNetwork()
         for name, module in (("backbone", self.backbone), ("network", self.network)):
             load_into(module, part_of(tensors, name), f"{weights.name} ({name})")
             module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -114,8 +111,8 @@ class Predictor:
         retrieved = Retrieved([r.to(self.device) for r in references]) if references else None
         few = 0 < len(references) <= FEW_REFERENCES
         if retrieved is None or (few and misfit(image, retrieved) > MOST_MISFIT):
-            return prepare(image, match(image, Retrieved([image]), itself=True), None, 0)
-        return prepare(image, match(image, retrieved), normal, len(references))
+            return self.network.prepare(image, Retrieved([image]), None, itself=True)
+        return self.network.prepare(image, retrieved, normal)
 
     @torch.inference_mode()
     def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
@@ -163,18 +160,22 @@ class Predictor:
         before = (
             torch.zeros(1, 1, h, w, device=self.device)
             if previous is None
-            else torch.nn.functional.avg_pool2d(previous.float(), 2)
+            else torch.nn.functional.avg_pool2d(self._as_trained(previous.float().to(self.device)), 2)
         )
-        shown = evidence(prepared.to(self.device), _to_grid(clicks, frame).to(self.device), before)
+        shown = self.network.show(prepared.to(self.device), _to_grid(clicks, frame).to(self.device), before)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
-            logits = self.network(shown)
-        probability = torch.sigmoid(logits.float())
+            logits = self.network(*shown)
+        probability = torch.sigmoid(logits.float() / self.temperature)
         if previous is None or len(clicks) < REFINING or not merging:
             return probability
         merged = merge(
             probability[0, 0].cpu().numpy(), previous[0, 0].float().cpu().numpy(), clicks[-1], frame
         )
         return torch.from_numpy(merged)[None, None].to(self.device)
+
+    def _as_trained(self, probability: Tensor) -> Tensor:
+        """A map at the temperature of 1, at which the network was trained to see the one before."""
+        return torch.sigmoid(torch.logit(probability, eps=1e-6) * self.temperature)
 
 
 def merge(
@@ -280,14 +281,3 @@ def _minor_parts(
     for x, y in clicked:
         minor[labels[y, x]] = False
     return np.asarray(minor[labels])
-
-
-def expected_iou(probability: NDArray[np.float32], threshold: float = 0.5) -> float:
-    """The IoU that a mask cut at ``threshold`` has if the probabilities are right, in [0, 1].
-
-    The expected intersection over the expected union; 0 for an empty mask.
-    """
-    inside = probability > threshold
-    agreed = float(probability[inside].sum())
-    union = float(inside.sum()) + float(probability[~inside].sum())
-    return agreed / union if inside.any() else 0.0

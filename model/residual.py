@@ -27,6 +27,20 @@ _EXHAUSTIVE = 8192  # cells of a bank up to which all of them are searched
 _CHUNK = 256  # query cells matched at a time: the distances of a chunk stay in the processor's cache
 
 
+class Matches(NamedTuple):
+    """Where the best match of each cell of an image lies: (h, w) long each."""
+
+    source: Tensor  # which reference
+    row: Tensor  # on the grid of that reference
+    column: Tensor
+
+    def doubled(self) -> Matches:
+        """The same on a grid twice as fine, each cell's quarter at the matching quarter."""
+        source, row, column = (m.repeat_interleave(2, 0).repeat_interleave(2, 1) for m in self)
+        odd_row, odd_column = (torch.arange(side, device=row.device) % 2 for side in row.shape)
+        return Matches(source, 2 * row + odd_row[:, None], 2 * column + odd_column)
+
+
 @dataclass
 class Residual:
     """How an image differs from its references.
@@ -37,10 +51,12 @@ class Residual:
         energies: residual energies (mean squared difference, >= 0), name -> (1, 1, h, w) at the map's own stride:
             ``joint``, ``stride4``, ``stride8``, ``stride16`` on the stride-8 grid, ``fine`` on the stride-4 grid,
             ``colour`` on the stride-2 grid.
+        matches: where in the references the best matches lie, on the stride-8 grid.
     """
 
     vectors: Tensor
     energies: dict[str, Tensor]
+    matches: Matches
 
 
 def joint_features(encoded: Encoded, retrieved: Retrieved) -> dict[int, Tensor]:
@@ -76,20 +92,6 @@ def misfit(query: Encoded, retrieved: Retrieved) -> float:
     return float(energies[0] / energies[1].clamp_min(1e-6))
 
 
-class Matches(NamedTuple):
-    """Where the best match of each cell of an image lies: (h, w) long each."""
-
-    source: Tensor  # which reference
-    row: Tensor  # on the grid of that reference
-    column: Tensor
-
-    def doubled(self) -> Matches:
-        """The same on a grid twice as fine, each cell's quarter at the matching quarter."""
-        source, row, column = (m.repeat_interleave(2, 0).repeat_interleave(2, 1) for m in self)
-        odd_row, odd_column = (torch.arange(side, device=row.device) % 2 for side in row.shape)
-        return Matches(source, 2 * row + odd_row[:, None], 2 * column + odd_column)
-
-
 def match(query: Encoded, retrieved: Retrieved, *, itself: bool = False) -> Residual:
     """Match every cell of ``query`` with its most similar cell in the references.
 
@@ -110,10 +112,10 @@ def match(query: Encoded, retrieved: Retrieved, *, itself: bool = False) -> Resi
     }
     energies["joint"] = vectors.square().sum(1, keepdim=True) / len(MATCH_STRIDES)
     fine = [retrieved.standardise(r.pyramid, 4) for r in retrieved.references]
-    energies["fine"], matches = _around(retrieved.standardise(query.pyramid, 4), fine, matches.doubled())
+    energies["fine"], finer = _around(retrieved.standardise(query.pyramid, 4), fine, matches.doubled())
     colours = [r.colour for r in retrieved.references]
-    energies["colour"], _ = _around(query.colour, colours, matches.doubled())
-    return Residual(vectors[:, : widths[0] + widths[1]], energies)
+    energies["colour"], _ = _around(query.colour, colours, finer.doubled())
+    return Residual(vectors[:, : widths[0] + widths[1]], energies, matches)
 
 
 def nearest(features: Tensor, candidates: list[Tensor], itself: bool = False) -> Matches:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from model.encoding import Encoded, encode
-from model.evidence import LEVELS, Prepared, normal_levels, prepare
+from model.evidence import DISCRIMINANT, LEVELS, Prepared, compare, normal_levels
 from model.features import Backbone
 from model.mvtec import Category, read_mask, read_rgb
 from model.products import Product
@@ -41,9 +42,13 @@ MOST_GOOD = 24
 PIECES_OF_DRAWN, DEFECTS_OF_DRAWN = 10, 12
 """Good pieces photographed of each drawn product, and defective ones."""
 
+CPU = torch.device("cpu")
 
-class SampleBuilder:
-    """Turns the images of one product into sample files, one for each view of a defect.
+Prepare = Callable[[Encoded, Retrieved, dict[str, float] | None, bool], Prepared]
+
+
+class Views:
+    """Views of the defects of one product, compared with its good images.
 
     A view is the whole image or, as often as not, a window round the defect as :mod:`model.zoom` opens it, so that
     defects are seen at every size and references at every closeness.
@@ -53,7 +58,9 @@ class SampleBuilder:
         backbone: frozen features.
         long_side: of the working frame of a whole image; a close view has two thirds of it.
         use_references: whether the good images show what the defect images show.
-        rng: source of all randomness.
+        prepare: of the click network that looks at the views (:class:`model.click_network.ClickNetwork`).
+        remembered: of how many good images the features are kept; None: of all of them.
+        device: where to compute.
     """
 
     def __init__(
@@ -62,34 +69,53 @@ class SampleBuilder:
         backbone: Backbone,
         long_side: int,
         use_references: bool,
-        rng: np.random.Generator,
+        prepare: Prepare,
+        *,
+        remembered: int | None = None,
+        device: torch.device = CPU,
     ):
-        self.good, self.backbone, self.long_side, self.rng = good, backbone, long_side, rng
-        self.references = [self._encode(g, long_side) for g in good] if use_references else []
+        self.good, self.backbone, self.long_side = good, backbone, long_side
+        self.prepare, self.device = prepare, device
+        self._reference = lru_cache(remembered)(lambda i: self._encode(self.good[i], long_side))
+        self.descriptors = [self._reference(i).descriptor for i in range(len(good) if use_references else 0)]
 
-    def write(self, out: Path, pixels: Image, mask: Mask, close: bool, host: int | None = None) -> None:
-        """Write one view of a defect; ``host`` is the good image that it was drawn on, which then is no reference."""
-        others = [i for i in range(len(self.references)) if i != host]
-        count = min(len(others), int(self.rng.choice(CLOSE_COUNTS if close else COUNTS)))
-        others = [others[i] for i in self.rng.permutation(len(others))[: max(count, len(others) // 2)]]
-        window = self._window(mask) if close else Window(0, 0, *mask.shape)
+    @torch.inference_mode()
+    def of(
+        self, pixels: Image, mask: Mask, close: bool, rng: np.random.Generator, host: int | None = None
+    ) -> tuple[Prepared, Mask] | None:
+        """One view of a defect and what of it is defect in the working frame (H, W); None when nothing is.
+
+        Args:
+            pixels: the image.
+            mask: its defect, of the image's size.
+            close: whether to look from near.
+            rng: source of all randomness.
+            host: the good image that the defect was drawn on, which then is no reference.
+        """
+        others = [i for i in range(len(self.descriptors)) if i != host]
+        count = min(len(others), int(rng.choice(CLOSE_COUNTS if close else COUNTS)))
+        others = [others[i] for i in rng.permutation(len(others))[: max(count, len(others) // 2)]]
+        window = self._window(mask, rng) if close else Window(0, 0, *mask.shape)
         query = self._encode(window.cut(pixels), self.long_side * 2 // 3 if close else self.long_side)
+        height, width = (2 * side for side in query.colour.shape[-2:])
+        seen = window.cut(mask).astype(np.float32)
+        frame_mask = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA) > 0.5
+        if not frame_mask.any():
+            return None
         chosen = self._nearest(pixels if close else query, others, count)
-        references = [self._look(i, window, mask.shape) if close else self.references[i] for i in chosen]
-        itself = not references
-        residual = match(query, Retrieved([query] if itself else references), itself=itself)
-        prepared = prepare(query, residual, self._usual(references), len(references))
-        self._save(out, prepared, window.cut(mask))
+        references = [self._look(i, window, mask.shape) if close else self._reference(i) for i in chosen]
+        compared = Retrieved(references or [query])
+        return self.prepare(query, compared, self._usual(references), not references), frame_mask
 
     def _encode(self, pixels: Image, long_side: int) -> Encoded:
-        return encode(pixels, self.backbone, long_side, torch.device("cpu"))
+        return encode(pixels, self.backbone, long_side, self.device)
 
     def _nearest(self, whole: Encoded | Image, others: list[int], count: int) -> list[int]:
         """The ``count`` most similar ones of ``others`` to a whole image."""
         if not count:
             return []
         query = whole if isinstance(whole, Encoded) else self._encode(whole, self.long_side // 2)
-        descriptors = torch.stack([self.references[i].descriptor for i in others])
+        descriptors = torch.stack([self.descriptors[i] for i in others])
         return [others[i] for i in rank(query.descriptor, descriptors, count)]
 
     def _look(self, index: int, window: Window, shape: tuple[int, ...]) -> Encoded:
@@ -103,32 +129,42 @@ class SampleBuilder:
             return None
         return normal_levels([match(references[0], Retrieved(references[1:]))])
 
-    def _window(self, mask: Mask) -> Window:
+    def _window(self, mask: Mask, rng: np.random.Generator) -> Window:
         """A window round a part of the defect, from a sixth to four fifths of the image, the defect anywhere in it."""
         rows, columns = np.nonzero(mask)
-        i = int(self.rng.integers(len(rows)))
-        side = max(64, round(max(mask.shape) * float(np.exp(self.rng.uniform(np.log(0.17), np.log(0.8))))))
+        i = int(rng.integers(len(rows)))
+        side = max(64, round(max(mask.shape) * float(np.exp(rng.uniform(np.log(0.17), np.log(0.8))))))
         height, width = min(side, mask.shape[0]), min(side, mask.shape[1])
-        share = self.rng.uniform(0.15, 0.85, 2)
+        share = rng.uniform(0.15, 0.85, 2)
         top, left = int(rows[i] - share[0] * height), int(columns[i] - share[1] * width)
         return Window(
             min(max(0, top), mask.shape[0] - height), min(max(0, left), mask.shape[1] - width), height, width
         )
 
-    def _save(self, out: Path, prepared: Prepared, mask: Mask) -> None:
-        height, width = (2 * side for side in prepared.static.shape[-2:])
-        frame_mask = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
-        if not frame_mask.any():
-            return
-        tensors = {name: prepared.levels[name][0].half() for name in LEVELS}
-        tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
-        tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(frame_mask.astype(np.uint8))}
-        temporary = out.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
-        temporary.replace(out)
+
+def _save(out: Path, view: tuple[Prepared, Mask] | None) -> None:
+    """Write a view as a sample file, if there is one."""
+    if view is None:
+        return
+    prepared, mask = view
+    tensors = {name: prepared.levels[name][0].half() for name in (*LEVELS, DISCRIMINANT)}
+    tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
+    tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(mask.astype(np.uint8))}
+    temporary = out.with_suffix(".part")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+    temporary.replace(out)
 
 
-@torch.inference_mode()
+def images_of(
+    category: Category, limit: int, seed: int
+) -> tuple[list[Path], list[tuple[Path, Path]], np.random.Generator]:
+    """The good images and the defects that training sees of a product, and the source of what else is random in it."""
+    rng = np.random.default_rng([seed, *hashlib.sha256(category.name.encode()).digest()[:8]])
+    good, pairs = category.good(), category.defects()
+    good = [good[i] for i in rng.permutation(len(good))[:MOST_GOOD]]
+    return good, [pairs[i] for i in rng.permutation(len(pairs))[:limit]], rng
+
+
 def build(
     categories: list[Category],
     cache: Path,
@@ -157,40 +193,33 @@ def build(
         if (folder / "done.json").exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng([seed, *hashlib.sha256(category.name.encode()).digest()[:8]])
-        good = category.good()
-        good = [good[i] for i in rng.permutation(len(good))[:MOST_GOOD]]
-        builder = SampleBuilder(
-            [read_rgb(p) for p in good], backbone, long_side, category.name not in without_references, rng
-        )
-        pairs = category.defects()
-        pairs = [pairs[i] for i in rng.permutation(len(pairs))[:limit]]
+        good, pairs, rng = images_of(category, limit, seed)
+        pixels_of_good, comparable = [read_rgb(p) for p in good], category.name not in without_references
+        views = Views(pixels_of_good, backbone, long_side, comparable, compare)
         for i, (file, painted) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
-            builder.write(
-                folder / f"real-{i:04d}.safetensors", read_rgb(file), read_mask(painted), i % 2 == 0
-            )
+            view = views.of(read_rgb(file), read_mask(painted), i % 2 == 0, rng)
+            _save(folder / f"real-{i:04d}.safetensors", view)
         for i in tqdm(range(synthetic if good else 0), desc="synthetic", leave=False):
-            pixels, mask, _ = add_defect(builder.good[i % len(good)], rng)
-            builder.write(folder / f"synthetic-{i:04d}.safetensors", pixels, mask, i % 2 == 0, i % len(good))
+            pixels, mask, _ = add_defect(views.good[i % len(good)], rng)
+            view = views.of(pixels, mask, i % 2 == 0, rng, i % len(good))
+            _save(folder / f"synthetic-{i:04d}.safetensors", view)
         (folder / "done.json").write_text(json.dumps({"real": len(pairs), "good": len(good)}))
 
 
-@torch.inference_mode()
-def build_drawn(products: int, cache: Path, backbone: Backbone, *, long_side: int, seed: int = 0) -> None:
-    """Build the sample files of so many drawn products (:mod:`model.products`); see :func:`build`."""
-    for number in tqdm(range(products), desc="drawn products"):
+def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: int, seed: int = 0) -> None:
+    """Build the sample files of drawn products (:mod:`model.products`), named by numbers; see :func:`build`."""
+    for number in tqdm(products, desc="drawn products"):
         folder = cache / "drawn" / f"{number:04d}"
         if (folder / "done.json").exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
         rng, product = np.random.default_rng([seed, number]), Product(number)
-        builder = SampleBuilder(
-            [product.image(rng) for _ in range(PIECES_OF_DRAWN)], backbone, long_side, True, rng
-        )
+        pieces = [product.image(rng) for _ in range(PIECES_OF_DRAWN)]
+        views = Views(pieces, backbone, long_side, True, compare)
         for i in range(DEFECTS_OF_DRAWN):
             found = product.lacking(rng) if i % 3 == 0 else None
             pixels, mask = found or add_defect(product.image(rng), rng)[:2]
-            builder.write(folder / f"synthetic-{i:04d}.safetensors", pixels, mask, i % 2 == 0)
+            _save(folder / f"synthetic-{i:04d}.safetensors", views.of(pixels, mask, i % 2 == 0, rng))
         (folder / "done.json").write_text("{}")
 
 
@@ -230,7 +259,7 @@ def read_crop(
             y, x = rows[i] // 2, columns[i] // 2
         top, left = (_start(int(c), size, side, rng) for c, side in ((y, h), (x, w)))
         crop = {"scales": file.get_tensor("scales")}
-        for name in (*LEVELS, "static", "vectors", "log_energies"):
+        for name in (*LEVELS, DISCRIMINANT, "static", "vectors", "log_energies"):
             values = file.get_slice(name)
             ratio = h // values.get_shape()[1]  # stride-2 cells per cell of this map
             down, across = (

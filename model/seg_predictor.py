@@ -73,7 +73,15 @@ class SegPredictor:
 
         Returns:
             Defect type -> calibrated probability, (frame.height, frame.width) float32 in [0, 1].
+
+        Raises:
+            CheckpointError: the image was prepared for a click network that makes no relative maps.
         """
+        if not prepared.levels:
+            raise CheckpointError(
+                f"{self.version} needs the maps of the click network 'lite'; with the preset 'base' only clicks are "
+                "answered, and masks before the first click come from the residual."
+            )
         seen = inputs(prepared.to(self.device))
         logits = type_logits(self.network, seen, self._states, self._present)
         found = [

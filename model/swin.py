@@ -32,7 +32,8 @@ class WindowAttention(nn.Module):
             self.qkv(x).view(windows, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         )  # (windows, heads, n, d)
         bias = self.bias[self.relative].permute(2, 0, 1)[None]  # (1, heads, n, n)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias if mask is None else bias + mask)
+        bias = (bias if mask is None else bias + mask).to(q.dtype)  # autocast leaves parameters in float32
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.project(out.transpose(1, 2).reshape(windows, n, width))  # type: ignore[no-any-return]
 
 

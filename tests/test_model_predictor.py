@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.encoding import Frame
-from model.predictor import expected_iou, merge, to_mask
+from model.predictor import merge, to_mask
+from model.scores import expected_iou
 
 FRAME = Frame(image_height=256, image_width=384, height=128, width=192)  # the image is twice as large
 

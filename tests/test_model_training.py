@@ -16,10 +16,12 @@ from model.training import (
     ClickSimulation,
     ClickTrainer,
     ClickTraining,
+    SampleFiles,
     Sampler,
     load_batch,
     new_network,
 )
+from model.workers import Worker
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +72,14 @@ def test_a_crop_larger_than_the_image_is_padded_with_ignored_pixels(samples: Pat
 
 
 def test_training_learns_and_can_be_resumed(samples: Path, tmp_path: Path) -> None:
-    config = ClickTraining(minutes=100, crops=((32, 4, 1.0),), jitter=1.0)
+    config = ClickTraining(steps=10000, crops=((32, 4, 1.0),), jitter=1.0)
     sampler = Sampler(list(find_samples(samples)), config.synthetic_share)
-    trainer = ClickTrainer(new_network(1), sampler, config, tmp_path)
+    trainer = ClickTrainer(new_network(1), SampleFiles(sampler), config, tmp_path)
     rng = np.random.default_rng(0)
     losses = [trainer.train_step(load_batch(sampler, 32, 4, rng)) for _ in range(40)]
     assert np.mean(losses[-8:]) < 0.95 * np.mean(losses[:4])
     trainer.save()
-    again = ClickTrainer(new_network(2), sampler, config, tmp_path)
+    again = ClickTrainer(new_network(2), SampleFiles(sampler), config, tmp_path)
     assert again.resume()
     assert again.step == trainer.step
     for a, b in zip(again.ema.parameters(), trainer.ema.parameters(), strict=True):
@@ -86,19 +88,31 @@ def test_training_learns_and_can_be_resumed(samples: Path, tmp_path: Path) -> No
 
 
 def test_a_run_stops_when_its_time_is_up_and_leaves_a_curve(samples: Path, tmp_path: Path) -> None:
-    config = ClickTraining(minutes=0.0001, crops=((32, 2, 1.0),))
-    trainer = ClickTrainer(new_network(1), Sampler(list(find_samples(samples)), 0.5), config, tmp_path)
+    config = ClickTraining(steps=2, crops=((32, 2, 1.0),))
+    sampler = Sampler(list(find_samples(samples)), 0.5)
+    trainer = ClickTrainer(new_network(1), SampleFiles(sampler), config, tmp_path)
     trainer.step = 99
     trainer.run()
     assert json.loads((tmp_path / "curve.jsonl").read_text())["step"] == 100
     assert (tmp_path / "last.safetensors").exists()
 
 
+def test_of_several_processes_the_first_one_writes(samples: Path, tmp_path: Path) -> None:
+    source = SampleFiles(Sampler(list(find_samples(samples)), 0.5))
+    trainer = ClickTrainer(
+        new_network(1), source, ClickTraining(steps=100, crops=((32, 2, 1.0),)), tmp_path, Worker(rank=1)
+    )
+    trainer.step = 99
+    trainer.run()
+    assert trainer.step == 100
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_loss_that_is_not_a_number_ends_the_run(samples: Path, tmp_path: Path) -> None:
     network = new_network(1)
     torch.nn.init.constant_(network.head.weight, float("nan"))
     sampler = Sampler(list(find_samples(samples)), 0.5)
-    trainer = ClickTrainer(network, sampler, ClickTraining(max_next_clicks=0), tmp_path)
+    trainer = ClickTrainer(network, SampleFiles(sampler), ClickTraining(max_next_clicks=0), tmp_path)
     with pytest.raises(FloatingPointError, match="step 0"):
         trainer.train_step(load_batch(sampler, 32, 2, np.random.default_rng(0)))
 
@@ -128,7 +142,7 @@ def test_drawn_products_become_samples(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("model.samples.PIECES_OF_DRAWN", 3)
     monkeypatch.setattr("model.samples.DEFECTS_OF_DRAWN", 4)
     for _ in range(2):  # the second time there is nothing left to do
-        build_drawn(1, tmp_path, EfficientNetLite0().eval(), long_side=96)
+        build_drawn(range(1), tmp_path, EfficientNetLite0().eval(), long_side=96)
     found = list(find_samples(tmp_path))
     assert {s.category for s in found} == {"drawn/0000"}
     assert 2 <= len(found) <= 4  # a defect that its window all but misses is left out

@@ -1,0 +1,35 @@
+"""Click networks by the name of their preset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.adclick import LiteClickNetwork
+from model.adclick_base import BaseClickNetwork, BaseConfig
+from model.click_network import ClickNetwork
+from model.manifest import CheckpointError
+
+
+def new(manifest: dict[str, Any], source: str) -> ClickNetwork:
+    """The untrained click network that a checkpoint's manifest describes.
+
+    Args:
+        manifest: ``preset``, and for ``base`` the sizes as ``network`` (:class:`model.adclick_base.BaseConfig`).
+        source: name of the checkpoint, for the message.
+
+    Raises:
+        CheckpointError: the preset is no click network, or a size is unknown.
+    """
+    if manifest["preset"] == "lite":
+        return LiteClickNetwork()
+    if manifest["preset"] != "base":
+        raise CheckpointError(
+            f"{source} holds the preset {manifest['preset']!r}; a click network is 'lite' or 'base'."
+        )
+    sizes = dict(manifest.get("network", {}))
+    try:
+        return BaseClickNetwork(BaseConfig(**{**sizes, "pyramid": tuple(sizes["pyramid"])} if sizes else {}))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"The manifest of {source} has sizes that are not of 'base': {error}."
+        ) from None
