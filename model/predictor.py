@@ -234,6 +234,8 @@ def to_mask(probability: NDArray[np.float32], frame: Frame, clicks: Sequence[Cli
     clipped = np.clip(probability, 1e-4, 1 - 1e-4)
     logits = cv2.GaussianBlur(np.log(clipped / (1 - clipped)), (0, 0), SMOOTHING)
     places = {True: _places(clicks, frame, True), False: _places(clicks, frame, False)}
+    refused = _refused_parts(logits > 0, places[True], places[False])
+    logits[refused] = np.minimum(logits[refused], -1.0)
     for positive, near in places.items():
         for x, y in near:
             _settle(logits, x, y, positive)
@@ -261,6 +263,20 @@ def _settle(logits: NDArray[np.float32], x: int, y: int, positive: bool) -> None
     cv2.circle(near, (x, y), int(CLICK_RADIUS), 1, -1)
     here = near > 0
     logits[here] = np.maximum(logits[here], 1.0) if positive else np.minimum(logits[here], -1.0)
+
+
+def _refused_parts(
+    mask: NDArray[np.bool_], wanted: Sequence[tuple[int, int]], refused: Sequence[tuple[int, int]]
+) -> NDArray[np.bool_]:
+    """The pixels of the parts of a mask at which somebody clicked "not this", and in which nobody clicked "this"."""
+    labels, reach = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1], NEIGHBOURHOOD
+    kept = {int(labels[y, x]) for x, y in wanted}
+    near = {
+        int(number)
+        for x, y in refused
+        for number in np.unique(labels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1])
+    }
+    return np.asarray(np.isin(labels, list(near - kept - {0})))
 
 
 def _largest(mask: NDArray[np.bool_]) -> int:

@@ -85,3 +85,17 @@ def test_the_score_is_the_iou_to_expect() -> None:
     true = rng.random(found.shape) < found
     mask = found > 0.5
     assert expected_iou(found) == pytest.approx((mask & true).sum() / (mask | true).sum(), abs=0.01)
+
+
+def test_a_part_that_somebody_refused_is_dropped_whole_and_a_clicked_one_stays() -> None:
+    frame = Frame(256, 256, 256, 256)
+    found = np.full((256, 256), 0.01, np.float32)
+    found[40:80, 40:80] = found[40:80, 120:160] = 0.95
+    found[57:63, 137:143] = 0.1  # the network took away no more than the clicked place
+    wanted, refused = Click(60.5, 60.5, True), Click(140.5, 60.5, False)
+    mask = to_mask(found, frame, [wanted, refused])
+    assert mask[45:75, 45:75].all()
+    assert not mask[:, 110:].any()
+    both = to_mask(found, frame, [wanted, Click(125.5, 45.5, True), refused])
+    assert both[45:55, 125:155].all()  # part of it was wanted: only the place itself goes
+    assert not both[60, 140]
