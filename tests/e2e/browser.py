@@ -250,7 +250,8 @@ def look_at(page: Page, address: str) -> None:
         except PlaywrightError as error:
             if "interrupted by another navigation" not in str(error) and "ERR_ABORTED" not in str(error):
                 raise
-        page.wait_for_load_state("networkidle")  # whatever else was under way has come or gone
+        page.wait_for_load_state()
+        page.wait_for_timeout(500)  # whatever else was under way has come or gone
         if page.url == address:
             return
     raise AssertionError(f"{address} was not reached, but {page.url}")
