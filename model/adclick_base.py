@@ -13,8 +13,9 @@ from model.encoding import Encoded
 from model.evidence import Prepared, without_levels
 from model.features import Pyramid
 from model.language import PixelWordAttention
+from model.matching import Cells, Matches
 from model.references import Retrieved
-from model.residual import Matches, gather, match
+from model.residual import match
 from model.swin import SwinBlock
 
 
@@ -66,7 +67,7 @@ def patch_residual(image: Pyramid, references: list[Pyramid], matches: Matches, 
 
     Signed, because it is kept like that; the residual tensor R is its square, element by element.
     """
-    found = gather([patch_features(r, width) for r in references], matches)
+    found = Cells.of([patch_features(r, width) for r in references]).at(matches)
     return patch_features(image, width) - found
 
 

@@ -79,7 +79,13 @@ def answer(
         clicks: at least one.
         before: the answer to all clicks but the newest.
         look: called when there is something to be seen from near.
+
+    As long as what is clicked and found fits the window that is open, the rest of the image is not looked at again.
     """
+    if before is not None and before.window is not None and before.window.holds(clicks[-1]):
+        again = _from_near(predictor, frame, clicks, before, before.window, look)
+        if again is not None:
+            return again
     previous = None if before is None else _tensor(before.probability)
     whole = _array(predictor.probability(prepared, frame, clicks, previous))
     shape = frame.image_height, frame.image_width
@@ -94,6 +100,20 @@ def answer(
     merging = seen is not None
     close = _array(predictor.probability(look(window), near, shown, _tensor(start), merging))
     return Answer(frame, _pasted(whole, frame, window, close), window, close)
+
+
+def _from_near(
+    predictor: Predictor, frame: Frame, clicks: Sequence[Click], before: Answer, window: Window, look: Look
+) -> Answer | None:
+    """The answer of the open window alone; None when another one is asked for now, or none."""
+    near, start = frame_of(window), before.close
+    assert start is not None
+    close = _array(predictor.probability(look(window), near, window.inside(clicks), _tensor(start)))
+    whole = _pasted(before.probability, frame, window, close)
+    shape, long_side = (frame.image_height, frame.image_width), max(frame.height, frame.width)
+    if window_for(_extent(whole, frame, clicks), clicks, shape, long_side, window) != window:
+        return None
+    return Answer(frame, whole, window, close)
 
 
 def _extent(probability: Map, frame: Frame, clicks: Sequence[Click]) -> Box | None:

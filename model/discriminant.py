@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.features import centred
+
 SHRINKAGE = 10.0
 """Added to the variance along each direction, in mean variances: rare directions are not blown up."""
 
@@ -87,7 +89,7 @@ def towards_mask(maps: Tensor, mask: Tensor) -> Tensor:
 
 
 def _unit(maps: Tensor) -> Tensor:
-    return maps / maps.std((2, 3), keepdim=True).clamp_min(1e-3)
+    return maps / centred(maps)[2].clamp_min(1e-3)
 
 
 def _resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from model.discriminant import discriminant, projections, towards_mask
 from model.encoding import Encoded
+from model.features import centred
 from model.references import Retrieved
 from model.residual import Residual, match
 
@@ -98,11 +99,8 @@ def level_maps(encoded: Encoded) -> tuple[dict[str, Tensor], Tensor]:
     raw["texture"] = texture(encoded)
     levels, scales = {}, []
     for name in LEVELS:
-        maps = raw[name]
-        maps = (maps - maps.mean((2, 3), keepdim=True)) / maps.std((2, 3), keepdim=True).clamp_min(
-            1e-2 if name == "colour" else 1e-3
-        )
-        levels[name] = maps
+        maps, _, std = centred(raw[name])
+        levels[name] = maps = maps / std.clamp_min(1e-2 if name == "colour" else 1e-3)
         cells = maps[0].flatten(1)
         generator = torch.Generator().manual_seed(0)
         a, b = torch.randint(cells.shape[1], (2, _PAIRS), generator=generator).to(maps.device)

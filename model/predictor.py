@@ -18,8 +18,9 @@ from model.encoding import Encoded, Frame, encode
 from model.evidence import Prepared, normal_levels
 from model.features import BACKBONES
 from model.manifest import PACKAGED, read_manifest
+from model.matching import matching_dtype
 from model.references import Retrieved, rank
-from model.residual import match, matching_dtype, misfit
+from model.residual import match, misfit
 from model.suspicion import PEAK, usual_peak
 from model.zoom import ZOOM_SIDE, Window
 

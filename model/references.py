@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.encoding import DESCRIPTOR_BLOCKS, Encoded
-from model.features import Pyramid
+from model.features import Pyramid, centred
 
 MATCH_STRIDES = (4, 8, 16)  # the levels in which places are compared
 
@@ -45,8 +45,8 @@ class Retrieved:
         self.statistics: dict[int, tuple[Tensor, Tensor]] = {}
         for stride in MATCH_STRIDES:
             values = torch.cat([r.pyramid[stride][0].flatten(1) for r in references], dim=1)  # (C, cells)
-            std, mean = torch.std_mean(values, dim=1)
-            self.statistics[stride] = (mean.view(1, -1, 1, 1), std.clamp_min(1e-3).view(1, -1, 1, 1))
+            _, mean, std = centred(values[None, :, None])
+            self.statistics[stride] = (mean, std.clamp_min(1e-3))
 
     def standardise(self, pyramid: Pyramid, stride: int) -> Tensor:
         """The feature map of a stride in units of the references' standard deviations, (1, C, h, w)."""

@@ -23,7 +23,7 @@ from model.click_network import ClickNetwork
 from model.clicks import Click, next_click
 from model.evidence import DISCRIMINANT, LEVELS, Prepared
 from model.losses import IGNORE, normalized_focal_loss, overlap_loss
-from model.residual import matching_dtype
+from model.matching import matching_dtype
 from model.samples import Sample, read_crop
 from model.training_state import follow, load_state, read_ahead, save_state
 from model.workers import ALONE, Worker

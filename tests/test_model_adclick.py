@@ -8,7 +8,7 @@ from model.adclick_base import BaseClickNetwork, BaseConfig, click_discs, patch_
 from model.evidence import CHANNELS
 from model.features import WideResNet50
 from model.losses import normalized_focal_loss
-from model.residual import nearest
+from model.matching import Cells, nearest
 from model.swin import SwinBlock
 
 
@@ -45,7 +45,7 @@ def test_the_base_preset_takes_a_training_step_with_words() -> None:
     backbone = WideResNet50((1, 1, 1)).eval()
     with torch.inference_mode():
         image, reference = (backbone(torch.rand(1, 3, 48, 80) * 255) for _ in range(2))
-        matches = nearest(image[8], [reference[8]])
+        matches = nearest(image[8], Cells.of([reference[8]]))
         residual = patch_residual(image, [reference], matches, 64).square()
     residual = residual.clone()
     config = BaseConfig(

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from model.encoding import Encoded
+from model.matching import Cells, nearest
 from model.predictor import MOST_MISFIT
 from model.references import Retrieved, rank
-from model.residual import gather, match, misfit, nearest
+from model.residual import match, misfit
 
 
 def encoded(seed: int, side: int = 64) -> Encoded:
@@ -47,19 +48,20 @@ def test_a_changed_place_stands_out_from_its_own_reference() -> None:
 def test_without_references_no_cell_is_matched_with_itself() -> None:
     """A reference must never be matched with itself; without any, the image's own near cells are left out."""
     features = torch.randn(1, 12, 10, 10)
-    found = nearest(features, [features], itself=True)
+    found = nearest(features, Cells.of([features]), itself=True)
     own = torch.arange(100).view(10, 10)
     distance = ((found.row - own // 10) ** 2 + (found.column - own % 10) ** 2).sqrt()
     assert float(distance.min()) >= 2.0
 
 
 def test_nearest_agrees_with_exhaustive_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.residual.POSITION_WEIGHT", 0.0)
+    monkeypatch.setattr("model.matching.POSITION_WEIGHT", 0.0)
     torch.manual_seed(3)
     query, bank = torch.randn(1, 20, 6, 7), [torch.randn(1, 20, 5, 5), torch.randn(1, 20, 6, 7)]
-    found = (query - gather(bank, nearest(query, bank))).square().sum(1).sqrt().flatten()
-    cells, all_cells = query[0].flatten(1).T, torch.cat([b[0].flatten(1).T for b in bank])
-    assert torch.all(found <= torch.cdist(cells, all_cells).min(1).values * 1.05 + 0.05)
+    cells = Cells.of(bank)
+    found = (query - cells.at(nearest(query, cells))).square().sum(1).sqrt().flatten()
+    own, all_cells = query[0].flatten(1).T, torch.cat([b[0].flatten(1).T for b in bank])
+    assert torch.all(found <= torch.cdist(own, all_cells).min(1).values * 1.05 + 0.05)
 
 
 def test_a_large_bank_is_searched_sparsely_and_almost_as_well() -> None:
@@ -68,7 +70,8 @@ def test_a_large_bank_is_searched_sparsely_and_almost_as_well() -> None:
         F.avg_pool2d(torch.randn(1, 20, 66, 66), 3, 1) * 3 for _ in range(4)
     ]  # as features are averaged
     query, bank = smooth[0], smooth[1:]
-    found = (query - gather(bank, nearest(query, bank))).square().sum(1)
+    cells = Cells.of(bank)
+    found = (query - cells.at(nearest(query, cells))).square().sum(1)
     all_cells = torch.cat([b[0].flatten(1).T for b in bank])
     best = torch.cdist(query[0].flatten(1).T, all_cells).square().min(1).values
     assert float(found.mean()) < 1.25 * float(best.mean())
@@ -76,7 +79,7 @@ def test_a_large_bank_is_searched_sparsely_and_almost_as_well() -> None:
 
 def test_the_position_prior_prefers_the_own_place_among_equals() -> None:
     flat = torch.ones(1, 4, 9, 9)
-    found, own = nearest(flat, [flat]), torch.arange(81).view(9, 9)
+    found, own = nearest(flat, Cells.of([flat])), torch.arange(81).view(9, 9)
     away = (found.row - own // 9).abs() + (found.column - own % 9).abs()
     assert int(away.max()) <= 1  # bfloat16 does not tell the nearest neighbours apart
 

@@ -89,6 +89,36 @@ def test_a_defect_of_20_pixels_in_12_megapixels_takes_two_clicks(predictor: Pred
     assert second.probability.shape == (frame.height, frame.width)
 
 
+def test_while_the_window_fits_the_whole_image_is_not_looked_at_again(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    image, good = twelve_megapixels(rng, [(1234, 987)]), twelve_megapixels(rng, [])
+    frame = Frame.of(*SHAPE, predictor.long_side)
+    prepared = predictor.prepare(predictor.encode(image), [predictor.encode(good)], None)
+    seen: list[Frame] = []
+    probability = predictor.probability
+    monkeypatch.setattr(
+        predictor, "probability", lambda p, f, *rest: (seen.append(f), probability(p, f, *rest))[1]
+    )
+
+    def look(window: Window):  # type: ignore[no-untyped-def]
+        return predictor.look(image, window, [good])
+
+    clicks = [Click(1234.0, 987.0, True)]
+    found = answer(predictor, prepared, frame, clicks, None, look)
+    assert frame in seen
+    seen.clear()
+    clicks.append(Click(1237.0, 990.0, True))
+    found = answer(predictor, prepared, frame, clicks, found, look)
+    assert frame not in seen
+    assert found.mask(clicks)[987, 1234]
+    clicks.append(Click(3000.0, 2000.0, True))  # far outside of it
+    found = answer(predictor, prepared, frame, clicks, found, look)
+    assert frame in seen
+    assert found.mask(clicks)[2000, 3000]
+
+
 def test_a_mask_seen_from_near_is_pasted_where_it_was() -> None:
     window, frame = Window(600, 1200, 320, 320), Frame.of(*SHAPE, 512)
     close = np.zeros((320, 320), np.float32)
