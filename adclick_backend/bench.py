@@ -1,8 +1,8 @@
 """``make bench``: what a person waits for, measured through HTTP on drawn images.
 
 ``python -m adclick_backend.bench [--quick]`` prints Markdown tables: opening, first and further clicks for two image
-sizes and 1, 4 and 16 annotators, by part for one; resident memory; tiny defects in large images; and how opening grows
-with the number of references.
+sizes and 1, 4 and 16 annotators, by part for one; resident memory; tiny defects in large images; how opening grows
+with the number of references; and what a training takes, with the clicks while it runs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import Answer, click_through
 from adclick_backend.benchmark.session import BackendSession
+from adclick_backend.benchmark.while_training import train
 from adclick_backend.clicks.key_points import Click
 
 SIZES = {"1 MP": (1000, 1000), "12 MP": (4000, 3000)}  # width, height
@@ -31,6 +32,7 @@ ANNOTATORS = (1, 4, 16)
 REFERENCES = 10
 GROWTH = (0, 1, 10, 100, 1_000, 10_000)
 FURTHER = 5  # clicks after the first one
+LABELLED = 50  # images of a training
 TINY = 20  # diameter of tiny defects, in pixels of an image of 12 MP
 
 
@@ -179,6 +181,16 @@ def growth(session: BackendSession, images: Path, counts: tuple[int, ...], round
     return rows
 
 
+def training(session: BackendSession, images: Path, count: int) -> list[str]:
+    """A table: a training with ``count`` labelled images of 1 megapixel, and clicks while it runs."""
+    width, height = SIZES["1 MP"]
+    files = [images / f"labelled-{i}.jpg" for i in range(count)]
+    for i, file in enumerate(files):
+        draw(file, width, height, seed=40_000 + i, defect=True)
+    cost = train(session, _project("1 MP"), files, (width, height), Click(width / 4, height / 3, True))
+    return cost.rows(count)
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory of a process and its children, in MB."""
     total = 0.0
@@ -237,6 +249,7 @@ def main() -> int:
             print("\n".join(tiny_defects(session, images, _project("12 MP"), rounds)), flush=True)
             print("\n| references | open p50 ms | the first open ms |\n|---|---|---|", flush=True)
             print("\n".join(growth(session, images, counts, rounds)), flush=True)
+            print("\n" + "\n".join(training(session, images, 12 if quick else LABELLED)), flush=True)
     return 0
 
 

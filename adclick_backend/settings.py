@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model.manifest import PACKAGED_STATED, STATED_LICENCES
+
 
 def _either(*names: str) -> AliasChoices:
     return AliasChoices(*names)
@@ -39,7 +41,8 @@ class Settings(BaseSettings):
 
     # --- where things are kept
     data_dir: Path = Field(default_factory=lambda: Path("data"))
-    checkpoint: Path | None = None  # default: the weights inside the package
+    # default: the weights inside the package; "stated-licences": those of them that saw no other data
+    checkpoint: Path | None = None
     device: str = "cpu"
     model_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     memory_cache_mb: int = 150  # prepared images in memory, 6 MB each
@@ -97,6 +100,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _named_checkpoint(cls, value: object) -> object:
+        return PACKAGED_STATED if value == STATED_LICENCES else value
 
     @field_validator("label_studio_url", "llm_url")
     @classmethod

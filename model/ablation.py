@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from model.adclick import LiteClickNetwork
+from model.adclick import LiteClickNetwork, LiteConfig
 from model.clicks import Click, next_click
 from model.encoding import Frame
 from model.evidence import LAYOUT, Prepared, columns
@@ -26,24 +26,25 @@ from model.training import ClickTrainer, ClickTraining, SampleFiles, Sampler
 
 CLICKS = 5
 
-COMPARED = [kind for kind in LAYOUT if kind.split()[0] in ("like", "spread", "onto", "towards")]
+COMPARED = [kind for kind in LAYOUT if kind.split()[0] in ("like", "onto")]
 RESIDUAL = ("energies", "references", "energy ratios", *(kind for kind in COMPARED if "residual" in kind))
 IMAGE = ("edge", *(kind for kind in COMPARED if "residual" not in kind))
-MASK = ("previous", *(kind for kind in COMPARED if kind.split()[0] in ("spread", "towards")))
-PROJECTED = tuple(kind for kind in COMPARED if kind.split()[0] in ("onto", "towards"))
+PROJECTED = tuple(kind for kind in COMPARED if kind.startswith("onto"))
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A training that lacks something.
+    """A training that differs in something.
 
     Attributes:
         without: kinds of evidence (``model.evidence.LAYOUT``) that the network is not shown.
+        network: settings of :class:`model.adclick.LiteConfig` that differ.
         changes: settings of :class:`model.training.ClickTraining` that differ.
         clean: whether products whose licence is not stated are left out.
     """
 
     without: tuple[str, ...] = ()
+    network: tuple[tuple[str, Any], ...] = ()
     changes: tuple[tuple[str, Any], ...] = ()
     clean: bool = False
 
@@ -52,7 +53,8 @@ VARIANTS = {
     "everything": Variant(),
     "image only, no residual": Variant(without=RESIDUAL),
     "residual only, no image": Variant(without=IMAGE),
-    "no previous mask": Variant(without=MASK),
+    "told the previous mask": Variant(network=(("previous", True),)),
+    "no evidence left out in training": Variant(network=(("dropout", 0.0),)),
     "likeness by distance only": Variant(without=PROJECTED),
     "cross-entropy instead of focal loss": Variant(changes=(("focal", False),)),
     "no overlap loss": Variant(changes=(("overlap", 0.0),)),
@@ -65,8 +67,8 @@ VARIANTS = {
 class Blinded(LiteClickNetwork):
     """A network that is shown nothing, zero, in the channels ``hidden`` of the evidence."""
 
-    def __init__(self, hidden: list[int]):
-        super().__init__()
+    def __init__(self, hidden: list[int], config: LiteConfig | None = None):
+        super().__init__(config)
         self.hidden = hidden
 
     def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
@@ -158,7 +160,7 @@ def run(
             shown = [s for s in samples if not variant.clean or s.category.split("/")[0] in clean]
             torch.manual_seed(seed)
             trainer = ClickTrainer(
-                Blinded(columns(*variant.without)),
+                Blinded(columns(*variant.without), LiteConfig(**dict(variant.network))),
                 SampleFiles(Sampler(shown, settings.synthetic_share)),
                 settings,
                 folder / f"{name}-{seed}".replace(" ", "-"),

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from model.click_network import ClickNetwork
 from model.encoding import Encoded
-from model.evidence import CHANNELS, Prepared, compare, evidence
+from model.evidence import CHANNELS, LAYOUT, Prepared, compare, evidence
+from model.mask_evidence import MASK_CHANNELS, MASK_LAYOUT, mask_evidence
 from model.references import Retrieved
 
 
@@ -20,6 +21,8 @@ class LiteConfig:
     """Sizes of the ``lite`` click network."""
 
     inputs: int = CHANNELS
+    previous: bool = False  # whether it is told the mask after the click before
+    dropout: float = 0.15  # share of the kinds of evidence that a sample goes without in training
     widths: tuple[int, ...] = (24, 40, 64, 96, 128)  # strides 2, 4, 8, 16, 32
 
 
@@ -65,7 +68,8 @@ class LiteClickNetwork(ClickNetwork):
         super().__init__()
         config = config or LiteConfig()
         widths = config.widths
-        self.stem = nn.Conv2d(config.inputs, widths[0], 3, padding=1)
+        self.config, self.dropout = config, config.dropout
+        self.stem = nn.Conv2d(config.inputs + config.previous * MASK_CHANNELS, widths[0], 3, padding=1)
         self.stem_norm = ChannelNorm(widths[0])
         self.down = nn.ModuleList(Block(a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
@@ -79,7 +83,18 @@ class LiteClickNetwork(ClickNetwork):
 
     def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """The evidence (B, CHANNELS, h, w); see :class:`model.click_network.ClickNetwork`."""
-        return (evidence(prepared, clicks, previous),)
+        shown = evidence(prepared, clicks)
+        if self.config.previous:
+            shown = torch.cat([shown, mask_evidence(prepared, previous)], 1)
+        return (self._thinned(shown) if self.training else shown,)
+
+    def _thinned(self, shown: Tensor) -> Tensor:
+        """The evidence without some of its kinds, others for each sample: no kind alone decides on other products."""
+        layout = LAYOUT | (MASK_LAYOUT if self.config.previous else {})
+        kept = torch.rand(len(shown), len(layout)) >= self.dropout
+        kept[:, list(layout).index("near")] = True
+        counts = torch.tensor(list(layout.values()))
+        return shown * kept.repeat_interleave(counts, 1)[..., None, None].to(shown)
 
     def forward(self, evidence: Tensor) -> Tensor:
         """Logits (B, 1, 2h, 2w) from evidence (B, CHANNELS, h, w); h and w multiples of 16."""

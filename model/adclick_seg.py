@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.adclick import LiteClickNetwork, LiteConfig
-from model.evidence import ENERGIES, LEVELS, NORMAL_ENERGIES, RATIO_ENERGIES, REACHES, STATIC_CHANNELS
+from model.evidence import ENERGIES, NORMAL_ENERGIES, RATIO_ENERGIES, REACHES, STATIC_CHANNELS, columns
 from model.language import WIDTH, PixelWordAttention
 
 CLICK_MAPS = 2 * len(REACHES)
@@ -197,14 +197,11 @@ def start_from_clicks(network: ADClickSeg, click: Mapping[str, Tensor]) -> None:
         network: changed in place.
         click: the state of a :class:`model.adclick.LiteClickNetwork`.
     """
-    likeness = 2 * (len(LEVELS) + 1)  # maps of likeness to the clicked places, absent here
-    ratios = STATIC_CHANNELS + CLICK_MAPS + likeness
-    kept = [
-        *range(STATIC_CHANNELS),
-        *range(ratios, ratios + len(RATIO_ENERGIES)),
-        *range(STATIC_CHANNELS, STATIC_CHANNELS + CLICK_MAPS),
-        ratios + len(RATIO_ENERGIES),  # the previous map
-    ]
+    kept = columns("energies", "edge", "references", "energy ratios", "near")
     state = dict(click)
-    state["stem.weight"] = state["stem.weight"][:, kept]
+    known = state["stem.weight"][:, kept]
+    unknown = network.body.stem.in_channels - len(
+        kept
+    )  # of the map before, which the click network is not told
+    state["stem.weight"] = torch.cat([known, known.new_zeros(len(known), unknown, *known.shape[2:])], 1)
     network.body.load_state_dict(state)

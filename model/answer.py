@@ -82,10 +82,8 @@ def answer(
 
     As long as what is clicked and found fits the window that is open, the rest of the image is not looked at again.
     """
-    if before is not None and before.window is not None and before.window.holds(clicks[-1]):
-        again = _from_near(predictor, frame, clicks, before, before.window, look)
-        if again is not None:
-            return again
+    if before is not None and (again := _from_near(predictor, frame, clicks, before, look)) is not None:
+        return again
     previous = None if before is None else _tensor(before.probability)
     whole = _array(predictor.probability(prepared, frame, clicks, previous))
     shape = frame.image_height, frame.image_width
@@ -103,11 +101,13 @@ def answer(
 
 
 def _from_near(
-    predictor: Predictor, frame: Frame, clicks: Sequence[Click], before: Answer, window: Window, look: Look
+    predictor: Predictor, frame: Frame, clicks: Sequence[Click], before: Answer, look: Look
 ) -> Answer | None:
-    """The answer of the open window alone; None when another one is asked for now, or none."""
-    near, start = frame_of(window), before.close
-    assert start is not None
+    """The answer of the open window alone; None when there is none, or another one is asked for now."""
+    window, start = before.window, before.close
+    if window is None or start is None or not window.holds(clicks[-1]):
+        return None
+    near = frame_of(window)
     close = _array(predictor.probability(look(window), near, window.inside(clicks), _tensor(start)))
     whole = _pasted(before.probability, frame, window, close)
     shape, long_side = (frame.image_height, frame.image_width), max(frame.height, frame.width)

@@ -12,7 +12,13 @@ from model.references import Retrieved
 
 
 class ClickNetwork(nn.Module, ABC):
-    """Ψ of Eq. 1: says itself what it is shown, and answers with logits (B, 1, 2h, 2w) when called with that."""
+    """Ψ of Eq. 1: says itself what it is shown, and answers with logits (B, 1, 2h, 2w) when called with that.
+
+    Attributes:
+        dropout: share of what it is shown that it goes without in training.
+    """
+
+    dropout = 0.0
 
     @abstractmethod
     def prepare(

@@ -68,26 +68,6 @@ def projections(maps: Tensor, clicked: Tensor, groups: list[Tensor]) -> Tensor:
     return torch.cat(out, 1).view(len(maps), -1, *maps.shape[-2:])
 
 
-def towards_mask(maps: Tensor, mask: Tensor) -> Tensor:
-    """(B, 1, h, w) in [-1, 1]: on which side of the plane between the mask so far and the rest a place lies.
-
-    The plane of Fisher's linear discriminant, for maps that are decorrelated; 0 while the mask is empty.
-
-    Args:
-        maps: (B, C, h, w).
-        mask: (B, 1, H, W) probabilities.
-    """
-    inside = F.adaptive_avg_pool2d(mask, (maps.shape[-2], maps.shape[-1]))
-    means = [
-        (maps * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp_min(1.0)
-        for weight in (inside, 1 - inside)
-    ]
-    normal, middle = means[0] - means[1], (means[0] + means[1]) / 2
-    side = ((maps - middle) * normal).sum(1, keepdim=True)
-    known = (inside.sum((2, 3), keepdim=True) > 1.0).float()
-    return known * (side / normal.square().sum(1, keepdim=True).clamp_min(1e-4)).clamp(-2, 2) / 2
-
-
 def _unit(maps: Tensor) -> Tensor:
     return maps / centred(maps)[2].clamp_min(1e-3)
 

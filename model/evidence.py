@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.discriminant import discriminant, projections, towards_mask
+from model.discriminant import discriminant, projections
 from model.encoding import Encoded
 from model.features import centred
 from model.references import Retrieved
@@ -25,12 +25,6 @@ RATIO_ENERGIES = ("joint", "fine")  # also compared with the clicked places
 LEVELS = ("colour", "stride2", "stride4", "stride8", "stride16", "texture")
 DISCRIMINANT = "discriminant"
 """The joint level of :mod:`model.discriminant`, in which places are compared by projection and not by distance."""
-SPREAD_LEVELS = (
-    "colour",
-    "stride4",
-    "stride8",
-    "texture",
-)  # in which the mask so far says what belongs to it
 REACHES = (4.0, 24.0)  # stride-2 cells over which the two click-distance maps fall to 1/e
 
 LAYOUT = {
@@ -41,10 +35,9 @@ LAYOUT = {
     **{f"like {name}": 2 for name in LEVELS if name != "texture"},
     "like residual": 2,
     "energy ratios": len(RATIO_ENERGIES),
-    "previous": 1,
     "like texture": 2,
-    **{f"spread {name}": 1 for name in (*SPREAD_LEVELS, "residual")},
-    **{f"{how} {name}": n for name in (DISCRIMINANT, "residual") for how, n in (("onto", 4), ("towards", 1))},
+    "onto discriminant": 4,
+    "onto residual": 4,
 }
 """How many maps there are of each kind, in their order. New kinds come last, so that older weights can be widened."""
 
@@ -161,8 +154,8 @@ def without_levels(
     encoded: Encoded, residual: Residual, normal: dict[str, float] | None, references: int
 ) -> Prepared:
     """:func:`prepare` for a network that does not compare places with clicked places: no levels, no scales."""
-    grid = _size(encoded.colour)
-    logs = {name: _to_grid(torch.log(e + 1e-4), grid) for name, e in residual.energies.items()}
+    grid = size_of(encoded.colour)
+    logs = {name: to_grid(torch.log(e + 1e-4), grid) for name, e in residual.energies.items()}
     return Prepared(
         static=static_maps(logs, edges(encoded.colour), normal, references),
         levels={},
@@ -198,19 +191,18 @@ def edges(colour: Tensor) -> Tensor:
     return torch.log1p(magnitude / magnitude.mean().clamp_min(1e-3))
 
 
-def evidence(prepared: Prepared, clicks: Tensor, previous: Tensor) -> Tensor:
+def evidence(prepared: Prepared, clicks: Tensor) -> Tensor:
     """All channels for the network.
 
     Args:
         prepared: of B images.
         clicks: (B, N, 3) float32: x, y on the stride-2 grid (cell i covers [i, i + 1)), and +1 for "this", -1 for
             "not this", 0 for padding.
-        previous: (B, 1, h, w) probability map so far, in [0, 1]; zeros before the first click.
 
     Returns:
         (B, CHANNELS, h, w) float32.
     """
-    return torch.cat(list(_maps(prepared, clicks, previous).values()), 1)
+    return torch.cat(list(_maps(prepared, clicks).values()), 1)
 
 
 def columns(*kinds: str) -> list[int]:
@@ -222,9 +214,9 @@ def columns(*kinds: str) -> list[int]:
     return [starts[kind] + i for kind in kinds for i in range(LAYOUT[kind])]
 
 
-def _maps(prepared: Prepared, clicks: Tensor, previous: Tensor) -> dict[str, Tensor]:
+def _maps(prepared: Prepared, clicks: Tensor) -> dict[str, Tensor]:
     """The maps of :func:`evidence` by kind; the static ones together."""
-    h, w = grid = _size(prepared.static)
+    h, w = grid = size_of(prepared.static)
     sign = clicks[..., 2]
     groups = [sign > 0, sign < 0]
     maps = {
@@ -237,14 +229,11 @@ def _maps(prepared: Prepared, clicks: Tensor, previous: Tensor) -> dict[str, Ten
     clicked = _gather(prepared.vectors, clicks, grid)
     length = clicked.square().sum(2).sqrt().clamp_min(1e-2)[..., None, None]
     distance = 2 * _distances(prepared.vectors, clicked) / length
-    maps["like residual"] = torch.cat([_to_grid(_most_alike(distance, group), grid) for group in groups], 1)
+    maps["like residual"] = torch.cat([to_grid(_most_alike(distance, group), grid) for group in groups], 1)
     maps["energy ratios"] = _energy_ratios(prepared.log_energies, clicks, groups[0])
-    maps |= {"previous": previous, "like texture": texture_last}
-    spread = {name: prepared.levels[name] for name in SPREAD_LEVELS} | {"residual": prepared.vectors}
-    maps |= {f"spread {name}": _to_grid(_likeness(level, previous), grid) for name, level in spread.items()}
+    maps["like texture"] = texture_last
     for name, level in ((DISCRIMINANT, prepared.levels[DISCRIMINANT]), ("residual", prepared.vectors)):
-        maps[f"onto {name}"] = _to_grid(projections(level, _gather(level, clicks, grid), groups), grid)
-        maps[f"towards {name}"] = _to_grid(towards_mask(level, previous), grid)
+        maps[f"onto {name}"] = to_grid(projections(level, _gather(level, clicks, grid), groups), grid)
     return maps
 
 
@@ -254,7 +243,7 @@ def _similarity(
     """(B, 2, h, w): how like the places of a level are to the clicked ones, positive and negative."""
     level, scale = prepared.levels[name], prepared.scales[:, LEVELS.index(name), None, None, None]
     distance = _distances(level, _gather(level, clicks, grid)) / scale
-    return _to_grid(torch.cat([_most_alike(distance, group) for group in groups], 1), grid)
+    return to_grid(torch.cat([_most_alike(distance, group) for group in groups], 1), grid)
 
 
 def _reach_maps(clicks: Tensor, group: Tensor, h: int, w: int) -> Tensor:
@@ -283,7 +272,7 @@ def _distances(maps: Tensor, vectors: Tensor) -> Tensor:
     squared = (
         cells.square().sum(1, keepdim=True) - 2 * vectors @ cells + vectors.square().sum(2, keepdim=True)
     )
-    return squared.clamp_min(0).sqrt().view(*vectors.shape[:2], *_size(maps))
+    return squared.clamp_min(0).sqrt().view(*vectors.shape[:2], *size_of(maps))
 
 
 def _most_alike(distances: Tensor, group: Tensor) -> Tensor:
@@ -291,40 +280,21 @@ def _most_alike(distances: Tensor, group: Tensor) -> Tensor:
     return torch.exp(-distances.masked_fill(~group[..., None, None], 1e4).amin(1, keepdim=True))
 
 
-def _likeness(maps: Tensor, mask: Tensor) -> Tensor:
-    """(B, 1, h, w): how much more a place is like the mask so far than like the rest of the image, compressed.
-
-    The log-likelihood ratio of two Gaussians with diagonal covariance, per channel; 0 while the mask is empty. This is
-    how GrabCut spreads what one stroke said, in one step and in features.
-
-    Args:
-        maps: (B, C, h, w).
-        mask: (B, 1, H, W) probabilities.
-    """
-    inside = F.adaptive_avg_pool2d(mask, _size(maps))
-    ratio = torch.zeros_like(inside)
-    for weight, sign in ((inside, -1), (1 - inside, 1)):
-        share = weight / weight.sum((2, 3), keepdim=True).clamp_min(1.0)
-        mean = (share * maps).sum((2, 3), keepdim=True)
-        variance = (share * (maps - mean).square()).sum((2, 3), keepdim=True) + 0.05
-        ratio = ratio + sign * ((maps - mean).square() / variance + variance.log()).mean(1, keepdim=True)
-    known = (inside.sum((2, 3), keepdim=True) > 1.0).float()
-    return known * ratio.clamp(-6, 6) / 3
-
-
 def _energy_ratios(logs: Tensor, clicks: Tensor, group: Tensor) -> Tensor:
     """(B, len(RATIO_ENERGIES), h, w): log-energy over that of the least conspicuous positive click, compressed."""
-    clicked = _gather(logs, clicks, _size(logs))  # (B, N, K)
+    clicked = _gather(logs, clicks, size_of(logs))  # (B, N, K)
     lowest = clicked.masked_fill(~group[..., None], 1e4).amin(1)  # (B, K)
     lowest = torch.where(group.any(1, keepdim=True), lowest, torch.zeros_like(lowest))
     return (logs - lowest[..., None, None]).clamp(-4, 4) / 2
 
 
-def _size(maps: Tensor) -> tuple[int, int]:
+def size_of(maps: Tensor) -> tuple[int, int]:
+    """Height and width of maps (..., h, w)."""
     return maps.shape[-2], maps.shape[-1]
 
 
-def _to_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
-    if _size(maps) == grid:
+def to_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Maps (B, C, h, w) resized to (B, C, *grid); themselves when they have that size."""
+    if size_of(maps) == grid:
         return maps
     return F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)

@@ -9,6 +9,20 @@ from typing import Any
 PACKAGED = Path(__file__).parent / "weights" / "adclick-lite.safetensors"
 PACKAGED_SEG = PACKAGED.with_name("adclick-lite-seg.safetensors")
 
+STATED_LICENCES = "stated-licences"
+"""Name of the packaged click network that was trained on nothing but sets whose licence is stated."""
+
+PACKAGED_STATED = PACKAGED.with_name(f"adclick-lite-{STATED_LICENCES}.safetensors")
+
+
+def start_of_training(checkpoint: Path | None) -> Path:
+    """The packaged weights that a project's training starts from, when clicks are answered by ``checkpoint``.
+
+    Those of the segmentation network; where clicks are answered by the network of stated licences, that one, because
+    the segmentation network saw other sets.
+    """
+    return PACKAGED_STATED if checkpoint == PACKAGED_STATED else PACKAGED_SEG
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be used; the message says which file and why."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.adclick import LiteClickNetwork
+from model.adclick import LiteClickNetwork, LiteConfig
 from model.adclick_base import BaseClickNetwork, BaseConfig
 from model.click_network import ClickNetwork
 from model.manifest import CheckpointError
@@ -14,14 +14,15 @@ def new(manifest: dict[str, Any], source: str) -> ClickNetwork:
     """The untrained click network that a checkpoint's manifest describes.
 
     Args:
-        manifest: ``preset``, and for ``base`` the sizes as ``network`` (:class:`model.adclick_base.BaseConfig`).
+        manifest: ``preset``, for ``lite`` whether it is told the ``previous`` mask, and for ``base`` the sizes as
+            ``network`` (:class:`model.adclick_base.BaseConfig`).
         source: name of the checkpoint, for the message.
 
     Raises:
         CheckpointError: the preset is no click network, or a size is unknown.
     """
     if manifest["preset"] == "lite":
-        return LiteClickNetwork()
+        return LiteClickNetwork(LiteConfig(previous=bool(manifest.get("previous", False))))
     if manifest["preset"] != "base":
         raise CheckpointError(
             f"{source} holds the preset {manifest['preset']!r}; a click network is 'lite' or 'base'."

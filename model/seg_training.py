@@ -19,7 +19,7 @@ from model.calibration import best_cut, offsets
 from model.checkpoints import part_of, read_weights, write_checkpoint
 from model.labelled import LabelledImage
 from model.language import text_encoder
-from model.manifest import PACKAGED, PACKAGED_SEG, manifest_path, read_manifest
+from model.manifest import PACKAGED_SEG, manifest_path, read_manifest
 from model.predictor import Predictor
 from model.prompts import builtin_prompts
 from model.seg_batches import SegSampler, read_inputs, read_targets
@@ -65,6 +65,7 @@ def train_segmentation(
     config: SegTraining | None = None,
     prompts: Mapping[str, Sequence[str]] | None = None,
     words: Path | None = None,
+    start: Path = PACKAGED_SEG,
     resume: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -80,6 +81,7 @@ def train_segmentation(
         config: settings.
         prompts: defect type -> phrases that describe it; default: built-in ones.
         words: folder in which encoded phrases are kept from one training to the next; None: they are not.
+        start: packaged weights to start from, of the segmentation network or of a click network.
         resume: file for the state of an interrupted training; the samples are kept in a folder beside it.
         report: told where the training stands.
         cancelled: asked often whether to stop.
@@ -107,7 +109,7 @@ def train_segmentation(
         types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
         phrases = {t: list((prompts or {}).get(t, ())) or builtin_prompts(t) for t in {*types, DEFECT}}
         vocabulary = Vocabulary(text_encoder(words), phrases)
-        network = new_network(vocabulary, config)
+        network = new_network(vocabulary, config, start)
         sampler = SegSampler(samples, dict(config.shares), config.others)
         trainer = SegTrainer(network, sampler, vocabulary, config, resume)
         marks = list(JUDGED)
@@ -220,20 +222,20 @@ def _plan(
     return plan
 
 
-def new_network(vocabulary: Vocabulary, config: SegTraining) -> ADClickSeg:
+def new_network(vocabulary: Vocabulary, config: SegTraining, start: Path = PACKAGED_SEG) -> ADClickSeg:
     """The network that training starts from: pre-trained across products, or the click network's U-Net, or random."""
     torch.manual_seed(config.seed)
     network = ADClickSeg(SegConfig(words=vocabulary.width))
     if not config.pretrained:
         return network
-    if PACKAGED_SEG.exists():
-        state = read_weights(PACKAGED_SEG)
+    manifest, state = read_manifest(start), read_weights(start)
+    if manifest["preset"] == PRESET:
         # The words of another encoder would mean nothing. What is not loaded stays silent: its gate is closed.
-        if not config.words or read_manifest(PACKAGED_SEG)["encoder"] != vocabulary.encoder:
+        if not config.words or manifest["encoder"] != vocabulary.encoder:
             state = {k: v for k, v in state.items() if not k.startswith("language.")}
         network.load_state_dict({k: v for k, v in state.items() if not k.startswith("words.")}, strict=False)
     else:
-        start_from_clicks(network, part_of(read_weights(PACKAGED), "network"))
+        start_from_clicks(network, part_of(state, "network"))
     return network
 
 

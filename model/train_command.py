@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="checkpoint to write (default: RUN/adclick-PRESET.safetensors)"
     )
     parser.add_argument(
-        "--version", help="name that predictions carry (default: adclick-lite-2, or adclick-base-1)"
+        "--version", help="name that predictions carry (default: adclick-lite-4, or adclick-base-1)"
     )
     parser.add_argument("--steps", type=int, default=5000, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -121,8 +121,9 @@ def run(args: argparse.Namespace) -> int:
     config = ClickTraining(steps=args.steps, seed=args.seed, learning_rate=args.learning_rate or 2e-3)
     samples = list(find_samples(args.run / SAMPLES))
     trained = part_of(read_weights(args.start), "network") if args.start else None
+    network = new_network(args.seed, trained)
     trainer = ClickTrainer(
-        new_network(args.seed, trained),
+        network,
         SampleFiles(Sampler(samples, config.synthetic_share, dict(args.weight))),
         config,
         args.run,
@@ -137,8 +138,9 @@ def run(args: argparse.Namespace) -> int:
         trainer.ema,
         out,
         {
-            "version": args.version or "adclick-lite-2",
+            "version": args.version or "adclick-lite-4",
             "preset": "lite",
+            "previous": network.config.previous,
             "backbone": "efficientnet_lite0",
             "long_side": LONG_SIDE,
             "temperature": fit_temperature(

@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.adclick import LiteClickNetwork
+from model.adclick import LiteClickNetwork, LiteConfig
 from model.checkpoints import load_into
 from model.click_network import ClickNetwork
 from model.clicks import Click, next_click
-from model.evidence import DISCRIMINANT, LEVELS, Prepared
+from model.evidence import CHANNELS, DISCRIMINANT, LEVELS, Prepared
 from model.losses import IGNORE, normalized_focal_loss, overlap_loss
+from model.mask_evidence import MASK_CHANNELS
 from model.matching import matching_dtype
 from model.samples import Sample, read_crop
 from model.training_state import follow, load_state, read_ahead, save_state
@@ -47,6 +48,7 @@ class ClickTraining:
     jitter: float = 3.0  # standard deviation of simulated clicks, working pixels
     second_looks: float = 0.2  # share of rounds in which the mask comes back without another click
     synthetic_share: float = 0.45
+    thinned: float = 0.55  # share of the steps in which samples go without some of the evidence
     seed: int = 0
     # (crop side in stride-2 cells, samples a step, share of steps): small crops for speed, whole images because in
     # use most places are far from any click
@@ -259,6 +261,8 @@ class ClickTrainer:
 
     def train_step(self, batch: Batch) -> float:
         """One step on one batch; returns its loss."""
+        if self.progress() >= self.config.thinned:
+            self.network.dropout = 0.0
         simulation = ClickSimulation(batch.mask, self.rng, self.config.jitter)
         rounds = self.rng.integers(self.config.max_next_clicks + 1, size=len(batch.mask))
         for done in range(int(rounds.max())):
@@ -350,10 +354,12 @@ def new_network(seed: int, trained: dict[str, Tensor] | None = None) -> LiteClic
 
     Args:
         seed: of the initial weights.
-        trained: tensors of a click network. Evidence that it did not know yet starts without any influence.
+        trained: tensors of a click network. Evidence that it did not know yet starts without any influence; one that
+            was told the mask so far goes on being told.
     """
     torch.manual_seed(seed)
-    network = LiteClickNetwork()
+    told = trained is not None and trained["stem.weight"].shape[1] == CHANNELS + MASK_CHANNELS
+    network = LiteClickNetwork(LiteConfig(previous=told))
     if trained:
         known, stem = dict(trained), network.stem.weight
         widened = torch.zeros_like(stem)

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
+import pytest
 
 from adclick_backend.bench import draw, growth, latency, parts, resident_mb, tiny_defects
-from adclick_backend.benchmark.session import BackendSession
+from adclick_backend.benchmark import while_training
+from adclick_backend.benchmark.session import BackendSession, SessionError
+from adclick_backend.clicks.key_points import Click
+from adclick_backend.store import Store
 
 
 def test_the_bench_measures_a_running_backend(tmp_path: Path) -> None:
@@ -42,3 +48,52 @@ def test_drawn_images_have_the_size_they_are_named_by(tmp_path: Path) -> None:
 
 def test_memory_of_this_process_is_seen() -> None:
     assert resident_mb(os.getpid()) > 20
+
+
+class Trainable:
+    """Answers clicks, and trains for a second when it is told to."""
+
+    def __init__(self, folder: Path, trains: bool = True) -> None:
+        self.folder, self.trains = folder, trains
+        self.labelled: list[int] = []
+
+    def open(self, project: str, image: Path, task_id: int) -> None:
+        pass
+
+    def regions(self, *of: Any) -> list[dict[str, Any]]:
+        return [{"id": "r"}]
+
+    def label(self, project: str, image: Path, task_id: int, result: list[dict[str, Any]]) -> None:
+        assert result
+        self.labelled.append(task_id)
+
+    def start_training(self, project: str) -> None:
+        store = Store(self.folder)
+        if not self.trains:
+            return
+        job = store.jobs.enqueue(project, "train", "test", "waits")
+        store.jobs.begin(job.id, "runs")
+        store.jobs.set_process(job.id, os.getpid())
+        threading.Timer(1.0, store.jobs.end, (job.id, "done", "v1 serves.")).start()
+
+
+def test_clicks_are_timed_before_and_while_a_training_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(while_training, "PAUSE_S", 0.05)
+    session, images = Trainable(tmp_path), [tmp_path / f"{i}.png" for i in range(3)]
+    cost = while_training.train(session, "1", images, (100, 100), Click(25, 33, True))  # type: ignore[arg-type]
+    assert session.labelled == [1, 2, 3]
+    assert len(cost.idle) == while_training.CLICKS
+    assert len(cost.during) >= 5
+    assert 0.5 < cost.seconds < 5
+    assert cost.peak_mb > 50
+    assert "| how it ended | done: v1 serves. |" in cost.rows(3)
+    assert "3 labelled images" in cost.rows(3)[0]
+
+
+def test_a_training_that_does_not_begin_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(while_training, "PAUSE_S", 0.01)
+    session = Trainable(tmp_path, trains=False)
+    with pytest.raises(SessionError, match="Start Training"):
+        while_training.train(session, "1", [tmp_path / "a.png"], (9, 9), Click(1, 1, True))  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
 from model.encoding import Frame
 from model.evidence import Prepared
-from model.manifest import CheckpointError
+from model.manifest import PACKAGED_SEG, PACKAGED_STATED, CheckpointError, read_manifest, start_of_training
 from model.predictor import Predictor
 from model.zoom import Window
 
@@ -117,6 +117,24 @@ def test_without_or_with_one_reference_a_click_still_gives_a_mask(shelf: Shelf, 
     )
     assert found.mask[110, 60]
     assert found.mask.mean() < 0.2
+
+
+def test_the_weights_of_stated_licences_answer_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chosen by name; no segmentation network that saw other sets has a say."""
+    monkeypatch.setenv("ADCLICK_CHECKPOINT", "stated-licences")
+    settings = Settings(data_dir=tmp_path)
+    assert settings.checkpoint == PACKAGED_STATED
+    assert start_of_training(settings.checkpoint) == PACKAGED_STATED
+    assert start_of_training(None) == start_of_training(tmp_path / "own.safetensors") == PACKAGED_SEG
+    engine, bank = Engine(settings), Bank("7", "", ("a" * 64, "b" * 64, "c" * 64))
+    assert engine.source(bank, None) == "residual"
+    key = ImageKey("7", "d" * 64)
+    found = engine.click(key, Bank("7", "", ()), lambda: draw(53, (60, 110)), [Click(60, 110, True)])
+    assert found.mask[110, 60]
+    assert found.mask.mean() < 0.2
+    products = read_manifest(PACKAGED_STATED)["training"]["products"]
+    stated = {"aws_cookie", "bsdata", "deeppcb", "intel_hazelnut"}
+    assert {product.split("/")[0] for product in products} == stated
 
 
 def test_an_image_is_no_reference_of_its_own(shelf: Shelf) -> None:

@@ -9,7 +9,7 @@ from draw_samples import write_dataset
 
 from model import ablation
 from model.ablation_command import table
-from model.adclick import LiteClickNetwork
+from model.adclick import LiteClickNetwork, LiteConfig
 from model.evidence import CHANNELS, LAYOUT, columns
 from model.features import EfficientNetLite0
 from model.mvtec import find_categories
@@ -29,6 +29,7 @@ def test_what_is_left_out_names_evidence_that_exists() -> None:
     for name, variant in ablation.VARIANTS.items():
         assert set(variant.without) < set(LAYOUT), name
         ClickTraining(**dict(variant.changes))
+        LiteConfig(**dict(variant.network))
     assert not set(ablation.RESIDUAL) & set(ablation.IMAGE)
 
 
@@ -39,7 +40,7 @@ def test_a_network_without_evidence_is_never_shown_it(samples: list[Sample], tmp
     trainer.run()
     prepared = source.batch(config, np.random.default_rng(0)).prepared
     clicks, previous = torch.tensor([[[9.0, 9.0, 1.0]]] * 2), torch.full((2, 1, 32, 32), 0.3)
-    (blind,), (sees,) = (n.show(prepared, clicks, previous) for n in (trainer.ema, LiteClickNetwork()))
+    (blind,), (sees,) = (n.eval().show(prepared, clicks, previous) for n in (trainer.ema, LiteClickNetwork()))
     assert not blind[:, hidden].any()
     assert sees[:, hidden].any()
     others = [i for i in range(CHANNELS) if i not in hidden]

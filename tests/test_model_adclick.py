@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.adclick import LiteClickNetwork
+from model.adclick import LiteClickNetwork, LiteConfig
 from model.adclick_base import BaseClickNetwork, BaseConfig, click_discs, patch_residual
-from model.evidence import CHANNELS
+from model.evidence import CHANNELS, LAYOUT, columns
 from model.features import WideResNet50
 from model.losses import normalized_focal_loss
 from model.matching import Cells, nearest
@@ -34,6 +34,17 @@ def test_swin_windows_see_their_own_tokens_only(shift: bool) -> None:
         touched = ((block(tokens) - block(changed)).abs().amax(-1)[0] > 1e-6).nonzero()
     side = 2 if shift else 4  # the corner's window, cut by the shift where the image ends
     assert {tuple(int(v) for v in t) for t in touched} == {(r, c) for r in range(side) for c in range(side)}
+
+
+def test_training_leaves_out_whole_kinds_of_evidence_and_never_where_the_clicks_are() -> None:
+    torch.manual_seed(0)
+    network, shown = LiteClickNetwork(LiteConfig(dropout=0.5)), torch.ones(64, CHANNELS, 2, 2)
+    thinned = network._thinned(shown)[..., 0, 0]
+    for kind in LAYOUT:
+        of_kind = thinned[:, columns(kind)]
+        assert torch.equal(of_kind.amin(1), of_kind.amax(1)), kind
+        assert 0.2 < float(of_kind.mean()) < 0.8 or kind == "near"
+    assert bool((thinned[:, columns("near")] == 1).all())
 
 
 def test_the_base_preset_takes_a_training_step_with_words() -> None:

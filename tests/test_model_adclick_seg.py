@@ -5,7 +5,7 @@ import torch
 
 from model.adclick import LiteClickNetwork
 from model.adclick_seg import UNUSUAL, ADClickSeg, ResidualSkip, SegConfig, click_maps, start_from_clicks
-from model.evidence import CHANNELS, LEVELS
+from model.evidence import CHANNELS, STATIC_CHANNELS, columns
 from model.seg_losses import weak_loss
 
 
@@ -63,9 +63,8 @@ def test_it_starts_as_the_click_network_before_the_first_click(network: ADClickS
     start_from_clicks(seg, click.state_dict())
     seen = inputs()
     static, ratios = seen["relative"].split((11, 2), 1)
-    absent = torch.zeros(1, 4 + 2 * (len(LEVELS) + 1), 32, 48)
-    evidence = torch.cat([static, absent, ratios], 1)
-    evidence = torch.cat([evidence, torch.zeros(1, CHANNELS - evidence.shape[1], 32, 48)], 1)
+    evidence = torch.zeros(1, CHANNELS, 32, 48)
+    evidence[:, :STATIC_CHANNELS], evidence[:, columns("energy ratios")] = static, ratios
     with torch.no_grad():
         expected = click(evidence) + seg.skip(seen["relative"])
         assert torch.allclose(seg(seen, *words()), expected, atol=1e-4)

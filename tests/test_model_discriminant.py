@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from model.discriminant import DIRECTIONS, discriminant, projections, towards_mask
+from model.discriminant import DIRECTIONS, discriminant, projections
 
 GRID = 24, 32
 
@@ -59,14 +59,3 @@ def test_the_most_alike_of_several_clicks_counts() -> None:
     ratio = projections(maps, at, [torch.ones(1, 2, dtype=torch.bool)])[0, 0]
     assert float(ratio[5, 7]) > 0.99
     assert float(ratio[20, 30]) > 0.99
-
-
-def test_the_side_of_the_mask_is_positive_inside_and_unknown_without_one() -> None:
-    maps = torch.randn(1, 8, *GRID, generator=torch.Generator().manual_seed(1)) * 0.3
-    maps[..., 8:16, 10:20] += 1.0
-    mask = torch.zeros(1, 1, 4 * GRID[0], 4 * GRID[1])
-    assert float(towards_mask(maps, mask).abs().max()) == 0.0
-    mask[..., 32:64, 40:60] = 1.0  # the left half of it
-    side = towards_mask(maps, mask)[0, 0]
-    assert float((side[8:16, 15:20] > 0).float().mean()) > 0.9  # the right half is taken to be alike
-    assert float((side[18:] < 0).float().mean()) > 0.9

@@ -12,8 +12,6 @@ from model.evidence import (
     static_maps,
 )
 
-SPREAD = columns(*(kind for kind in LAYOUT if kind.startswith("spread ")))
-
 
 def prepared(batch: int = 1, h: int = 32, w: int = 48) -> Prepared:
     torch.manual_seed(0)
@@ -32,7 +30,7 @@ def prepared(batch: int = 1, h: int = 32, w: int = 48) -> Prepared:
 
 
 def show(clicks: list[list[float]]) -> torch.Tensor:
-    return evidence(prepared(), torch.tensor([clicks]), torch.zeros(1, 1, 32, 48))[0]
+    return evidence(prepared(), torch.tensor([clicks]))[0]
 
 
 def test_all_channels_are_there_and_finite() -> None:
@@ -43,11 +41,8 @@ def test_all_channels_are_there_and_finite() -> None:
 
 def test_the_kinds_cover_all_channels_in_order() -> None:
     assert columns(*LAYOUT) == list(range(CHANNELS))
-    assert columns("previous", "near") == [columns("previous")[0], *columns("near")]
-    alone = torch.zeros(1, 1, 32, 48)
-    alone[..., 4:9, 6:20] = 0.75
-    shown = evidence(prepared(), torch.tensor([[[20.5, 10.5, 1.0]]]), alone)[0]
-    assert torch.equal(shown[columns("previous")], alone[0])
+    assert columns("edge", "near") == [columns("edge")[0], *columns("near")]
+    shown = show([[20.5, 10.5, 1.0]])
     assert float(shown[columns("near")[0]].argmax()) == 10 * 48 + 20
 
 
@@ -55,19 +50,6 @@ def test_the_clicked_place_is_the_most_similar_to_itself() -> None:
     similarity = show([[20.5, 10.5, 1.0]])[STATIC_CHANNELS + 4 :: 2]  # positive maps: colour, stride2, ...
     assert similarity[0, 10, 20] > 0.99
     assert float(similarity[0].max()) == float(similarity[0, 10, 20])
-
-
-def test_what_the_mask_so_far_holds_is_more_likely_than_the_rest() -> None:
-    prepared_image, previous = prepared(), torch.zeros(1, 1, 32, 48)
-    previous[..., 8:16, 8:24] = 1.0
-    for level in prepared_image.levels.values():
-        ratio = 32 // level.shape[-2]
-        level[..., 8 // ratio : 16 // ratio, 8 // ratio : 24 // ratio] += 3.0
-    clicks = torch.tensor([[[12.5, 12.5, 1.0]]])
-    likeness = evidence(prepared_image, clicks, previous)[0, SPREAD][:-1]
-    assert (likeness[:, 10:14, 12:20].mean((1, 2)) > likeness[:, 24:, 32:].mean((1, 2)) + 0.5).all()
-    nothing_yet = evidence(prepared_image, clicks, torch.zeros(1, 1, 32, 48))[0, SPREAD]
-    assert float(nothing_yet.abs().max()) == 0.0
 
 
 def test_padding_is_no_click() -> None:
@@ -94,13 +76,11 @@ def test_clicks_at_and_beyond_the_border_are_harmless() -> None:
 
 def test_a_batch_is_worked_on_sample_by_sample() -> None:
     both, clicks = prepared(2), torch.tensor([[[5.0, 5.0, 1.0]], [[30.0, 9.0, -1.0]]])
-    together = evidence(both, clicks, torch.zeros(2, 1, 32, 48))
+    together = evidence(both, clicks)
     for i in range(2):
         alone = Prepared(both.static[i : i + 1], {k: v[i : i + 1] for k, v in both.levels.items()},
                          both.scales[i : i + 1], both.vectors[i : i + 1], both.log_energies[i : i + 1])  # fmt: skip
-        assert torch.allclose(
-            together[i], evidence(alone, clicks[i : i + 1], torch.zeros(1, 1, 32, 48))[0], atol=1e-5
-        )
+        assert torch.allclose(together[i], evidence(alone, clicks[i : i + 1])[0], atol=1e-5)
 
 
 def test_static_maps_do_not_change_with_the_residuals_scale() -> None:

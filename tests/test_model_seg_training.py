@@ -9,11 +9,12 @@ import pytest
 import torch
 from helpers.plates import SmallPredictor, labelled, plate
 
-from model.checkpoints import read_weights
+from model.checkpoints import part_of, read_weights
 from model.encoding import Frame
+from model.evidence import STATIC_CHANNELS
 from model.labelled import LabelledImage
 from model.language import HashedWords
-from model.manifest import read_manifest
+from model.manifest import PACKAGED_STATED, read_manifest
 from model.seg_batches import SegSampler, load_batch, read_crop
 from model.seg_predictor import SegPredictor
 from model.seg_samples import DEFECT, SampleWriter, read_header
@@ -209,6 +210,17 @@ def test_without_words_the_pre_trained_attention_is_silent_too(words: bool) -> N
     gate = network.language.gate[2]
     assert isinstance(gate, torch.nn.Conv2d)
     assert bool((gate.weight != 0).any()) == words
+
+
+def test_training_can_start_from_a_click_network() -> None:
+    vocabulary = Vocabulary(HashedWords(), {})
+    network = new_network(vocabulary, QUICK, PACKAGED_STATED)
+    click = part_of(read_weights(PACKAGED_STATED), "network")
+    assert torch.equal(network.body.head.weight, click["head.weight"].float())
+    assert torch.equal(
+        network.body.stem.weight[:, :STATIC_CHANNELS], click["stem.weight"][:, :STATIC_CHANNELS].float()
+    )
+    assert not torch.equal(network.body.head.weight, new_network(vocabulary, QUICK).body.head.weight)
 
 
 def test_nothing_to_learn_from_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 class Timid(LiteClickNetwork):
     """A network whose logits are a fixed share of another's."""
 
-    def __init__(self, network: torch.nn.Module, share: float):
-        super().__init__()
+    def __init__(self, network: LiteClickNetwork, share: float):
+        super().__init__(network.config)
         self.network, self.share = network, share
 
     def forward(self, evidence: torch.Tensor) -> torch.Tensor:
@@ -33,6 +33,7 @@ class Timid(LiteClickNetwork):
 
 def test_a_timid_network_gets_a_lower_temperature(samples: list[Sample]) -> None:
     network = Predictor().network
+    assert isinstance(network, LiteClickNetwork)
     usual, timid = (
         fit_temperature(n, whole_images(samples), count=6) for n in (network, Timid(network, 0.5))
     )

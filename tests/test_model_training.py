@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.adclick import LiteConfig
 from model.features import EfficientNetLite0
 from model.mvtec import find_categories
 from model.samples import build, build_drawn, find_samples, read_crop
@@ -95,6 +96,18 @@ def test_a_run_stops_when_its_time_is_up_and_leaves_a_curve(samples: Path, tmp_p
     trainer.run()
     assert json.loads((tmp_path / "curve.jsonl").read_text())["step"] == 100
     assert (tmp_path / "last.safetensors").exists()
+
+
+def test_in_the_last_part_of_a_run_all_evidence_is_shown(samples: Path, tmp_path: Path) -> None:
+    config = ClickTraining(steps=4, thinned=0.5, max_next_clicks=0, crops=((32, 2, 1.0),))
+    trainer = ClickTrainer(
+        new_network(0), SampleFiles(Sampler(list(find_samples(samples)), 1.0)), config, tmp_path
+    )
+    shares = []
+    step = trainer.train_step
+    trainer.train_step = lambda batch: (step(batch), shares.append(trainer.network.dropout))[0]  # type: ignore[method-assign]
+    trainer.run()
+    assert shares == [LiteConfig().dropout, LiteConfig().dropout, 0.0, 0.0]
 
 
 def test_of_several_processes_the_first_one_writes(samples: Path, tmp_path: Path) -> None:

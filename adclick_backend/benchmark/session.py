@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -108,6 +109,16 @@ class BackendSession:
     ) -> NDArray[np.bool_]:
         """The mask (H, W) after some clicks in an image of ``size`` (width, height); empty when nothing came back."""
         width, height = size
+        regions = self.regions(project, image, task_id, clicks, size)
+        if not regions:
+            return np.zeros((height, width), bool)
+        return decode_rle(regions[0]["value"]["rle"], width, height)
+
+    def regions(
+        self, project: str, image: Path, task_id: int, clicks: Sequence[Click], size: tuple[int, int]
+    ) -> list[dict[str, Any]]:
+        """The regions that answer some clicks, as Label Studio gets them."""
+        width, height = size
         points = [
             {
                 "original_width": width, "original_height": height, "image_rotation": 0,
@@ -118,22 +129,40 @@ class BackendSession:
             for i, c in enumerate(clicks)
         ]  # fmt: skip
         answer = self._post("/predict", self._body(project, image, task_id, {"result": points}))
-        regions = answer["results"][0]["result"]
-        if not regions:
-            return np.zeros((height, width), bool)
-        return decode_rle(regions[0]["value"]["rle"], width, height)
+        found: list[dict[str, Any]] = answer["results"][0]["result"]
+        return found
+
+    def label(self, project: str, image: Path, task_id: int, result: list[dict[str, Any]]) -> None:
+        """Submit a task with these regions, as Label Studio tells of it."""
+        annotation = {
+            "id": task_id, "task": task_id, "result": result, "was_cancelled": False,
+            "updated_at": datetime.now(timezone.utc).isoformat(),
+        }  # fmt: skip
+        task = {"id": task_id, "data": self._data(image)}
+        self._event("ANNOTATION_CREATED", project, annotation=annotation, task=task)
+
+    def start_training(self, project: str) -> None:
+        """Press *Start Training*."""
+        self._event("START_TRAINING", project)
+
+    def _event(self, action: str, project: str, **body: Any) -> None:
+        about = {"id": int(project), "title": "bench", "label_config": self.config}
+        self._post("/webhook", {"action": action, "project": about, **body})
+
+    def _data(self, image: Path) -> dict[str, str]:
+        name = quote(str(image.resolve().relative_to(self.images)))
+        return {"image": f"/data/local-files/?d={name}"}
 
     def _body(
         self, project: str, image: Path, task_id: int, context: dict[str, Any] | None
     ) -> dict[str, Any]:
-        name = quote(str(image.resolve().relative_to(self.images)))
-        task = {"id": task_id, "data": {"image": f"/data/local-files/?d={name}"}}
+        task = {"id": task_id, "data": self._data(image)}
         params = {"login": None, "password": None, "context": context}
         return {"tasks": [task], "project": f"{project}.1", "label_config": self.config, "params": params}
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._http.post(self.url + path, json=body, timeout=120)
-        if answer.status_code != 200:
+        if not answer.ok:
             raise SessionError(f"{path} answered {answer.status_code}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()
         return found

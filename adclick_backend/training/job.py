@@ -30,7 +30,7 @@ from adclick_backend.training.promotion import Comparison, Look, compare, measur
 from adclick_backend.training.registry import WEIGHTS, Version
 from adclick_backend.training.training_set import TrainingSet, build_training_set
 from model.labelled import LabelledImage
-from model.manifest import manifest_path, read_manifest
+from model.manifest import manifest_path, read_manifest, start_of_training
 
 if TYPE_CHECKING:
     from model.seg_training import Progress
@@ -159,6 +159,7 @@ class TrainingJob:
                 version=self._services.registry.full_name(self._project, self._name),
                 prompts=phrases,
                 words=self._services.settings.data_dir / "words",
+                start=start_of_training(self._services.settings.checkpoint),
                 report=self._report,
                 cancelled=self._control.cancelled,
                 judge=judge,
