@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -74,17 +75,21 @@ def train(
         session.open(project, image, number)
         session.label(project, image, number, session.regions(project, image, number, [defect], size))
 
-    def clicked(count: int) -> float:
+    places = (
+        Click(defect.x + i / 100, defect.y + i % 5, True) for i in count()
+    )  # never one whose answer is kept
+
+    def clicked() -> float:
+        clicks = [defect, next(places)]
         started = time.perf_counter()
-        clicks = [defect, Click(defect.x + count % 7, defect.y + count % 5, True)]
         session.regions(project, images[0], 1, clicks, size)
         return time.perf_counter() - started
 
-    clicked(0)
+    clicked()
     idle = []
-    for count in range(CLICKS):
+    for _ in range(CLICKS):
         time.sleep(PAUSE_S)
-        idle.append(clicked(count))
+        idle.append(clicked())
     session.start_training(project)
     store = Store(session.folder)
     try:
@@ -92,7 +97,7 @@ def train(
         peak = 0.0
         while (job := _newest(store, project)).active:
             time.sleep(PAUSE_S)
-            during.append(clicked(len(during)))
+            during.append(clicked())
             peak = max(peak, _peak_mb(job.pid))
         return Cost(job, peak, idle, during)
     finally:
