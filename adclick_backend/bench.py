@@ -22,6 +22,7 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
+from adclick_backend.benchmark.memory import resident_mb
 from adclick_backend.benchmark.protocol import Answer, click_through
 from adclick_backend.benchmark.session import BackendSession
 from adclick_backend.benchmark.while_training import train
@@ -189,19 +190,6 @@ def training(session: BackendSession, images: Path, count: int) -> list[str]:
         draw(file, width, height, seed=40_000 + i, defect=True)
     cost = train(session, _project("1 MP"), files, (width, height), Click(width / 4, height / 3, True))
     return cost.rows(count)
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process and its children, in MB."""
-    total = 0.0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        except OSError:  # it ended meanwhile
-            continue
-        if str(pid) in (status.parent.name, fields["PPid"].strip()) and "VmRSS" in fields:
-            total += int(fields["VmRSS"].split()[0]) / 1000
-    return total
 
 
 def main() -> int:

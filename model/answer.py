@@ -86,34 +86,45 @@ def answer(
         return again
     previous = None if before is None else _tensor(before.probability)
     whole = _array(predictor.probability(prepared, frame, clicks, previous))
-    shape = frame.image_height, frame.image_width
-    long_side = max(frame.height, frame.width)
-    open_window = None if before is None else before.window
-    window = window_for(_extent(whole, frame, clicks), clicks, shape, long_side, open_window)
+    window = _wanted(whole, frame, clicks, None if before is None else before.window)
     if window is None:
         return Answer(frame, whole)
-    near, shown = frame_of(window), window.inside(clicks)
-    seen = before.close if before is not None and window == open_window else None
-    start = _part(whole, frame, window, near) if seen is None else seen
-    merging = seen is not None
-    close = _array(predictor.probability(look(window), near, shown, _tensor(start), merging))
-    return Answer(frame, _pasted(whole, frame, window, close), window, close)
+    seen = before.close if before is not None and window == before.window else None
+    return _looked(predictor, frame, clicks, whole, window, seen, look)
 
 
 def _from_near(
     predictor: Predictor, frame: Frame, clicks: Sequence[Click], before: Answer, look: Look
 ) -> Answer | None:
     """The answer of the open window alone; None when there is none, or another one is asked for now."""
-    window, start = before.window, before.close
-    if window is None or start is None or not window.holds(clicks[-1]):
+    window = before.window
+    if window is None or not window.holds(clicks[-1]):
         return None
-    near = frame_of(window)
-    close = _array(predictor.probability(look(window), near, window.inside(clicks), _tensor(start)))
-    whole = _pasted(before.probability, frame, window, close)
+    found = _looked(predictor, frame, clicks, before.probability, window, before.close, look)
+    return found if _wanted(found.probability, frame, clicks, window) == window else None
+
+
+def _wanted(whole: Map, frame: Frame, clicks: Sequence[Click], open_window: Window | None) -> Window | None:
+    """The window to look at closely, judged by a map of the whole image."""
     shape, long_side = (frame.image_height, frame.image_width), max(frame.height, frame.width)
-    if window_for(_extent(whole, frame, clicks), clicks, shape, long_side, window) != window:
-        return None
-    return Answer(frame, whole, window, close)
+    return window_for(_extent(whole, frame, clicks), clicks, shape, long_side, open_window)
+
+
+def _looked(
+    predictor: Predictor,
+    frame: Frame,
+    clicks: Sequence[Click],
+    whole: Map,
+    window: Window,
+    seen: Map | None,
+    look: Look,
+) -> Answer:
+    """The answer with a window seen from near; ``seen`` is what was seen there before, if it was open."""
+    near = frame_of(window)
+    start = _part(whole, frame, window, near) if seen is None else seen
+    shown, merging = window.inside(clicks), seen is not None
+    close = _array(predictor.probability(look(window), near, shown, _tensor(start), merging))
+    return Answer(frame, _pasted(whole, frame, window, close), window, close)
 
 
 def _extent(probability: Map, frame: Frame, clicks: Sequence[Click]) -> Box | None:

@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import pytest
 
-from adclick_backend.bench import draw, growth, latency, parts, resident_mb, tiny_defects
+from adclick_backend.bench import draw, growth, latency, parts, tiny_defects
 from adclick_backend.benchmark import while_training
+from adclick_backend.benchmark.memory import resident_mb
 from adclick_backend.benchmark.session import BackendSession, SessionError
 from adclick_backend.clicks.key_points import Click
 from adclick_backend.store import Store

@@ -147,7 +147,7 @@ class BackendSession:
 
     def _event(self, action: str, project: str, **body: Any) -> None:
         about = {"id": int(project), "title": "bench", "label_config": self.config}
-        self._post("/webhook", {"action": action, "project": about, **body})
+        self._post("/webhook", {"action": action, "project": about, **body}, expected=201)
 
     def _data(self, image: Path) -> dict[str, str]:
         name = quote(str(image.resolve().relative_to(self.images)))
@@ -160,9 +160,9 @@ class BackendSession:
         params = {"login": None, "password": None, "context": context}
         return {"tasks": [task], "project": f"{project}.1", "label_config": self.config, "params": params}
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, Any], expected: int = 200) -> dict[str, Any]:
         answer = self._http.post(self.url + path, json=body, timeout=120)
-        if not answer.ok:
+        if answer.status_code != expected:
             raise SessionError(f"{path} answered {answer.status_code}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()
         return found

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from adclick_backend.benchmark.memory import peak_mb
 from adclick_backend.benchmark.session import BackendSession, SessionError
 from adclick_backend.clicks.key_points import Click
 from adclick_backend.store import Job, Store
@@ -71,18 +73,24 @@ def train(
     Raises:
         SessionError: a click found nothing, or no training began.
     """
+
+    def found(number: int, clicks: Sequence[Click]) -> list[dict[str, Any]]:
+        regions = session.regions(project, images[number - 1], number, clicks, size)
+        if not regions:
+            raise SessionError(f"No mask came back for {images[number - 1].name}; see server.log.")
+        return regions
+
     for number, image in enumerate(images, 1):
         session.open(project, image, number)
-        session.label(project, image, number, session.regions(project, image, number, [defect], size))
+        session.label(project, image, number, found(number, [defect]))
 
-    places = (
-        Click(defect.x + i / 100, defect.y + i % 5, True) for i in count()
-    )  # never one whose answer is kept
+    # Never the same place twice: the backend keeps its answers.
+    places = (Click(defect.x + i / 100, defect.y + i % 5, True) for i in count())
 
     def clicked() -> float:
         clicks = [defect, next(places)]
         started = time.perf_counter()
-        session.regions(project, images[0], 1, clicks, size)
+        found(1, clicks)
         return time.perf_counter() - started
 
     clicked()
@@ -98,7 +106,7 @@ def train(
         while (job := _newest(store, project)).active:
             time.sleep(PAUSE_S)
             during.append(clicked())
-            peak = max(peak, _peak_mb(job.pid))
+            peak = max(peak, peak_mb(job.pid) if job.pid else 0.0)
         return Cost(job, peak, idle, during)
     finally:
         store.close()
@@ -109,13 +117,3 @@ def _newest(store: Store, project: str) -> Job:
     if not jobs:
         raise SessionError("Start Training started nothing; see server.log.")
     return jobs[0]
-
-
-def _peak_mb(pid: int | None) -> float:
-    """The most resident memory that a process ever had, in MB; 0 when it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    peaks = [int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmHWM")]
-    return max(peaks, default=0.0)
