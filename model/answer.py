@@ -69,6 +69,7 @@ def answer(
     clicks: Sequence[Click],
     before: Answer | None,
     look: Look,
+    expected: Sequence[Window] = (),
 ) -> Answer:
     """The answer to ``clicks`` (image pixels, oldest first).
 
@@ -79,11 +80,16 @@ def answer(
         clicks: at least one.
         before: the answer to all clicks but the newest.
         look: called when there is something to be seen from near.
+        expected: windows round what was taken for a defect before anybody clicked.
 
-    As long as what is clicked and found fits the window that is open, the rest of the image is not looked at again.
+    As long as what is clicked and found fits the window that is open, the rest of the image is not looked at again;
+    and not even for the first click, when it falls into a window that was expected and what is found fits that.
     """
-    if before is not None and (again := _from_near(predictor, frame, clicks, before, look)) is not None:
-        return again
+    for window in expected if before is None else (before.window,):
+        if window is not None and window.holds(clicks[-1]):
+            near = _from_near(predictor, frame, clicks, window, before, look)
+            if near is not None:
+                return near
     previous = None if before is None else _tensor(before.probability)
     whole = _array(predictor.probability(prepared, frame, clicks, previous))
     window = _wanted(whole, frame, clicks, None if before is None else before.window)
@@ -94,13 +100,17 @@ def answer(
 
 
 def _from_near(
-    predictor: Predictor, frame: Frame, clicks: Sequence[Click], before: Answer, look: Look
+    predictor: Predictor,
+    frame: Frame,
+    clicks: Sequence[Click],
+    window: Window,
+    before: Answer | None,
+    look: Look,
 ) -> Answer | None:
-    """The answer of the open window alone; None when there is none, or another one is asked for now."""
-    window = before.window
-    if window is None or not window.holds(clicks[-1]):
-        return None
-    found = _looked(predictor, frame, clicks, before.probability, window, before.close, look)
+    """The answer of one window alone; None when another one, or none, is asked for by what is found in it."""
+    unseen = np.zeros((frame.height, frame.width), np.float32)
+    whole, seen = (unseen, None) if before is None else (before.probability, before.close)
+    found = _looked(predictor, frame, clicks, whole, window, seen, look)
     return found if _wanted(found.probability, frame, clicks, window) == window else None
 
 
@@ -122,8 +132,9 @@ def _looked(
     """The answer with a window seen from near; ``seen`` is what was seen there before, if it was open."""
     near = frame_of(window)
     start = _part(whole, frame, window, near) if seen is None else seen
+    previous = _tensor(start) if start.any() else None
     shown, merging = window.inside(clicks), seen is not None
-    close = _array(predictor.probability(look(window), near, shown, _tensor(start), merging))
+    close = _array(predictor.probability(look(window), near, shown, previous, merging))
     return Answer(frame, _pasted(whole, frame, window, close), window, close)
 
 

@@ -15,6 +15,7 @@ from model.checkpoints import load_into, part_of, read_weights
 from model.encoding import Frame
 from model.evidence import Prepared
 from model.manifest import CheckpointError, read_manifest
+from model.matching import matching_dtype
 from model.seg_samples import inputs
 from model.type_head import TypeHead
 
@@ -49,6 +50,7 @@ class SegPredictor:
         self.version = str(manifest["version"])
         self.types: tuple[str, ...] = tuple(manifest["types"])
         self.device = torch.device(device)
+        self._dtype = matching_dtype(self.device)
         self._offsets = [float(manifest["offsets"][name]) for name in self.types]
         self._states, self._present = (
             tensors.pop(name).to(self.device) for name in ("words.states", "words.present")
@@ -83,7 +85,8 @@ class SegPredictor:
                 "answered, and masks before the first click come from the residual."
             )
         seen = inputs(prepared.to(self.device))
-        logits = type_logits(self.network, seen, self._states, self._present)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
+            logits = type_logits(self.network, seen, self._states, self._present)
         found = [
             np.asarray(1 / (1 + np.exp(offset - smooth(logit))), np.float32)
             for logit, offset in zip(logits, self._offsets, strict=True)

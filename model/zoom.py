@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,9 @@ WORTHWHILE = 1.25
 
 KEPT = 0.55
 """A window is kept as long as clicks and mask fill more than this part of the one that they would ask for now."""
+
+MOST_EXPECTED = 2
+"""Windows that are opened before the first click: each takes the time of a few clicks."""
 
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -99,6 +103,27 @@ def window_for(
     row = min(max(0, round((top + bottom - height) / 2)), shape[0] - height)
     column = min(max(0, round((left + right - width) / 2)), shape[1] - width)
     return Window(row, column, height, width)
+
+
+def expected_windows(mask: NDArray[np.bool_], long_side: int) -> list[Window]:
+    """Where a first click will probably have to look closely.
+
+    Args:
+        mask: (H, W), what was taken for a defect before anybody clicked, in image pixels.
+        long_side: longer side, in pixels, at which the network sees the whole image.
+
+    Returns:
+        Windows round the largest parts of the mask, ``MOST_EXPECTED`` at most; none where the whole image shows enough.
+    """
+    statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:]
+    windows = []
+    for left, top, width, height, _ in sorted(statistics.tolist(), key=lambda part: -part[4])[:MOST_EXPECTED]:
+        middle = Click(left + width / 2, top + height / 2, True)
+        box = top, left, top + height, left + width
+        window = window_for(box, [middle], (mask.shape[0], mask.shape[1]), long_side)
+        if window is not None and window not in windows:
+            windows.append(window)
+    return windows
 
 
 def _still_fits(window: Window, box: Box, side: float) -> bool:

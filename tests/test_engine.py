@@ -216,6 +216,30 @@ def test_a_window_is_opened_once_and_compared_with_the_references(
     assert found.mask[440, 240]
 
 
+def test_a_first_click_finds_open_what_was_expected(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a window is opened for it, nor is the whole image looked at."""
+    monkeypatch.setattr("model.zoom.SMALLEST", 48)
+    key, image = ImageKey("7", "9" * 64), cv2.resize(draw(62, (60, 110)), (960, 640))
+    proposed = shelf.engine.propose(key, shelf.bank, lambda: image)
+    assert proposed.regions[0].mask[440, 240]
+    shelf.engine.look_ahead(key, shelf.bank, no_image)
+    seen: list[Frame] = []
+    probability = Predictor.probability
+    monkeypatch.setattr(Predictor, "look", lambda *_: pytest.fail("a window was opened"))
+    monkeypatch.setattr(
+        Predictor,
+        "probability",
+        lambda self, prepared, frame, *rest: (seen.append(frame), probability(self, prepared, frame, *rest))[
+            1
+        ],
+    )
+    found = shelf.engine.click(key, shelf.bank, no_image, [Click(243.0, 441.0, True)])
+    assert found.mask[440, 240]
+    assert found.mask.mean() < 0.02
+    assert [(frame.image_height, frame.image_width) for frame in seen] != [(640, 960)]
+    assert len(seen) == 1
+
+
 def test_two_threads_open_an_image_once(shelf: Shelf) -> None:
     reads: list[int] = []
 

@@ -9,7 +9,7 @@ from model.answer import Answer, answer
 from model.clicks import Click
 from model.encoding import Frame
 from model.predictor import Predictor
-from model.zoom import SMALLEST, Window, window_for
+from model.zoom import SMALLEST, Window, expected_windows, window_for
 
 SHAPE = (3000, 4000)
 
@@ -117,6 +117,49 @@ def test_while_the_window_fits_the_whole_image_is_not_looked_at_again(
     found = answer(predictor, prepared, frame, clicks, found, look)
     assert frame in seen
     assert found.mask(clicks)[2000, 3000]
+
+
+def test_windows_are_expected_round_the_largest_parts_of_a_proposal() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[1000:1100, 2000:2200] = mask[300:330, 400:430] = mask[2000:2010, 100:110] = True
+    wide, small = expected_windows(mask, 512)
+    assert wide == Window(850, 1900, 400, 400)  # twice 200, round the middle
+    assert small == Window(315 - SMALLEST // 2, 415 - SMALLEST // 2, SMALLEST, SMALLEST)
+    mask[500:2500, 500:3500] = True
+    assert wide not in expected_windows(mask, 512)
+    assert expected_windows(np.zeros(SHAPE, bool), 512) == []
+
+
+def test_a_first_click_is_answered_in_an_expected_window_if_what_it_finds_fits(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    image, good = twelve_megapixels(rng, [(1234, 987)]), twelve_megapixels(rng, [])
+    cv2.line(
+        image, (2100, 1000), (3100, 1000), (60, 50, 45), 40
+    )  # through the window that is expected and beyond
+    frame = Frame.of(*SHAPE, predictor.long_side)
+    prepared = predictor.prepare(predictor.encode(image), [predictor.encode(good)], None)
+    seen: list[Frame] = []
+    probability = predictor.probability
+    monkeypatch.setattr(
+        predictor, "probability", lambda p, f, *rest: (seen.append(f), probability(p, f, *rest))[1]
+    )
+    expected = [Window(827, 1074, 320, 320), Window(840, 2440, 320, 320)]
+
+    def first(x: float, y: float) -> Answer:
+        seen.clear()
+        clicks = [Click(x, y, True)]
+        return answer(
+            predictor, prepared, frame, clicks, None, lambda w: predictor.look(image, w, [good]), expected
+        )
+
+    assert first(1236.0, 985.0).window == expected[0]
+    assert frame not in seen
+    assert first(3000.0, 2000.0).window not in expected  # in neither of them
+    assert frame in seen
+    assert first(2600.0, 1000.0).window not in expected
+    assert frame in seen
 
 
 def test_a_mask_seen_from_near_is_pasted_where_it_was() -> None:

@@ -30,6 +30,19 @@ def test_opening_a_task_brings_its_mask_before_the_first_click(backend: Backend)
     assert answer.json["results"][0]["model_version"] == "fake-1+p1-v1"
 
 
+def test_what_a_first_click_will_look_at_is_opened_for_a_task_that_somebody_looks_at(
+    backend: Backend,
+) -> None:
+    backend.serve_version()
+    url, clean = backend.draw("a.png", RED), backend.draw("clean.png", [])
+    backend.open_tasks([task(url, 1), task(clean, 2)])  # "Retrieve predictions"
+    assert backend.services.prewarmer.join(5)
+    assert backend.engine.looked_ahead == []
+    backend.open_tasks([task(url, 1)])
+    assert backend.services.prewarmer.join(5)
+    assert backend.engine.looked_ahead == [backend.engine.proposed[-1][:2]]
+
+
 def test_every_task_of_a_request_gets_an_answer_in_its_place(backend: Backend) -> None:
     backend.serve_version()
     spots = [(10 + 5 * number, 20, 200) for number in range(6)]

@@ -42,6 +42,18 @@ def test_the_newest_is_done_first_and_the_oldest_dropped(prewarmer: Prewarmer) -
     assert done == [4, 3, 2]
 
 
+def test_what_is_not_urgent_is_done_last_and_dropped_first(prewarmer: Prewarmer) -> None:
+    done: list[str] = []
+    free = block(prewarmer)
+    prewarmer.submit("dropped", lambda: done.append("dropped"))
+    prewarmer.submit("later", lambda: done.append("later"), soon=False)
+    for name in ("a", "b"):
+        prewarmer.submit(name, lambda name=name: done.append(name))  # type: ignore[misc]
+    free.set()
+    assert prewarmer.join(5)
+    assert done == ["b", "a", "dropped"]
+
+
 def test_what_waits_or_runs_is_not_done_twice(prewarmer: Prewarmer) -> None:
     done: list[str] = []
     free = block(prewarmer)

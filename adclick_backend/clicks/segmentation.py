@@ -58,6 +58,16 @@ class Segmenter:
         key = ImageKey(project, image.sha256)
         self._telemetry.phases(self._engine.prepare(key, self._bank(project, task), self._loader(image)))
 
+    def look_ahead(self, project: str, task: Task, image_field: str) -> None:
+        """Open, for a task with a proposal, what a first click would look at from near.
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        image = self._fetch(project, task, image_field)
+        key, bank = ImageKey(project, image.sha256), self._bank(project, task)
+        self._engine.look_ahead(key, bank, self._loader(image))
+
     def segment(self, project: str, task: Task, wanted: ClickObject, image_field: str) -> Answered:
         """The mask that the clicks ask for, in their frame: ``wanted.height`` x ``wanted.width`` pixels.
 

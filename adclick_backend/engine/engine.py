@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from model.encoding import Encoded, Frame
     from model.evidence import Prepared
     from model.predictor import Predictor
+    from model.zoom import Window
 
 Pixels = NDArray[np.uint8]
 Load = Callable[[], Pixels]
@@ -137,6 +138,7 @@ class Engine:
             64 << 20
         )
         self._windows = Windows(self._model, self._kept_copy)
+        self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
         packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
         self._segmenters = Segmenters(settings.device, packaged)
@@ -323,9 +325,11 @@ class Engine:
         if (cached := self._answers.get(name)) is not None:
             return cached
 
+        expected = self._expected.get((key, bank.fingerprint)) or []
+
         def answered(clicks: tuple[ModelClick, ...], before: Answer | None) -> Answer:
             look = partial(self._windows.look, key, bank, opened.nearest, load)
-            return answer(self._model(), opened.prepared, opened.frame, clicks, before, look)
+            return answer(self._model(), opened.prepared, opened.frame, clicks, before, look, expected)
 
         before = None
         if len(clicks) > 1:
@@ -370,7 +374,24 @@ class Engine:
             regions, score = propose(maps, opened.frame)
             found = Proposals(tuple(regions), score, source, size)
             self._proposals.put(name, found, found.nbytes)
+            self._expected.put((key, bank.fingerprint), self._windows_round(found, opened.frame), 1)
             return found
+
+    def look_ahead(self, key: ImageKey, bank: Bank, load: Load) -> None:
+        """Open the windows in which a first click is to be expected, as :meth:`propose` left them."""
+        bank = bank.without(key.sha)
+        windows = self._expected.get((key, bank.fingerprint)) or []
+        nearest = self._open(key, bank, load, {}).nearest if windows else ()
+        for window in windows:
+            self._preparing.submit(self._windows.look, key, bank, nearest, load, window).result()
+
+    def _windows_round(self, found: Proposals, frame: Frame) -> list[Window]:
+        from model.zoom import expected_windows
+
+        if not found.regions:
+            return []
+        mask = np.logical_or.reduce([region.mask for region in found.regions])
+        return expected_windows(mask, max(frame.height, frame.width))
 
     def maps(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> dict[str, Map]:
         """What :meth:`propose` proposes from: defect type -> probability (h, w) float32, in the working frame.

@@ -38,8 +38,13 @@ class Prewarmer:
         self._stopping = False
         self._pid = 0
 
-    def submit(self, key: Hashable, job: Callable[[], Any]) -> Future[Any]:
+    def submit(self, key: Hashable, job: Callable[[], Any], *, soon: bool = True) -> Future[Any]:
         """Do `job` soon. One that waits or runs under the same `key` is not done twice.
+
+        Args:
+            key: of the job.
+            job: what to do.
+            soon: before all that waits; otherwise after it, and dropped first.
 
         Returns:
             What the job will have answered; cancelled when it was dropped. Nobody has to wait for it.
@@ -52,7 +57,7 @@ class Prewarmer:
                 future.cancel()
                 return future
             self._waiting[key] = job, future
-            self._waiting.move_to_end(key)
+            self._waiting.move_to_end(key, last=soon)
             while len(self._waiting) > self.capacity:
                 self._waiting.popitem(last=False)[1][1].cancel()
             self._start()

@@ -54,16 +54,17 @@ class Windows:
             window: in image pixels.
         """
         name = (key, bank.fingerprint, window)
-        if (cached := self._prepared.get(name)) is not None:
-            return cached
-        references = [
-            self.pixels(bank.project, sha, partial(self._kept_copy, bank.project, sha))
-            for sha in nearest[:LOOKED_AT]
-        ]
-        pixels = self.pixels(key.project, key.sha, load)
-        prepared = self._model().look(pixels, window, references).kept()
-        self._prepared.put(name, prepared, prepared.nbytes)
-        return prepared
+        with self._prepared.flight(name):
+            if (cached := self._prepared.get(name)) is not None:
+                return cached
+            references = [
+                self.pixels(bank.project, sha, partial(self._kept_copy, bank.project, sha))
+                for sha in nearest[:LOOKED_AT]
+            ]
+            pixels = self.pixels(key.project, key.sha, load)
+            prepared = self._model().look(pixels, window, references).kept()
+            self._prepared.put(name, prepared, prepared.nbytes)
+            return prepared
 
     def pixels(self, project: str, sha: str, load: Callable[[], Pixels]) -> Pixels:
         """The pixels of an image of a project, read once as long as they are in use."""

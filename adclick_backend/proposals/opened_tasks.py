@@ -53,20 +53,33 @@ class OpenedTasks:
         self._warm([task for task, can in zip(tasks, asked, strict=True) if not can])
         deadline = time.monotonic() + self._services.settings.predict_budget_s
         answers: list[Any] = []
-        late = 0
+        late, alone = 0, len(tasks) == 1
         for task, can in zip(tasks, asked, strict=True):
             in_time = can and not late
-            prediction, ready = self._within(task, serving, deadline) if in_time else (None, not can)
+            prediction, ready = self._within(task, serving, deadline, alone) if in_time else (None, not can)
             answers.append(prediction or [])
             late += not ready
-        if late and len(tasks) > 1:
+        if late and not alone:
             self._services.jobs.enqueue(self._project, "push", "retrieve predictions")
         return answers
 
-    def _within(self, task: Task, serving: Serving, deadline: float) -> tuple[Prediction | None, bool]:
-        """The prediction of a task, and whether it was ready before the deadline."""
-        key = ("propose", self._project, task.id, self._url(task), serving)
-        future = self._services.prewarmer.submit(key, lambda: self._propose(task, serving))
+    def _within(
+        self, task: Task, serving: Serving, deadline: float, alone: bool
+    ) -> tuple[Prediction | None, bool]:
+        """The prediction of a task, and whether it was ready before the deadline.
+
+        A task that was asked for alone is one that a person looks at: what a first click would have to open is opened.
+        """
+        place = (self._project, task.id, self._url(task))
+        prewarmer = self._services.prewarmer
+
+        def work() -> Prediction | None:
+            found = self._propose(task, serving)
+            if alone and found:
+                prewarmer.submit(("look", *place), lambda: self._look_ahead(task), soon=False)
+            return found
+
+        future = prewarmer.submit(("propose", *place, serving), work)
         try:
             return future.result(max(deadline - time.monotonic(), 0.0)), True
         except (TimeoutError, CancelledError):
@@ -83,6 +96,13 @@ class OpenedTasks:
             log.exception("Task %s of project %s could not be judged", task.id, self._project)
             services.report(self._project, "No mask could be proposed; the backend's log says why.", task.id)
         return None
+
+    def _look_ahead(self, task: Task) -> None:
+        self._services.traffic.give_way()
+        try:
+            self._services.segmenter.look_ahead(self._project, task, self._config.image_value)
+        except (ImageError, EngineError, LabelStudioError) as error:
+            self._services.report(self._project, str(error), task.id)
 
     def _warm(self, tasks: Sequence[Task]) -> None:
         """Prepare the images of tasks for which nothing can be proposed, the first of them first."""

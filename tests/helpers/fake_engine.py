@@ -34,6 +34,7 @@ class FakeEngine:
         self.prepared: list[tuple[ImageKey, Bank]] = []
         self.clicked: list[tuple[ImageKey, Bank, tuple[Click, ...]]] = []
         self.proposed: list[tuple[ImageKey, Bank, Path | None]] = []
+        self.looked_ahead: list[tuple[ImageKey, Bank]] = []
         self.hold = threading.Event()  # clear it to let `prepare` and `propose` wait
         self.hold.set()
         self._open: dict[ImageKey, Pixels] = {}
@@ -87,6 +88,10 @@ class FakeEngine:
             found = {"defect": np.logical_or.reduce(list(found.values()))}
         regions = tuple(Region(name, mask, 0.7) for name, mask in found.items())
         return Proposals(regions, 0.6 if regions else 0.9, self.source(bank, weights), pixels.shape[:2])
+
+    def look_ahead(self, key: ImageKey, bank: Bank, load: Callable[[], Pixels]) -> None:
+        self._maybe_fail()
+        self.looked_ahead.append((key, bank))
 
     def click(
         self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], clicks: Sequence[Click]
