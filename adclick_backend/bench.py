@@ -1,8 +1,9 @@
 """``make bench``: what a person waits for, measured through HTTP on drawn images.
 
-``python -m adclick_backend.bench [--quick]`` prints Markdown tables: opening, first and further clicks for two image
-sizes and 1, 4 and 16 annotators, by part for one; resident memory; tiny defects in large images; how opening grows
-with the number of references; and what a training takes, with the clicks while it runs.
+``python -m adclick_backend.bench [--quick]`` prints Markdown tables: the proposal of an opened task, opening and
+clicking at once, first and further clicks, for two image sizes and 1, 4 and 16 annotators, by part for one; resident
+memory; tiny defects in large images; how opening grows with the number of references; and what a training takes, with
+the clicks while it runs.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ SIZES = {"1 MP": (1000, 1000), "12 MP": (4000, 3000)}  # width, height
 ANNOTATORS = (1, 4, 16)
 REFERENCES = 10
 GROWTH = (0, 1, 10, 100, 1_000, 10_000)
+WAITS = ("proposal", "open", "first click", "click")
 FURTHER = 5  # clicks after the first one
 LABELLED = 50  # images of a training
 TINY = 20  # diameter of tiny defects, in pixels of an image of 12 MP
@@ -57,7 +59,7 @@ class Annotator:
 
     def __init__(self, session: BackendSession, project: str, size: tuple[int, int], settle_s: float):
         self.session, self.project, self.size, self.settle_s = session, project, size, settle_s
-        self.seconds: dict[str, list[float]] = {"open": [], "first click": [], "click": []}
+        self.seconds: dict[str, list[float]] = {what: [] for what in WAITS}
 
     def label(self, image: Path, task: int, *, at_once: bool) -> None:
         """Open an image and click; ``at_once`` without giving the backend time to prepare it."""
@@ -69,6 +71,7 @@ class Annotator:
             self._click(image, task, clicks)
             self.seconds["open"].append(time.perf_counter() - started)
             return
+        self.seconds["proposal"].append(time.perf_counter() - started)
         time.sleep(self.settle_s)
         self._timed("first click", lambda: self._click(image, task, clicks))
         for i in range(FURTHER):
@@ -112,7 +115,7 @@ def latency(session: BackendSession, images: Path, name: str, count: int, rounds
     for file in files:
         file.unlink()
     rows = []
-    for what in ("open", "first click", "click"):
+    for what in WAITS:
         values = 1000 * np.array([s for a in annotators for s in a.seconds[what]])
         p50, p95 = np.percentile(values, [50, 95])
         rows.append(f"| {name} | {count} | {what} | {p50:.0f} | {p95:.0f} | {len(values)} |")

@@ -29,7 +29,12 @@ def test_the_bench_measures_a_running_backend(tmp_path: Path) -> None:
         assert session.process is not None
         assert resident_mb(session.process.pid) > 100
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    assert [(c[2], int(c[5])) for c in cells] == [("open", 2), ("first click", 2), ("click", 10)]
+    assert [(c[2], int(c[5])) for c in cells] == [
+        ("proposal", 2),
+        ("open", 2),
+        ("first click", 2),
+        ("click", 10),
+    ]
     assert all(0 < float(c[3]) <= float(c[4]) for c in cells)
     assert [row.split("|")[1].strip() for row in grown] == ["0", "40"]
     assert float(small[1].split("|")[2]) > 0.5  # 20 px in 12 megapixels, after two clicks

@@ -27,9 +27,12 @@ from adclick_backend.benchmark.plan import Plan
 from adclick_backend.benchmark.protocol import Answer, click_through
 from adclick_backend.benchmark.report import Line, as_json, tables
 from adclick_backend.benchmark.rows import Results, Row, Setting
+from adclick_backend.benchmark.variants import ADCLICK, CHANGES
 from adclick_backend.cli import main
 from adclick_backend.clicks.key_points import Click
-from adclick_backend.engine.engine import Engine
+from adclick_backend.engine.engine import Engine, ImageKey
+from adclick_backend.engine.windows import Windows
+from model import matching, zoom
 from model.metrics import pixel_average_precision
 from model.mvtec import find_categories
 
@@ -199,6 +202,32 @@ def test_the_benchmark_measures_reports_and_can_be_resumed(
     assert cv2.imread(str(out / "pictures/ADClick-all-0/worst-1.png")) is not None
     assert main(command) == 0
     assert (out / "images.jsonl").read_text().splitlines() == lines
+
+
+def test_variants_look_otherwise_and_leave_nothing_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an image with more pixels than the network sees, a window is opened by all but the one without zoom."""
+    a_product(tmp_path / "data/set/flange", good=1, size=1400)
+    opened: dict[str, int] = {}
+    look = Windows.look
+    weights: set[float] = set()
+
+    def counted(self: Windows, key: ImageKey, *rest: Any) -> Any:
+        opened[key.project] = opened.get(key.project, 0) + 1
+        weights.add(matching.POSITION_WEIGHT)
+        return look(self, key, *rest)
+
+    monkeypatch.setattr(Windows, "look", counted)
+    command = ["benchmark", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--clicks", "2"]
+    assert main([*command, "--jobs", "1", "--variants"]) == 0
+    assert zoom.WORTHWHILE < 2
+    assert matching.POSITION_WEIGHT == 1.5
+    assert len(opened) == 3  # of ADClick itself and of those that only match otherwise
+    assert weights == {0.0, 1.5, 150.0}
+    printed = capsys.readouterr().out
+    for name in (ADCLICK, *CHANGES):
+        assert f"| {name} | all | 0 % | **mean** | 1 |" in printed
 
 
 def test_processes_share_the_work_and_say_what_they_left_out(

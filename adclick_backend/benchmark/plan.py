@@ -11,9 +11,9 @@ import numpy as np
 
 from adclick_backend.benchmark.peers import CLASSICAL
 from adclick_backend.benchmark.rows import Results, Row, Setting
+from adclick_backend.benchmark.variants import ADCLICK, CHANGES, is_adclick
 from model.mvtec import Category
 
-ADCLICK = "ADClick"
 MOBILE_SAM = "MobileSAM"
 
 
@@ -46,7 +46,7 @@ class Plan:
 
     Attributes:
         categories: the products.
-        methods: ``ADCLICK`` and peers.
+        methods: ADClick, its variants (:mod:`adclick_backend.benchmark.variants`) and peers.
         references: numbers of references as words, or ``all``; a product that has fewer is measured with what it has.
         jitters: standard deviations of the clicks, in percent of the longer side.
         limit: at most so many images of each product, drawn by ``seed``; None for all.
@@ -83,7 +83,7 @@ class Plan:
             lacking = tuple(
                 s
                 for s in dict.fromkeys(wanted)
-                if not results.has((category.name, name, s), version if s.method == ADCLICK else "", clicks)
+                if not results.has((category.name, name, s), version if is_adclick(s.method) else "", clicks)
             )
             if lacking:
                 yield Work(number, category.name, name, image, mask, self.good(category), lacking)
@@ -97,8 +97,8 @@ class Plan:
         these weights did.
         """
         found = {row.key: row for row in results.rows() if row.version in ("", version)}
-        for method in (ADCLICK, *CLASSICAL, MOBILE_SAM):
-            for place in range(len(self.jitters) * (len(self.references) if method == ADCLICK else 1)):
+        for method in (ADCLICK, *CHANGES, *CLASSICAL, MOBILE_SAM):
+            for place in range(len(self.jitters) * (len(self.references) if is_adclick(method) else 1)):
                 for category in self.categories:
                     setting, asked = self._settings(category, method)[place]
                     images = [
@@ -111,7 +111,7 @@ class Plan:
 
     def _settings(self, category: Category, method: str) -> list[tuple[Setting, str]]:
         """The settings of a method, each with the references as they were asked for; ``-`` for what knows none."""
-        if method != ADCLICK:
+        if not is_adclick(method):
             return [(Setting(method, None, jitter), "-") for jitter in self.jitters]
         there = len(self.good(category))
         return [

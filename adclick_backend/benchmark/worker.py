@@ -17,9 +17,10 @@ from adclick_backend.benchmark import trials
 from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.benchmark.mobile_sam import MobileSam
 from adclick_backend.benchmark.peers import CLASSICAL, Peer
-from adclick_backend.benchmark.plan import ADCLICK, MOBILE_SAM, Work
+from adclick_backend.benchmark.plan import MOBILE_SAM, Work
 from adclick_backend.benchmark.protocol import Segment, click_through
 from adclick_backend.benchmark.rows import Row, Setting
+from adclick_backend.benchmark.variants import changed, is_adclick, number_of
 from adclick_backend.engine.engine import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import decode_image
@@ -72,12 +73,13 @@ class Worker:
             opened: dict[tuple[str, int | None], Segment] = {}
             for setting in work.settings:
                 method = (setting.method, setting.references)
-                if method not in opened:
-                    opened[method] = self._open(work, setting, pixels)
                 rng = np.random.default_rng([self._tools.seed, zlib.crc32(work.name.encode())])
                 jitter = setting.jitter / 100 * max(target.shape)
-                trial = click_through(opened[method], target, self._tools.clicks, rng, jitter)
-                version = self._tools.version if setting.method == ADCLICK else ""
+                with changed(setting.method):
+                    if method not in opened:
+                        opened[method] = self._open(work, setting, pixels)
+                    trial = click_through(opened[method], target, self._tools.clicks, rng, jitter)
+                version = self._tools.version if is_adclick(setting.method) else ""
                 row = Row(
                     work.category, work.name, setting, version, self._tools.clicks, trial.ious, trial.scores
                 )
@@ -88,11 +90,11 @@ class Worker:
         return rows, None
 
     def _open(self, work: Work, setting: Setting, pixels: np.ndarray) -> Segment:  # type: ignore[type-arg]
-        if setting.method != ADCLICK:
+        if not is_adclick(setting.method):
             return self._peers[setting.method](pixels)
         count = setting.references or 0
         # Each number of references is a project of its own: what a bank teaches must not reach a smaller one.
-        project = str(100_000 * work.number + count)
+        project = str(100_000 * (1000 * number_of(setting.method) + work.number) + count)
         return self._engine.open(self._engine.bank(project, work.good[:count]), work.image)
 
 
