@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(settings: Settings) -> bool:
     """Whether the model loads; prints a sentence either way."""
-    from adclick_backend.engine.engine import Engine, EngineError
+    from adclick_backend.engine.bank import EngineError
+    from adclick_backend.engine.engine import Engine
 
     engine = Engine(settings)
     try:

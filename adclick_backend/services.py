@@ -12,7 +12,8 @@ from adclick_backend.clicks.answer_keeper import AnswerKeeper
 from adclick_backend.clicks.memory import ClickMemory
 from adclick_backend.clicks.segmentation import Segmenter
 from adclick_backend.clicks.traffic import ClickTraffic
-from adclick_backend.engine.engine import Engine, EngineError
+from adclick_backend.engine.bank import EngineError
+from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.prewarm import Prewarmer
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.label_studio.connections import Connections, LinkChecker

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from adclick_backend.clicks.key_points import Click
-from adclick_backend.engine.engine import Bank, Engine, EngineError, ImageKey
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
 from model import networks
 from model.adclick_base import BaseClickNetwork

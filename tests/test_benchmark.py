@@ -30,7 +30,8 @@ from adclick_backend.benchmark.rows import Results, Row, Setting
 from adclick_backend.benchmark.variants import ADCLICK, CHANGES
 from adclick_backend.cli import main
 from adclick_backend.clicks.key_points import Click
-from adclick_backend.engine.engine import Engine, ImageKey
+from adclick_backend.engine.bank import ImageKey
+from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.windows import Windows
 from model import matching, zoom
 from model.metrics import pixel_average_precision

@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.key_points import Click
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey
 from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
-from adclick_backend.engine.engine import Bank, Engine, EngineError, ImageKey
+from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.segmenters import Segmenters
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings

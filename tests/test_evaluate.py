@@ -23,7 +23,7 @@ from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.cli import main
 from adclick_backend.commands import evaluate as evaluate_command
 from adclick_backend.commands import project_arguments
-from adclick_backend.engine.engine import Bank
+from adclick_backend.engine.bank import Bank
 from adclick_backend.report.effort import efforts
 from adclick_backend.report.evaluation import evaluate, mean_figures
 from adclick_backend.report.page import Effort, Report, Section, render

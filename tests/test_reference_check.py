@@ -11,7 +11,7 @@ import pytest
 from helpers.backend import Backend
 from helpers.fake_engine import BROKEN, FakeEngine
 
-from adclick_backend.engine.engine import ImageKey
+from adclick_backend.engine.bank import ImageKey
 from adclick_backend.references.check import GROUP, BankCheck, groups, robust_z_scores
 from adclick_backend.store import Reference, Store
 

@@ -15,7 +15,7 @@ import pytest
 from helpers.backend import Backend, annotation, point, task
 from helpers.references import bank, mark, png, states
 
-from adclick_backend.engine.engine import ImageKey
+from adclick_backend.engine.bank import ImageKey
 from adclick_backend.references.events import Annotation
 
 NORMAL = ("normal", "good", "ok", "defect-free")

@@ -21,7 +21,7 @@ from adclick_backend.benchmark.plan import MOBILE_SAM, Work
 from adclick_backend.benchmark.protocol import Segment, click_through
 from adclick_backend.benchmark.rows import Row, Setting
 from adclick_backend.benchmark.variants import changed, is_adclick, number_of
-from adclick_backend.engine.engine import EngineError
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import decode_image
 from model.mvtec import read_mask

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.key_points import Click, ClickObject
-from adclick_backend.engine.engine import Bank, Engine, ImageKey, Segmentation
+from adclick_backend.engine.bank import Bank, ImageKey
+from adclick_backend.engine.engine import Engine, Segmentation
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.connections import Connections
 from adclick_backend.labels.regions import resize_mask

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
-from adclick_backend.engine.engine import EngineError
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.references.bank import write_atomically
 from adclick_backend.report.effort import efforts

@@ -21,7 +21,8 @@ import numpy as np
 
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.commands.references import images_below
-from adclick_backend.engine.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.errors import ImageError
 from adclick_backend.images.task_images import decode_image
 from adclick_backend.proposals.regions import Proposals, Region

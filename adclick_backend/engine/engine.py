@@ -2,83 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.key_points import Click
-from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Load, Pixels
+from adclick_backend.engine.cache import FeatureFiles, WeightedLru
+from adclick_backend.engine.reference_features import ReferenceFeatures
 from adclick_backend.engine.segmenters import Segmenters
 from adclick_backend.engine.windows import Windows
-from adclick_backend.errors import ImageError
-from adclick_backend.images.task_images import decode_image
 from adclick_backend.proposals.regions import Map, Proposals, Source, propose
 from adclick_backend.settings import Settings
 
 if TYPE_CHECKING:
     from model.answer import Answer
     from model.clicks import Click as ModelClick
-    from model.encoding import Encoded, Frame
+    from model.encoding import Frame
     from model.evidence import Prepared
     from model.predictor import Predictor
     from model.zoom import Window
-
-Pixels = NDArray[np.uint8]
-Load = Callable[[], Pixels]
 
 FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
 
 MEASURED_REFERENCES = 8
 """References that are compared with the others of their bank before anything is proposed from the residual alone."""
-
-
-class EngineError(RuntimeError):
-    """The model cannot answer; the message says why in one sentence."""
-
-
-class ImageKey(NamedTuple):
-    """An image of a project: the SHA-256 of its file."""
-
-    project: str
-    sha: str
-
-
-@dataclass(frozen=True)
-class Bank:
-    """The references of one product of one project.
-
-    Attributes:
-        project: project id.
-        product: "" when products are not told apart.
-        references: SHA-256 of the image files, sorted.
-    """
-
-    project: str
-    product: str
-    references: tuple[str, ...]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Changes whenever a reference comes or goes."""
-        text = "\n".join((self.project, self.product, *self.references))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    def without(self, sha: str) -> Bank:
-        """The bank an image is compared with: it is no reference of its own."""
-        if sha not in self.references:
-            return self
-        return Bank(self.project, self.product, tuple(r for r in self.references if r != sha))
 
 
 @dataclass(frozen=True)
@@ -132,12 +90,12 @@ class Engine:
             self.version, self.state, self.failure = "none", "failed", str(error)
         self._features = FeatureFiles(settings.data_dir, self.version, settings.disk_cache_mb)
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
-        self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
             64 << 20
         )
-        self._windows = Windows(self._model, self._kept_copy)
+        self._references = ReferenceFeatures(settings, self._features, self._model)
+        self._windows = Windows(self._model, self._references.kept_copy)
         self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
         packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
@@ -188,7 +146,7 @@ class Engine:
     def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
         if not self._features.has(key.project, key.sha):
-            self._preparing.submit(self._encode, key, pixels).result()
+            self._preparing.submit(self._references.encode, key, pixels).result()
 
     def leave_one_out(
         self, bank: Bank, progress: Callable[[int, int], None] | None = None
@@ -206,80 +164,11 @@ class Engine:
             return {}
         levels = {}
         for done, sha in enumerate(bank.references, 1):
-            levels[sha] = self._preparing.submit(self._usual_of, bank, sha).result()
+            levels[sha] = self._preparing.submit(self._references.usual_of, bank, sha).result()
             if progress is not None:
                 progress(done, len(bank.references))
-        self._usual(bank).put(levels, len(bank.references))
+        self._references.usual(bank).put(levels, len(bank.references))
         return {sha: found["joint"] for sha, found in levels.items()}
-
-    def _usual(self, bank: Bank) -> Usual:
-        return Usual(self._features.folder(bank.project), bank.product)
-
-    def _usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
-        """Residual energies of one reference matched with the others of its bank."""
-        image = self._reference(bank.project, sha)
-        return self._model().usual(image, self._compared(bank, image, besides=sha))
-
-    def _normal(self, bank: Bank) -> dict[str, float] | None:
-        """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
-        if len(bank.references) < 2:
-            return None
-        usual = self._usual(bank)
-        if sha := usual.wanted(bank.references):
-            self._measure(bank, sha)
-        return usual.mean(bank.references)
-
-    def _measure(self, bank: Bank, sha: str) -> None:
-        self._usual(bank).put({sha: self._usual_of(bank, sha)}, len(bank.references))
-
-    def _nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> tuple[str, ...]:
-        """The references of a bank that an image is matched with, besides itself when it is one of them."""
-        if not bank.references:
-            return ()
-        descriptors = self._features.descriptors(
-            bank.project, bank.fingerprint, bank.references, self._redescribe
-        )
-        itself = None if besides is None else bank.references.index(besides)
-        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors, itself)
-        return tuple(bank.references[i] for i in order)
-
-    def _compared(self, bank: Bank, image: Encoded, besides: str | None = None) -> list[Encoded]:
-        """The features of the references that an image is matched with."""
-        return [self._reference(bank.project, sha) for sha in self._nearest(bank, image, besides)]
-
-    def _redescribe(self, project: str, sha: str) -> None:
-        self._encode(ImageKey(project, sha), self._kept_copy(project, sha))
-
-    def _reference(self, project: str, sha: str) -> Encoded:
-        """The features of a reference: from memory, from disk, or computed again from the kept copy of its image."""
-        key = ImageKey(project, sha)
-        if (cached := self._encoded.get(key)) is not None:
-            return cached
-        encoded = self._features.load(project, sha)
-        if encoded is None:
-            encoded = self._encode(key, self._kept_copy(project, sha))
-        self._encoded.put(
-            key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
-        )
-        return encoded
-
-    def _encode(self, key: ImageKey, pixels: Pixels) -> Encoded:
-        encoded = self._model().encode(pixels)
-        self._features.save(key.project, key.sha, encoded)
-        return encoded
-
-    def _kept_copy(self, project: str, sha: str) -> Pixels:
-        folder = self._settings.data_dir / "projects" / project / "references"
-        for path in folder.glob(f"{sha}.*"):
-            try:
-                return decode_image(path.read_bytes(), max_megapixels=self._settings.max_megapixels)
-            except (OSError, ImageError) as error:
-                raise EngineError(
-                    f"The kept copy {path.name[:16]} of a reference cannot be read: {error}"
-                ) from error
-        raise EngineError(
-            f"The kept copy of the reference {sha[:12]} is gone; remove it and add the image again."
-        )
 
     # --- opening and clicking
 
@@ -415,9 +304,10 @@ class Engine:
         """The highest suspicion in some references of a bank, each left out of it in turn."""
         from model.suspicion import PEAK
 
-        usual = self._usual(bank)
+        usual = self._references.usual(bank)
         while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
-            self._preparing.submit(self._measure, bank, sha).result()  # one at a time: a click may be waiting
+            # one at a time: a click may be waiting
+            self._preparing.submit(self._references.measure, bank, sha).result()
         return usual.every(bank.references, PEAK)
 
     def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
@@ -444,8 +334,8 @@ class Engine:
         image = predictor.encode(pixels)
         milliseconds["features"] = _since(started)
         started = time.perf_counter()
-        nearest, normal = self._nearest(bank, image), self._normal(bank)
-        references = [self._reference(bank.project, sha) for sha in nearest]
+        nearest, normal = self._references.nearest(bank, image), self._references.normal(bank)
+        references = [self._references.of(bank.project, sha) for sha in nearest]
         milliseconds["references"] = _since(started)
         started = time.perf_counter()
         prepared, shape = (

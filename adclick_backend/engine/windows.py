@@ -6,18 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from adclick_backend.engine.bank import Bank, ImageKey, Load, Pixels
 from adclick_backend.engine.cache import WeightedLru
 
 if TYPE_CHECKING:
-    from adclick_backend.engine.engine import Bank, ImageKey
     from model.evidence import Prepared
     from model.predictor import Predictor
     from model.zoom import Window
-
-Pixels = NDArray[np.uint8]
 
 LOOKED_AT = 2
 """References that a window is compared with; the most similar ones."""
@@ -41,7 +36,7 @@ class Windows:
         key: ImageKey,
         bank: Bank,
         nearest: tuple[str, ...],
-        load: Callable[[], Pixels],
+        load: Load,
         window: Window,
     ) -> Prepared:
         """A window of an image, compared with the same part of its most similar references.
@@ -66,7 +61,7 @@ class Windows:
             self._prepared.put(name, prepared, prepared.nbytes)
             return prepared
 
-    def pixels(self, project: str, sha: str, load: Callable[[], Pixels]) -> Pixels:
+    def pixels(self, project: str, sha: str, load: Load) -> Pixels:
         """The pixels of an image of a project, read once as long as they are in use."""
         if (pixels := self._pixels.get((project, sha))) is None:
             pixels = load()

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from adclick_backend.config.labeling_config import LabelingConfig
-from adclick_backend.engine.engine import EngineError
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.proposals.proposer import Prediction, Serving

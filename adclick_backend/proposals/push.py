@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adclick_backend.config.labeling_config import parse_labeling_config, summary_sentence
-from adclick_backend.engine.engine import EngineError
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.proposed import PREFIX

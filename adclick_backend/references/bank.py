@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from adclick_backend.engine.engine import Bank
+from adclick_backend.engine.bank import Bank
 from adclick_backend.errors import ImageError
 from adclick_backend.references.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings

@@ -8,7 +8,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from adclick_backend.engine.engine import Bank, Engine, EngineError
+from adclick_backend.engine.bank import Bank, EngineError
+from adclick_backend.engine.engine import Engine
 from adclick_backend.store import Store
 
 log = logging.getLogger(__name__)

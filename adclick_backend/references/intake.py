@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adclick_backend.config.labeling_config import parse_labeling_config
-from adclick_backend.engine.engine import Engine, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey
+from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ImageError
 from adclick_backend.images.task_images import decode_image
 from adclick_backend.label_studio.connections import Connections

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.local_engine import LocalEngine
-from adclick_backend.engine.engine import FEWEST_REFERENCES, Bank, Engine, EngineError, ImageKey
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.images.decode import decode_image
 from adclick_backend.services import Services
 from adclick_backend.training.promotion import Look

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.engine import ImageKey
+from adclick_backend.engine.bank import ImageKey
 from adclick_backend.errors import ImageError
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles

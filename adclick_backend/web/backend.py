@@ -12,7 +12,8 @@ import numpy as np
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.clicks.key_points import ClickError, read_context
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config, summary_sentence
-from adclick_backend.engine.engine import EngineError, Segmentation
+from adclick_backend.engine.bank import EngineError
+from adclick_backend.engine.engine import Segmentation
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.logs import request_id

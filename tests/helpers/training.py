@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.engine import Bank, ImageKey
+from adclick_backend.engine.bank import Bank, ImageKey
 from helpers.backend import Backend
 from helpers.fake_engine import FakeEngine, Pixels, red_masks
 from helpers.labels import annotated, brush, choice

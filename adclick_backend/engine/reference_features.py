@@ -1,0 +1,110 @@
+"""The references of a bank as the network sees them, and what is usual among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Pixels
+from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.errors import ImageError
+from adclick_backend.images.task_images import decode_image
+from adclick_backend.settings import Settings
+
+if TYPE_CHECKING:
+    from model.encoding import Encoded
+    from model.predictor import Predictor
+
+
+class ReferenceFeatures:
+    """Features of references: in memory, on disk, or computed again from the kept copies of their images.
+
+    Computes in the thread that calls.
+
+    Args:
+        settings: paths and limits.
+        files: what is kept on disk.
+        model: gives the network, loading it if need be.
+    """
+
+    def __init__(self, settings: Settings, files: FeatureFiles, model: Callable[[], Predictor]) -> None:
+        self._settings, self._files, self._model = settings, files, model
+        self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
+
+    def encode(self, key: ImageKey, pixels: Pixels) -> Encoded:
+        """Compute and keep the features of a reference (H, W, 3) uint8 RGB."""
+        encoded = self._model().encode(pixels)
+        self._files.save(key.project, key.sha, encoded)
+        return encoded
+
+    def of(self, project: str, sha: str) -> Encoded:
+        """The features of a reference.
+
+        Raises:
+            EngineError: its image is gone or cannot be read.
+        """
+        key = ImageKey(project, sha)
+        if (cached := self._encoded.get(key)) is not None:
+            return cached
+        encoded = self._files.load(project, sha)
+        if encoded is None:
+            encoded = self.encode(key, self.kept_copy(project, sha))
+        self._encoded.put(
+            key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
+        )
+        return encoded
+
+    def nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> tuple[str, ...]:
+        """The references of a bank that an image is matched with, besides itself when it is one of them."""
+        if not bank.references:
+            return ()
+        descriptors = self._files.descriptors(
+            bank.project, bank.fingerprint, bank.references, self._redescribe
+        )
+        itself = None if besides is None else bank.references.index(besides)
+        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors, itself)
+        return tuple(bank.references[i] for i in order)
+
+    def usual(self, bank: Bank) -> Usual:
+        """What was measured of a bank so far."""
+        return Usual(self._files.folder(bank.project), bank.product)
+
+    def usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
+        """Residual energies of one reference matched with the others of its bank."""
+        image = self.of(bank.project, sha)
+        others = [self.of(bank.project, other) for other in self.nearest(bank, image, besides=sha)]
+        return self._model().usual(image, others)
+
+    def measure(self, bank: Bank, sha: str) -> None:
+        """Measure one reference of a bank and keep what was found."""
+        self.usual(bank).put({sha: self.usual_of(bank, sha)}, len(bank.references))
+
+    def normal(self, bank: Bank) -> dict[str, float] | None:
+        """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
+        if len(bank.references) < 2:
+            return None
+        usual = self.usual(bank)
+        if sha := usual.wanted(bank.references):
+            self.measure(bank, sha)
+        return usual.mean(bank.references)
+
+    def kept_copy(self, project: str, sha: str) -> Pixels:
+        """The image of a reference.
+
+        Raises:
+            EngineError: it is gone or cannot be read.
+        """
+        folder = self._settings.data_dir / "projects" / project / "references"
+        for path in folder.glob(f"{sha}.*"):
+            try:
+                return decode_image(path.read_bytes(), max_megapixels=self._settings.max_megapixels)
+            except (OSError, ImageError) as error:
+                raise EngineError(
+                    f"The kept copy {path.name[:16]} of a reference cannot be read: {error}"
+                ) from error
+        raise EngineError(
+            f"The kept copy of the reference {sha[:12]} is gone; remove it and add the image again."
+        )
+
+    def _redescribe(self, project: str, sha: str) -> None:
+        self.encode(ImageKey(project, sha), self.kept_copy(project, sha))
