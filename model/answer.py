@@ -108,9 +108,9 @@ def _from_near(
     look: Look,
 ) -> Answer | None:
     """The answer of one window alone; None when another one, or none, is asked for by what is found in it."""
-    unseen = np.zeros((frame.height, frame.width), np.float32)
-    whole, seen = (unseen, None) if before is None else (before.probability, before.close)
-    found = _looked(predictor, frame, clicks, whole, window, seen, look)
+    if before is None:
+        before = Answer(frame, np.zeros((frame.height, frame.width), np.float32))
+    found = _looked(predictor, frame, clicks, before.probability, window, before.close, look)
     return found if _wanted(found.probability, frame, clicks, window) == window else None
 
 

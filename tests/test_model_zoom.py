@@ -19,6 +19,17 @@ def predictor() -> Predictor:
     return Predictor()
 
 
+@pytest.fixture
+def seen(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+    """The frames that the network looked at."""
+    frames: list[Frame] = []
+    probability = predictor.probability
+    monkeypatch.setattr(
+        predictor, "probability", lambda p, f, *rest: (frames.append(f), probability(p, f, *rest))[1]
+    )
+    return frames
+
+
 def test_a_window_holds_mask_and_clicks_with_room_around() -> None:
     clicks = [Click(2000.0, 1500.0, True), Click(2200.0, 1500.0, True)]
     window = window_for((1480.0, 1990.0, 1520.0, 2160.0), clicks, SHAPE, 512)
@@ -90,17 +101,12 @@ def test_a_defect_of_20_pixels_in_12_megapixels_takes_two_clicks(predictor: Pred
 
 
 def test_while_the_window_fits_the_whole_image_is_not_looked_at_again(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, seen: list[Frame]
 ) -> None:
     rng = np.random.default_rng(4)
     image, good = twelve_megapixels(rng, [(1234, 987)]), twelve_megapixels(rng, [])
     frame = Frame.of(*SHAPE, predictor.long_side)
     prepared = predictor.prepare(predictor.encode(image), [predictor.encode(good)], None)
-    seen: list[Frame] = []
-    probability = predictor.probability
-    monkeypatch.setattr(
-        predictor, "probability", lambda p, f, *rest: (seen.append(f), probability(p, f, *rest))[1]
-    )
 
     def look(window: Window):  # type: ignore[no-untyped-def]
         return predictor.look(image, window, [good])
@@ -131,20 +137,14 @@ def test_windows_are_expected_round_the_largest_parts_of_a_proposal() -> None:
 
 
 def test_a_first_click_is_answered_in_an_expected_window_if_what_it_finds_fits(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, seen: list[Frame]
 ) -> None:
     rng = np.random.default_rng(5)
     image, good = twelve_megapixels(rng, [(1234, 987)]), twelve_megapixels(rng, [])
-    cv2.line(
-        image, (2100, 1000), (3100, 1000), (60, 50, 45), 40
-    )  # through the window that is expected and beyond
+    # through the second window that is expected, and beyond
+    cv2.line(image, (2100, 1000), (3100, 1000), (60, 50, 45), 40)
     frame = Frame.of(*SHAPE, predictor.long_side)
     prepared = predictor.prepare(predictor.encode(image), [predictor.encode(good)], None)
-    seen: list[Frame] = []
-    probability = predictor.probability
-    monkeypatch.setattr(
-        predictor, "probability", lambda p, f, *rest: (seen.append(f), probability(p, f, *rest))[1]
-    )
     expected = [Window(827, 1074, 320, 320), Window(840, 2440, 320, 320)]
 
     def first(x: float, y: float) -> Answer:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from adclick_backend.benchmark.protocol import Answer, Segment
 from adclick_backend.clicks.key_points import Click
-from adclick_backend.engine.bank import Bank, ImageKey, Pixels
+from adclick_backend.engine.bank import Bank, ImageKey
 from adclick_backend.engine.engine import Engine
-from adclick_backend.images.decode import decode_image
+from adclick_backend.images.decode import Pixels, decode_image
 from adclick_backend.settings import get_settings
 
 

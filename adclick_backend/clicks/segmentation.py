@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.key_points import Click, ClickObject
-from adclick_backend.engine.bank import Bank, ImageKey
+from adclick_backend.engine.bank import Bank, ImageKey, Load
 from adclick_backend.engine.engine import Engine, Segmentation
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.connections import Connections
@@ -55,9 +54,7 @@ class Segmenter:
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        image = self._fetch(project, task, image_field)
-        key = ImageKey(project, image.sha256)
-        self._telemetry.phases(self._engine.prepare(key, self._bank(project, task), self._loader(image)))
+        self._telemetry.phases(self._engine.prepare(*self._asked(project, task, image_field)))
 
     def look_ahead(self, project: str, task: Task, image_field: str) -> None:
         """Open, for a task with a proposal, what a first click would look at from near.
@@ -65,9 +62,7 @@ class Segmenter:
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        image = self._fetch(project, task, image_field)
-        key, bank = ImageKey(project, image.sha256), self._bank(project, task)
-        self._engine.look_ahead(key, bank, self._loader(image))
+        self._engine.look_ahead(*self._asked(project, task, image_field))
 
     def segment(self, project: str, task: Task, wanted: ClickObject, image_field: str) -> Answered:
         """The mask that the clicks ask for, in their frame: ``wanted.height`` x ``wanted.width`` pixels.
@@ -101,10 +96,14 @@ class Segmenter:
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        image = self._fetch(project, task, image_field)
-        key, bank = ImageKey(project, image.sha256), self._bank(project, task)
+        asked = self._asked(project, task, image_field)
         with self._telemetry.phase("proposal"):
-            return self._engine.propose(key, bank, self._loader(image), weights)
+            return self._engine.propose(*asked, weights)
+
+    def _asked(self, project: str, task: Task, image_field: str) -> tuple[ImageKey, Bank, Load]:
+        """What the engine is told of a task: its image, its references, and how to read it."""
+        image = self._fetch(project, task, image_field)
+        return ImageKey(project, image.sha256), self._bank(project, task), self._loader(image)
 
     def _fetch(self, project: str, task: Task, image_field: str) -> LoadedImage:
         url = image_url(task.data, image_field)
@@ -114,7 +113,7 @@ class Segmenter:
     def _bank(self, project: str, task: Task) -> Bank:
         return self._references.bank(project, self._references.product_of(task.data))
 
-    def _loader(self, image: LoadedImage) -> Callable[[], NDArray[np.uint8]]:
+    def _loader(self, image: LoadedImage) -> Load:
         def load() -> NDArray[np.uint8]:
             with self._telemetry.phase("decode"):
                 return image.pixels

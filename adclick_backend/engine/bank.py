@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from adclick_backend.images.decode import Pixels
 
-Pixels = NDArray[np.uint8]
 Load = Callable[[], Pixels]
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.key_points import Click
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Load, Pixels
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Load
 from adclick_backend.engine.cache import FeatureFiles, WeightedLru
 from adclick_backend.engine.reference_features import ReferenceFeatures
 from adclick_backend.engine.segmenters import Segmenters
 from adclick_backend.engine.windows import Windows
+from adclick_backend.images.decode import Pixels
 from adclick_backend.proposals.regions import Map, Proposals, Source, propose
 from adclick_backend.settings import Settings
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Pixels
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey
 from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
 from adclick_backend.errors import ImageError
+from adclick_backend.images.decode import Pixels
 from adclick_backend.images.task_images import decode_image
 from adclick_backend.settings import Settings
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adclick_backend.engine.bank import Bank, ImageKey, Load, Pixels
+from adclick_backend.engine.bank import Bank, ImageKey, Load
 from adclick_backend.engine.cache import WeightedLru
+from adclick_backend.images.decode import Pixels
 
 if TYPE_CHECKING:
     from model.evidence import Prepared

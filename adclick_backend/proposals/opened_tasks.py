@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +99,7 @@ class OpenedTasks:
 
     def _look_ahead(self, task: Task) -> None:
         self._services.traffic.give_way()
-        try:
-            self._services.segmenter.look_ahead(self._project, task, self._config.image_value)
-        except (ImageError, EngineError, LabelStudioError) as error:
-            self._services.report(self._project, str(error), task.id)
+        self._reported(self._services.segmenter.look_ahead, task)
 
     def _warm(self, tasks: Sequence[Task]) -> None:
         """Prepare the images of tasks for which nothing can be proposed, the first of them first."""
@@ -112,8 +109,12 @@ class OpenedTasks:
             prewarmer.submit(key, lambda task=task: self._prepare(task))  # type: ignore[misc]
 
     def _prepare(self, task: Task) -> None:
+        self._reported(self._services.segmenter.prepare, task)
+
+    def _reported(self, work: Callable[[str, Task, str], None], task: Task) -> None:
+        """Do `work` for a task; what goes wrong is on the dashboard."""
         try:
-            self._services.segmenter.prepare(self._project, task, self._config.image_value)
+            work(self._project, task, self._config.image_value)
         except (ImageError, EngineError, LabelStudioError) as error:
             self._services.report(self._project, str(error), task.id)
 
