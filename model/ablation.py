@@ -20,9 +20,10 @@ from model.encoding import Frame
 from model.evidence import LAYOUT, Prepared, columns
 from model.metrics import iou
 from model.mvtec import Category, read_mask, read_rgb
-from model.predictor import Predictor, to_mask
+from model.predictor import Predictor
 from model.samples import Sample
 from model.training import ClickTrainer, ClickTraining, SampleFiles, Sampler
+from model.view import see
 
 CLICKS = 5
 
@@ -121,8 +122,8 @@ def mean_ious(predictor: Predictor, images: Sequence[Opened]) -> NDArray[np.floa
             click = next_click(image.mask, mask, clicks)
             if click is not None:
                 clicks.append(click)
-                before = predictor.probability(image.prepared, image.frame, clicks, before)
-                mask = to_mask(before[0, 0].cpu().numpy(), image.frame, clicks)
+                before = see(predictor, image.prepared, image.frame, clicks, before)
+                mask = before.mask(image.frame)
             ious.append(iou(mask, image.mask))
         products.setdefault(image.category, []).append(ious)
     return np.asarray(np.mean([np.mean(rows, 0) for rows in products.values()], 0))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from model.clicks import Click
 from model.encoding import Frame
 from model.evidence import Prepared
-from model.predictor import Predictor, to_mask
-from model.scores import expected_iou
+from model.extent import Shown
+from model.mask import Map, Mask
+from model.predictor import Predictor
+from model.view import View, blank, see
 from model.zoom import ZOOM_SIDE, Box, Window, window_for
 
-Map = NDArray[np.float32]
+OUTSIDE = -0.04
+"""Logits of the whole image are at most so high outside of a window: no mask."""
+
 Look = Callable[[Window], Prepared]
 """Opens a window of the image, or finds it open."""
 
@@ -29,32 +30,37 @@ class Answer:
 
     Attributes:
         frame: working frame of the whole image.
-        probability: (frame.height, frame.width) float32 in [0, 1]; in the window, the close view shrunk.
+        whole: the whole image; in the window, the close view shrunk.
         window: where it looked closely, if it did.
-        close: probabilities there, in the window's own frame (:func:`frame_of`).
+        close: what it saw there, in the window's own frame (:func:`frame_of`) and pixels.
     """
 
     frame: Frame
-    probability: Map
+    whole: View
     window: Window | None = None
-    close: Map | None = None
+    close: View | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self.probability.nbytes + (0 if self.close is None else self.close.nbytes)
+        return self.whole.nbytes + (0 if self.close is None else self.close.nbytes)
 
-    def mask(self, clicks: Sequence[Click]) -> NDArray[np.bool_]:
-        """(frame.image_height, frame.image_width) bool; ``clicks`` are those that were answered."""
+    @property
+    def probability(self) -> Map:
+        """(frame.height, frame.width) float32 in [0, 1]."""
+        return self.whole.probability
+
+    def mask(self) -> Mask:
+        """(frame.image_height, frame.image_width) bool."""
         if self.window is None or self.close is None:
-            return to_mask(self.probability, self.frame, clicks)
+            return self.whole.mask(self.frame)
         mask = np.zeros((self.frame.image_height, self.frame.image_width), bool)
-        self.window.cut(mask)[:] = to_mask(self.close, frame_of(self.window), self.window.inside(clicks))
+        self.window.cut(mask)[:] = self.close.mask(frame_of(self.window))
         return mask
 
     def score(self) -> float:
         """The IoU to expect of the mask, in [0, 1]."""
-        return expected_iou(self.probability if self.close is None else self.close)
+        return (self.whole if self.close is None else self.close).expected_iou
 
 
 def frame_of(window: Window) -> Frame:
@@ -90,13 +96,11 @@ def answer(
             near = _from_near(predictor, frame, clicks, window, before, look)
             if near is not None:
                 return near
-    previous = None if before is None else _tensor(before.probability)
-    whole = _array(predictor.probability(prepared, frame, clicks, previous))
+    whole = see(predictor, prepared, frame, clicks, None if before is None else before.whole)
     window = _wanted(whole, frame, clicks, None if before is None else before.window)
     if window is None:
         return Answer(frame, whole)
-    seen = before.close if before is not None and window == before.window else None
-    return _looked(predictor, frame, clicks, whole, window, seen, look)
+    return _looked(predictor, frame, clicks, whole, window, before, look)
 
 
 def _from_near(
@@ -108,49 +112,49 @@ def _from_near(
     look: Look,
 ) -> Answer | None:
     """The answer of one window alone; None when another one, or none, is asked for by what is found in it."""
-    if before is None:
-        before = Answer(frame, np.zeros((frame.height, frame.width), np.float32))
-    found = _looked(predictor, frame, clicks, before.probability, window, before.close, look)
-    return found if _wanted(found.probability, frame, clicks, window) == window else None
+    start = blank(frame) if before is None else before.whole
+    whole = View(start.logits, start.clicked(clicks[-1], frame))
+    found = _looked(predictor, frame, clicks, whole, window, before, look)
+    return found if _wanted(found.whole, frame, clicks, window) == window else None
 
 
-def _wanted(whole: Map, frame: Frame, clicks: Sequence[Click], open_window: Window | None) -> Window | None:
-    """The window to look at closely, judged by a map of the whole image."""
+def _wanted(whole: View, frame: Frame, clicks: Sequence[Click], open_window: Window | None) -> Window | None:
+    """The window to look at closely, judged by a view of the whole image."""
     shape, long_side = (frame.image_height, frame.image_width), max(frame.height, frame.width)
-    return window_for(_extent(whole, frame, clicks), clicks, shape, long_side, open_window)
+    return window_for(_extent(whole, frame), clicks, shape, long_side, open_window)
 
 
 def _looked(
     predictor: Predictor,
     frame: Frame,
     clicks: Sequence[Click],
-    whole: Map,
+    whole: View,
     window: Window,
-    seen: Map | None,
+    before: Answer | None,
     look: Look,
 ) -> Answer:
-    """The answer with a window seen from near; ``seen`` is what was seen there before, if it was open."""
-    near = frame_of(window)
-    start = _part(whole, frame, window, near) if seen is None else seen
-    previous = _tensor(start) if start.any() else None
-    shown, merging = window.inside(clicks), seen is not None
-    close = _array(predictor.probability(look(window), near, shown, previous, merging))
-    return Answer(frame, _pasted(whole, frame, window, close), window, close)
+    """The answer with a window seen from near; ``whole`` is the image without it."""
+    near, seen = frame_of(window), None
+    if before is not None:
+        seen = before.close if before.window == window else _part(before.whole, frame, window, near)
+    close = see(predictor, look(window), near, window.inside(clicks), seen)
+    return Answer(
+        frame, replace(whole, logits=_pasted(whole.logits, frame, window, close.logits)), window, close
+    )
 
 
-def _extent(probability: Map, frame: Frame, clicks: Sequence[Click]) -> Box | None:
+def _extent(whole: View, frame: Frame) -> Box | None:
     """The box round the mask, in image pixels; None when it is empty."""
-    small = Frame(frame.height, frame.width, frame.height, frame.width)
     sx, sy = frame.scale_xy
-    mask = to_mask(probability, small, [Click(c.x * sx, c.y * sy, c.positive) for c in clicks])
+    mask = whole.logits > 0
     rows, columns = (np.nonzero(mask.any(axis))[0] for axis in (1, 0))
     if not len(rows):
         return None
     return rows[0] / sy, columns[0] / sx, (rows[-1] + 1) / sy, (columns[-1] + 1) / sx
 
 
-def _part(whole: Map, frame: Frame, window: Window, close: Frame) -> Map:
-    """A window of a map of the whole image, enlarged to the window's own frame."""
+def _part(whole: View, frame: Frame, window: Window, close: Frame) -> View:
+    """A window of a view of the whole image, enlarged to the window's own frame."""
     sx, sy = frame.scale_xy
     enlarge = np.array(
         [
@@ -159,12 +163,24 @@ def _part(whole: Map, frame: Frame, window: Window, close: Frame) -> Map:
         ]
     )
     enlarge[:, 2] += 0.5 * enlarge[:, :2].sum(1) - 0.5  # pixel areas map onto pixel areas
-    part = cv2.warpAffine(whole, enlarge, (close.width, close.height), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(part, np.float32)
+    part = cv2.warpAffine(whole.logits, enlarge, (close.width, close.height), borderMode=cv2.BORDER_REPLICATE)
+    shown = tuple(
+        Shown(click, _cut(s.mask, frame, window, close))
+        for s in whole.shown
+        for click in window.inside([s.click])
+    )
+    return View(np.asarray(part, np.float32), shown)
+
+
+def _cut(mask: Mask, frame: Frame, window: Window, close: Frame) -> Mask:
+    """A window of a mask on the stride-2 grid of the whole image, on that of the window."""
+    part = window.of_size((frame.image_height, frame.image_width), mask.shape).cut(mask)
+    size = close.width // 2, close.height // 2
+    return np.asarray(cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
 
 
 def _pasted(whole: Map, frame: Frame, window: Window, close: Map) -> Map:
-    """The map of the whole image with what was seen from near in its place, and nothing outside of it."""
+    """The logits of the whole image with what was seen from near in its place, and nothing outside of it."""
     sx, sy = frame.scale_xy
     top, bottom = (
         round(window.top * sy),
@@ -174,15 +190,7 @@ def _pasted(whole: Map, frame: Frame, window: Window, close: Map) -> Map:
         round(window.left * sx),
         max(round((window.left + window.width) * sx), round(window.left * sx) + 1),
     )
-    pasted = np.minimum(whole, 0.49)
+    pasted = np.minimum(whole, OUTSIDE)
     inside = pasted[top:bottom, left:right]
     inside[:] = cv2.resize(close, inside.shape[::-1], interpolation=cv2.INTER_AREA)
     return pasted
-
-
-def _tensor(values: Map) -> Tensor:
-    return torch.from_numpy(values)[None, None]
-
-
-def _array(values: Tensor) -> Map:
-    return values[0, 0].float().cpu().numpy()

@@ -23,10 +23,11 @@ from model.manifest import PACKAGED_SEG
 from model.metrics import image_auroc, rank_pixels
 from model.mvtec import Category, read_mask, read_rgb
 from model.patchcore import PatchCore
-from model.predictor import Predictor, to_mask
+from model.predictor import Predictor
 from model.seg_predictor import SegPredictor
 from model.seg_samples import Bank, painted
 from model.seg_training import SegTraining, train_segmentation
+from model.view import see
 from model.weak_labels import strengthen
 
 CLICK_RADIUS = 0.006  # ρ of Eq. 8, as a share of the longer side: 3 px at 512
@@ -146,16 +147,16 @@ def click_labels(
     height, width = defect.mask.shape
     frame, prepared = Frame.of(height, width, predictor.long_side), bank.prepare(defect.pixels)
     clicks: list[Click] = []
-    shown, previous, found = np.zeros_like(defect.mask), None, {}
+    mask, view, found = np.zeros_like(defect.mask), None, {}
     side = max(height, width)
     for number in range(1, max(counts) + 1):
-        click = next_click(defect.mask, shown, clicks, rng, JITTER * side)
+        click = next_click(defect.mask, mask, clicks, rng, JITTER * side)
         if click is not None:
             clicks.append(click)
-            previous = predictor.probability(prepared, frame, clicks, previous)
-            shown = to_mask(previous[0, 0].numpy(), frame, clicks)
-        if number in counts and previous is not None:
-            probability = cv2.resize(previous[0, 0].numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
+            view = see(predictor, prepared, frame, clicks, view)
+            mask = view.mask(frame)
+        if number in counts and view is not None:
+            probability = cv2.resize(view.probability, (width, height), interpolation=cv2.INTER_LINEAR)
             target = strengthen(np.asarray(probability, np.float32), clicks, CLICK_RADIUS * side)
             found[number] = WeakLabel("clicked", target, np.zeros_like(defect.mask))
     return found

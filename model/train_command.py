@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="checkpoint to write (default: RUN/adclick-PRESET.safetensors)"
     )
     parser.add_argument(
-        "--version", help="name that predictions carry (default: adclick-lite-4, or adclick-base-1)"
+        "--version", help="name that predictions carry (default: adclick-lite-5, or adclick-base-1)"
     )
     parser.add_argument("--steps", type=int, default=5000, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -62,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--start", type=Path, help="checkpoint of a lite network to go on from (default: none, from scratch)"
+    )
+    parser.add_argument(
+        "--told-mask",
+        action="store_true",
+        help="tell the lite network the mask after the click before (one that was told goes on being told)",
     )
     parser.add_argument(
         "--without-references",
@@ -121,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     config = ClickTraining(steps=args.steps, seed=args.seed, learning_rate=args.learning_rate or 2e-3)
     samples = list(find_samples(args.run / SAMPLES))
     trained = part_of(read_weights(args.start), "network") if args.start else None
-    network = new_network(args.seed, trained)
+    network = new_network(args.seed, trained, args.told_mask)
     trainer = ClickTrainer(
         network,
         SampleFiles(Sampler(samples, config.synthetic_share, dict(args.weight))),
@@ -138,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.ema,
         out,
         {
-            "version": args.version or "adclick-lite-4",
+            "version": args.version or "adclick-lite-5",
             "preset": "lite",
             "previous": network.config.previous,
             "backbone": "efficientnet_lite0",

@@ -349,16 +349,18 @@ class ClickTrainer:
             file.write(json.dumps(entry) + "\n")
 
 
-def new_network(seed: int, trained: dict[str, Tensor] | None = None) -> LiteClickNetwork:
+def new_network(seed: int, trained: dict[str, Tensor] | None = None, told: bool = False) -> LiteClickNetwork:
     """A ``lite`` network, untrained (the same for the same seed) or going on from trained weights.
 
     Args:
         seed: of the initial weights.
+        told: whether it is told the mask so far (:mod:`model.mask_evidence`).
         trained: tensors of a click network. Evidence that it did not know yet starts without any influence; one that
             was told the mask so far goes on being told.
     """
     torch.manual_seed(seed)
-    told = trained is not None and trained["stem.weight"].shape[1] == CHANNELS + MASK_CHANNELS
+    if trained is not None:
+        told = told or trained["stem.weight"].shape[1] == CHANNELS + MASK_CHANNELS
     network = LiteClickNetwork(LiteConfig(previous=told))
     if trained:
         known, stem = dict(trained), network.stem.weight

@@ -225,14 +225,12 @@ def test_a_first_click_finds_open_what_was_expected(shelf: Shelf, monkeypatch: p
     assert proposed.regions[0].mask[440, 240]
     shelf.engine.look_ahead(key, shelf.bank, no_image)
     seen: list[Frame] = []
-    probability = Predictor.probability
+    logits = Predictor.logits
     monkeypatch.setattr(Predictor, "look", lambda *_: pytest.fail("a window was opened"))
     monkeypatch.setattr(
         Predictor,
-        "probability",
-        lambda self, prepared, frame, *rest: (seen.append(frame), probability(self, prepared, frame, *rest))[
-            1
-        ],
+        "logits",
+        lambda self, prepared, frame, *rest: (seen.append(frame), logits(self, prepared, frame, *rest))[1],
     )
     found = shelf.engine.click(key, shelf.bank, no_image, [Click(243.0, 441.0, True)])
     assert found.mask[440, 240]

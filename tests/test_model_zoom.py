@@ -9,6 +9,7 @@ from model.answer import Answer, answer
 from model.clicks import Click
 from model.encoding import Frame
 from model.predictor import Predictor
+from model.view import View, blank
 from model.zoom import SMALLEST, Window, expected_windows, window_for
 
 SHAPE = (3000, 4000)
@@ -23,10 +24,8 @@ def predictor() -> Predictor:
 def seen(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
     """The frames that the network looked at."""
     frames: list[Frame] = []
-    probability = predictor.probability
-    monkeypatch.setattr(
-        predictor, "probability", lambda p, f, *rest: (frames.append(f), probability(p, f, *rest))[1]
-    )
+    logits = predictor.logits
+    monkeypatch.setattr(predictor, "logits", lambda p, f, *rest: (frames.append(f), logits(p, f, *rest))[1])
     return frames
 
 
@@ -93,7 +92,7 @@ def test_a_defect_of_20_pixels_in_12_megapixels_takes_two_clicks(predictor: Pred
     first = answer(predictor, prepared, frame, clicks, None, look)
     clicks.append(Click(1230.5, 992.5, True))
     second = answer(predictor, prepared, frame, clicks, first, look)
-    mask = second.mask(clicks)
+    mask = second.mask()
     assert mask.shape == SHAPE
     assert (mask & true).sum() / (mask | true).sum() > 0.7
     assert len(opened) <= 2
@@ -118,11 +117,11 @@ def test_while_the_window_fits_the_whole_image_is_not_looked_at_again(
     clicks.append(Click(1237.0, 990.0, True))
     found = answer(predictor, prepared, frame, clicks, found, look)
     assert frame not in seen
-    assert found.mask(clicks)[987, 1234]
+    assert found.mask()[987, 1234]
     clicks.append(Click(3000.0, 2000.0, True))  # far outside of it
     found = answer(predictor, prepared, frame, clicks, found, look)
     assert frame in seen
-    assert found.mask(clicks)[2000, 3000]
+    assert found.mask()[2000, 3000]
 
 
 def test_windows_are_expected_round_the_largest_parts_of_a_proposal() -> None:
@@ -164,10 +163,9 @@ def test_a_first_click_is_answered_in_an_expected_window_if_what_it_finds_fits(
 
 def test_a_mask_seen_from_near_is_pasted_where_it_was() -> None:
     window, frame = Window(600, 1200, 320, 320), Frame.of(*SHAPE, 512)
-    close = np.zeros((320, 320), np.float32)
-    close[100:200, 50:150] = 0.9
-    found = Answer(frame, np.zeros((frame.height, frame.width), np.float32), window, close)
-    mask = found.mask([Click(1300.0, 750.0, True)])
+    close = np.full((320, 320), -4, np.float32)
+    close[100:200, 50:150] = 4
+    mask = Answer(frame, blank(frame), window, View(close)).mask()
     rows, columns = np.nonzero(mask)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx(
         (700, 799, 1250, 1349), abs=2

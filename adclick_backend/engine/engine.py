@@ -118,7 +118,7 @@ class Engine:
         image = self._preparing.submit(predictor.encode, grey).result()
         prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
         frame, clicks = self._frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
-        self._clicking.submit(predictor.probability, prepared, frame, clicks, None).result()
+        self._clicking.submit(predictor.logits, prepared, frame, clicks, None).result()
 
     def _model(self) -> Predictor:
         with self._loading:
@@ -200,7 +200,7 @@ class Engine:
         found = self._clicking.submit(self._answer, key, bank, opened, load, shown).result()
         milliseconds["network"] = _since(started)
         started = time.perf_counter()
-        mask = found.mask(shown)
+        mask = found.mask()
         score = found.score() if mask.any() else 0.0
         milliseconds["mask"] = _since(started)
         return Segmentation(mask, found.probability, score, milliseconds)

@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.encoding import Frame
-from model.predictor import merge, to_mask
-from model.scores import expected_iou
+from model.mask import Mask, enlarged, settled, smoothed
 
 FRAME = Frame(image_height=256, image_width=384, height=128, width=192)  # the image is twice as large
 
@@ -19,6 +18,10 @@ def disc(x: int, y: int, radius: float) -> NDArray[np.bool_]:
 
 def probability(*discs: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.where(np.logical_or.reduce(discs), 0.9, 0.1).astype(np.float32)
+
+
+def to_mask(found: NDArray[np.float32], frame: Frame, clicks: list[Click]) -> Mask:
+    return enlarged(settled(smoothed(np.log(found / (1 - found))), frame, clicks), frame)
 
 
 def test_the_mask_has_the_images_size_and_place() -> None:
@@ -63,28 +66,6 @@ def test_a_frayed_edge_is_smoothed() -> None:
     mask = to_mask(found, FRAME, [Click(192, 128, True)])
     perimeter = (mask[:, 1:] != mask[:, :-1]).sum() + (mask[1:] != mask[:-1]).sum()
     assert perimeter < 1.5 * 4 * (mask.sum() * 4 / np.pi) ** 0.5
-
-
-def test_a_further_click_changes_its_own_place_and_others_half_way() -> None:
-    before = probability(disc(50, 40, 20))
-    new = probability(disc(50, 40, 20), disc(80, 40, 12), disc(150, 100, 9))
-    merged = merge(new, before, Click(160.0, 80.0, True), FRAME)
-    assert merged[40, 80] == pytest.approx(0.9)  # grown at the click
-    assert merged[100, 150] == pytest.approx(0.5)  # appeared far away: not yet
-    assert merged[40, 50] == pytest.approx(0.9)
-    again = merge(new, merged, Click(162.0, 80.0, True), FRAME)
-    assert again[100, 150] > 0.5  # confirmed by another click
-
-
-def test_the_score_is_the_iou_to_expect() -> None:
-    found = np.where(disc(50, 40, 20), 0.8, 0.0).astype(np.float32)
-    assert expected_iou(found) == pytest.approx(0.8)
-    assert expected_iou(np.zeros_like(found)) == 0.0
-    rng = np.random.default_rng(0)
-    found = rng.beta(0.3, 0.6, (400, 400)).astype(np.float32)
-    true = rng.random(found.shape) < found
-    mask = found > 0.5
-    assert expected_iou(found) == pytest.approx((mask & true).sum() / (mask | true).sum(), abs=0.01)
 
 
 def test_a_part_that_somebody_refused_is_dropped_whole_and_a_clicked_one_stays() -> None:

@@ -1,0 +1,77 @@
+"""What is known of an image, or of a window of one, after some clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from model.clicks import Click
+from model.encoding import Frame
+from model.evidence import Prepared
+from model.extent import Shown, extent
+from model.mask import SURE, Map, Mask, enlarged, settled, smoothed
+from model.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class View:
+    """The answer to some clicks.
+
+    Attributes:
+        logits: (frame.height, frame.width) float32; the mask is where they are positive.
+        shown: the clicks so far, each with the mask that it was made at.
+        expected_iou: of the mask, in [0, 1].
+    """
+
+    logits: Map
+    shown: tuple[Shown, ...] = ()
+    expected_iou: float = 0.0
+
+    @property
+    def probability(self) -> Map:
+        """(frame.height, frame.width) float32 in [0, 1]; the mask is where it is above 0.5."""
+        return np.asarray(1 / (1 + np.exp(-self.logits)), np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.logits.nbytes + sum(s.mask.nbytes for s in self.shown)
+
+    def mask(self, frame: Frame) -> Mask:
+        """(frame.image_height, frame.image_width) bool."""
+        return enlarged(self.logits, frame)
+
+    def clicked(self, click: Click, frame: Frame) -> tuple[Shown, ...]:
+        """``shown`` when ``click`` (image pixels) is made at this mask."""
+        size = frame.width // 2, frame.height // 2
+        small = cv2.resize(self.logits, size, interpolation=cv2.INTER_AREA)
+        return (*self.shown, Shown(click, small > 0))
+
+
+def blank(frame: Frame) -> View:
+    """Before the first click."""
+    return View(np.full((frame.height, frame.width), -SURE, np.float32))
+
+
+def see(
+    predictor: Predictor, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: View | None
+) -> View:
+    """The view after ``clicks``.
+
+    Args:
+        predictor: the network.
+        prepared: what is looked at.
+        frame: its working frame.
+        clicks: in image pixels, oldest first; at least one.
+        before: the view after all of them but the newest; None when there was none, or nobody knows it any more.
+    """
+    known = None if before is None else before.logits
+    raw = predictor.logits(prepared, frame, clicks, known)
+    lost = before is None and len(clicks) > 1
+    shown = () if lost else (before or blank(frame)).clicked(clicks[-1], frame)
+    probability = np.asarray(1 / (1 + np.exp(-raw)), np.float32)
+    found = extent(smoothed(raw), probability, frame, shown, known)
+    return View(settled(found.logits, frame, clicks), shown, found.expected_iou)
