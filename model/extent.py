@@ -33,6 +33,9 @@ MISSED = 0.2
 NEAR = 2
 """Cells round a click whose deepest one counts."""
 
+UNDECIDED = 0.4
+"""Logit of what stays as it was although the newest map says otherwise; negative outside of the mask."""
+
 
 class Shown(NamedTuple):
     """A click, and the mask that the person saw when they made it.
@@ -51,7 +54,8 @@ class Extent(NamedTuple):
 
     Attributes:
         logits: (frame.height, frame.width); the mask is where they are positive.
-        expected_iou: of the mask if the probabilities are right, in [0, 1].
+        expected_iou: of the mask if the probabilities are right, times how well it explains a click (the geometric
+            mean of the likelihoods), in [0, 1].
     """
 
     logits: Map
@@ -87,11 +91,13 @@ def extent(logits: Map, probability: Map, frame: Frame, shown: Sequence[Shown], 
             value *= _likelihood(hypothesis.mask, one, frame)
         if value > most:
             best, most = hypothesis, value
+    explained = most / max(best.expected_iou, 1e-9)
     cut = logits - best.offset
     if best.changed is not None and before is not None:
-        near = cv2.dilate(best.changed.astype(np.uint8), np.ones((3, 3), np.uint8))
-        cut = np.where(near.repeat(2, 0).repeat(2, 1) > 0, cut, before)
-    return Extent(np.asarray(cut, np.float32), best.expected_iou)
+        near = cv2.dilate(best.changed.astype(np.uint8), np.ones((3, 3), np.uint8)).repeat(2, 0).repeat(2, 1)
+        overturned = ((cut > 0) != (before > 0)) & (near == 0)
+        cut = np.where(overturned, np.where(before > 0, UNDECIDED, -UNDECIDED), cut)
+    return Extent(np.asarray(cut, np.float32), best.expected_iou * explained ** (1 / max(1, len(shown))))
 
 
 def _hypotheses(

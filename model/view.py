@@ -33,7 +33,7 @@ class View:
     @property
     def probability(self) -> Map:
         """(frame.height, frame.width) float32 in [0, 1]; the mask is where it is above 0.5."""
-        return np.asarray(1 / (1 + np.exp(-self.logits)), np.float32)
+        return _sigmoid(self.logits)
 
     @property
     def nbytes(self) -> int:
@@ -72,6 +72,9 @@ def see(
     raw = predictor.logits(prepared, frame, clicks, known)
     lost = before is None and len(clicks) > 1
     shown = () if lost else (before or blank(frame)).clicked(clicks[-1], frame)
-    probability = np.asarray(1 / (1 + np.exp(-raw)), np.float32)
-    found = extent(smoothed(raw), probability, frame, shown, known)
+    found = extent(smoothed(raw), _sigmoid(raw), frame, shown, known)
     return View(settled(found.logits, frame, clicks), shown, found.expected_iou)
+
+
+def _sigmoid(logits: Map) -> Map:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
