@@ -33,7 +33,7 @@ from adclick_backend.clicks.key_points import Click
 from adclick_backend.engine.bank import ImageKey
 from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.windows import Windows
-from model import matching, zoom
+from model import extent, matching, zoom
 from model.metrics import pixel_average_precision
 from model.mvtec import find_categories
 
@@ -223,8 +223,8 @@ def test_variants_look_otherwise_and_leave_nothing_changed(
     command = ["benchmark", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--clicks", "2"]
     assert main([*command, "--jobs", "1", "--variants"]) == 0
     assert zoom.WORTHWHILE < 2
-    assert matching.POSITION_WEIGHT == 1.5
-    assert len(opened) == 3  # of ADClick itself and of those that only match otherwise
+    assert (matching.POSITION_WEIGHT, extent.MISSED, len(extent.LEVELS)) == (1.5, 0.2, 5)
+    assert len(opened) == len(CHANGES)  # all but the one without zoom, and ADClick itself
     assert weights == {0.0, 1.5, 150.0}
     printed = capsys.readouterr().out
     for name in (ADCLICK, *CHANGES):

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         action="store_true",
-        help="also ADClick without zoom, and with matches looked for anywhere or only near by",
+        help="also ADClick without zoom, matched or cut otherwise (what each is worth)",
     )
     parser.add_argument("--peers", action="store_true", help="also GrabCut and scikit-image's random walker")
     parser.add_argument(

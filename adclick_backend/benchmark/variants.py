@@ -1,4 +1,4 @@
-"""ADClick with a part of its way of looking changed, its weights the same: what zoom and the position prior are worth.
+"""ADClick with a part of its way of looking changed, its weights the same: what each is worth.
 
 What a training without something would be worth is measured by :mod:`model.ablation`.
 """
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import NamedTuple
 
-from model import matching, zoom
+from model import extent, matching, zoom
 
 ADCLICK = "ADClick"
 
@@ -21,16 +21,20 @@ class Change(NamedTuple):
 
     module: ModuleType
     name: str
-    value: float
+    value: float | tuple[float, ...]
 
 
 CHANGES: dict[str, Change] = {
     f"{ADCLICK}, no zoom": Change(zoom, "WORTHWHILE", math.inf),
     f"{ADCLICK}, matched anywhere": Change(matching, "POSITION_WEIGHT", 0.0),
     f"{ADCLICK}, matched near by": Change(matching, "POSITION_WEIGHT", 150.0),
+    f"{ADCLICK}, wherever clicked": Change(extent, "MISSED", 1.0),
+    f"{ADCLICK}, cut at one half": Change(extent, "LEVELS", (0.5,)),
 }
 """By name: windows are never opened; the best match of a place is looked for in all of the references (global
-retrieval), or only where the place itself lies, give or take a tenth of the image (the window of Eq. 3)."""
+retrieval), or only where the place itself lies, give or take a tenth of the image (the window of Eq. 3); of the masks
+that may be meant the one with the highest expected IoU is shown, however well the clicks explain it; or it is cut at
+0.5, in the whole image or at the click alone."""
 
 
 def is_adclick(method: str) -> bool:

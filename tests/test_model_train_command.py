@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from draw_samples import save_image
+
+from adclick_backend.cli import main
+from model.predictor import Predictor
+from model.temperature import fit_temperature
+from tests.helpers.plates import plate, stained
+
+
+@pytest.fixture
+def plates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small product in MVTec layout, and a training that looks at it small."""
+    monkeypatch.setattr("model.train_command.SAMPLE_SIDE", 96)
+    monkeypatch.setattr("model.train_command.HELD_BACK", 1)
+    monkeypatch.setattr("model.train_command.fit_temperature", partial(fit_temperature, count=2))
+    monkeypatch.setattr("model.samples.PIECES_OF_DRAWN", 2)
+    monkeypatch.setattr("model.samples.DEFECTS_OF_DRAWN", 2)
+    product = tmp_path / "data/set/plate"
+    for number in range(2):
+        image, mask = stained(number)
+        save_image(product / f"train/good/{number}.png", plate(20 + number))
+        save_image(product / f"test/stain/{number}.png", image)
+        save_image(product / f"ground_truth/stain/{number}_mask.png", mask.astype(np.uint8) * 255)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Path, told: bool) -> None:
+    out = tmp_path / "new.safetensors"
+    command = ["train", "click", str(plates), "--run", str(tmp_path / "run"), "--out", str(out)]
+    command += [
+        "--synthetic",
+        "1",
+        "--drawn",
+        "1",
+        "--version",
+        "plates-1",
+        *(["--told-mask"] if told else []),
+    ]
+    assert main([*command, "--steps", "1"]) == 0
+    assert main([*command, "--steps", "2", "--resume"]) == 0
+    predictor = Predictor(out)
+    assert predictor.version == "plates-1"
+    assert predictor.network.config.previous is told  # type: ignore[union-attr]
+    about = json.loads(out.with_suffix(".json").read_text())["training"]
+    assert (about["products"], about["real"], about["steps"]) == (["set/plate"], 2, 2)
+    assert main([*command, "--start", str(out), "--steps", "3", "--run", str(tmp_path / "again")]) == 0
+    assert Predictor(out).network.config.previous is told  # type: ignore[union-attr]
