@@ -14,7 +14,7 @@ from model.evidence import Prepared
 from model.extent import Shown
 from model.mask import Map, Mask
 from model.predictor import Predictor
-from model.view import View, blank, see
+from model.view import View, blank, made_at, see
 from model.zoom import ZOOM_SIDE, Box, Window, window_for
 
 OUTSIDE = -0.04
@@ -112,8 +112,8 @@ def _from_near(
     look: Look,
 ) -> Answer | None:
     """The answer of one window alone; None when another one, or none, is asked for by what is found in it."""
-    start = blank(frame) if before is None else before.whole
-    whole = View(start.logits, start.clicked(clicks[-1], frame))
+    start = None if before is None else before.whole
+    whole = View((start or blank(frame)).logits, made_at(start, clicks, frame))
     found = _looked(predictor, frame, clicks, whole, window, before, look)
     return found if _wanted(found.whole, frame, clicks, window) == window else None
 
@@ -134,13 +134,15 @@ def _looked(
     look: Look,
 ) -> Answer:
     """The answer with a window seen from near; ``whole`` is the image without it."""
-    near, seen = frame_of(window), None
-    if before is not None:
-        seen = before.close if before.window == window else _part(before.whole, frame, window, near)
-    close = see(predictor, look(window), near, window.inside(clicks), seen)
-    return Answer(
-        frame, replace(whole, logits=_pasted(whole.logits, frame, window, close.logits)), window, close
-    )
+    near, inside, seen = frame_of(window), window.holds(clicks[-1]), None
+    if before is not None and before.window == window:
+        seen = before.close
+    elif before is not None and inside:
+        seen = _part(before.whole, frame, window, near)
+    if inside or seen is None:  # a click outside of an open window says nothing of what is in it
+        seen = see(predictor, look(window), near, window.inside(clicks), seen)
+    pasted = _pasted(whole.logits, frame, window, seen.logits)
+    return Answer(frame, replace(whole, logits=pasted), window, seen)
 
 
 def _extent(whole: View, frame: Frame) -> Box | None:

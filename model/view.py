@@ -44,16 +44,26 @@ class View:
         """(frame.image_height, frame.image_width) bool."""
         return enlarged(self.logits, frame)
 
-    def clicked(self, click: Click, frame: Frame) -> tuple[Shown, ...]:
-        """``shown`` when ``click`` (image pixels) is made at this mask."""
-        size = frame.width // 2, frame.height // 2
-        small = cv2.resize(self.logits, size, interpolation=cv2.INTER_AREA)
-        return (*self.shown, Shown(click, small > 0))
-
 
 def blank(frame: Frame) -> View:
     """Before the first click."""
     return View(np.full((frame.height, frame.width), -SURE, np.float32))
+
+
+def made_at(before: View | None, clicks: Sequence[Click], frame: Frame) -> tuple[Shown, ...]:
+    """The clicks with the masks that they were made at, as far as they are known.
+
+    Args:
+        before: the view after all ``clicks`` (image pixels, oldest first) but the newest; None when there was none, or
+            nobody knows it any more.
+        clicks: at least one.
+        frame: working frame of the view.
+    """
+    if before is None and len(clicks) > 1:
+        return ()
+    before = before or blank(frame)
+    small = cv2.resize(before.logits, (frame.width // 2, frame.height // 2), interpolation=cv2.INTER_AREA)
+    return (*before.shown, Shown(clicks[-1], small > 0))
 
 
 def see(
@@ -66,12 +76,11 @@ def see(
         prepared: what is looked at.
         frame: its working frame.
         clicks: in image pixels, oldest first; at least one.
-        before: the view after all of them but the newest; None when there was none, or nobody knows it any more.
+        before: the view after all of them but the newest, if it is known.
     """
     known = None if before is None else before.logits
     raw = predictor.logits(prepared, frame, clicks, known)
-    lost = before is None and len(clicks) > 1
-    shown = () if lost else (before or blank(frame)).clicked(clicks[-1], frame)
+    shown = made_at(before, clicks, frame)
     found = extent(smoothed(raw), _sigmoid(raw), frame, shown, known)
     return View(settled(found.logits, frame, clicks), shown, found.expected_iou)
 

@@ -118,6 +118,10 @@ def test_while_the_window_fits_the_whole_image_is_not_looked_at_again(
     found = answer(predictor, prepared, frame, clicks, found, look)
     assert frame not in seen
     assert found.mask()[987, 1234]
+    beside = answer(predictor, prepared, frame, [*clicks, Click(3000.0, 2000.0, False)], found, look)
+    assert beside.window == found.window
+    assert np.array_equal(beside.mask(), found.mask())  # "not this" where nothing was
+    seen.clear()
     clicks.append(Click(3000.0, 2000.0, True))  # far outside of it
     found = answer(predictor, prepared, frame, clicks, found, look)
     assert frame in seen
