@@ -55,8 +55,9 @@ def settled(logits: Map, frame: Frame, clicks: Sequence[Click]) -> Map:
         return np.minimum(logits, -1.0)
     logits = logits.copy()
     places = {positive: places_of(clicks, frame, positive) for positive in (True, False)}
-    refused = _refused_parts(logits > 0, places[True], places[False])
-    logits[refused] = np.minimum(logits[refused], -1.0)
+    if places[False]:
+        refused = _refused_parts(logits > 0, places[True], places[False])
+        logits[refused] = np.minimum(logits[refused], -1.0)
     for positive, near in places.items():
         for x, y in near:
             _settle(logits, x, y, positive)
