@@ -8,7 +8,7 @@ the mask that was shown each of them lies. That likelihood times the IoU to expe
 
 A click that corrects one place must not change others for nothing. Among the masks are therefore, from the second
 click on, those that differ from the mask shown only where the click is (the progressive merge of FocalClick: Chen et
-al., CVPR 2022, section 3.3, made one of several hypotheses).
+al., CVPR 2022, made one of several hypotheses).
 """
 
 from __future__ import annotations

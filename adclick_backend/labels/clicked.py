@@ -29,8 +29,7 @@ def clicked_target(final: NDArray[np.bool_], answer: Answer) -> tuple[NDArray[np
 
     Returns:
         P' of Eq. 8, (H, W) float32 in [0, 1], and (H, W) bool, where the person is right: the mask was changed by
-        hand there, or was accepted though the map says otherwise (specks and holes that the mask leaves out).
-        P' has the person's value there.
+        hand there, or was accepted though the map says otherwise. P' has the person's value there.
     """
     height, width = final.shape
     scale_x, scale_y = (m / s for m, s in zip(answer.map_size[::-1], answer.size[::-1], strict=True))
