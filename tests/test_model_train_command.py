@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from draw_samples import save_image
+from helpers.plates import plate, stained
 
 from adclick_backend.cli import main
 from model.predictor import Predictor
 from model.temperature import fit_temperature
-from tests.helpers.plates import plate, stained
 
 
 @pytest.fixture

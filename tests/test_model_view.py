@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.plates import SmallPredictor, plate, stained
 from numpy.typing import NDArray
 
 from model.clicks import Click, next_click
@@ -10,7 +11,6 @@ from model.evidence import Prepared
 from model.metrics import iou
 from model.predictor import Predictor
 from model.view import View, see
-from tests.helpers.plates import SmallPredictor, plate, stained
 
 
 @pytest.fixture(scope="module")
