@@ -156,5 +156,5 @@ def test_no_task_gets_a_version_twice_however_often_the_push_is_cut_short(
     task = next(task for task, versions in again.items() if len(versions) == 2)
     shown = [region["id"] for region in project.prediction(task, trained)["result"]]
     window.open_task(project.id, task)
-    assert window.regions() == shown
+    pushing.wait(lambda: window.regions() == shown, "the regions of the newest version in the editor")
     assert window.errors == []
