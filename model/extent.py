@@ -14,15 +14,15 @@ al., CVPR 2022, made one of several hypotheses).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.encoding import Frame
-from model.mask import Map, Mask, places_of
+from model.mask import Map, Mask, place_of, surroundings
+from model.scores import expected_iou
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Probabilities at which the map is cut to get the masks that may be meant."""
@@ -105,25 +105,23 @@ def _hypotheses(
 ) -> Iterator[_Hypothesis]:
     """Each level's mask; and the mask shown, with the level's at the newest click."""
     size = frame.width // 2, frame.height // 2
-    small, sure = (cv2.resize(m, size, interpolation=cv2.INTER_AREA) for m in (logits, probability))
-    everything = float(sure.sum())
-
-    def hypothesis(mask: Mask, offset: float, changed: Mask | None) -> _Hypothesis:
-        agreed = float(sure[mask].sum())
-        return _Hypothesis(mask, offset, changed, agreed / max(1e-6, float(mask.sum()) + everything - agreed))
-
+    small, sure = (
+        np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_AREA), np.float32)
+        for m in (logits, probability)
+    )
     for level in LEVELS:
         offset = float(np.log(level / (1 - level)))
         mask = small > offset
-        yield hypothesis(mask, offset, None)
+        yield _Hypothesis(mask, offset, None, expected_iou(sure, mask))
         if before is None or not shown:
             continue
         newest = shown[-1]
         labels = cv2.connectedComponents((mask != newest.mask).astype(np.uint8), connectivity=4)[1]
-        here = np.unique(_around(labels, *_cell(newest.click, frame)))
+        here = np.unique(surroundings(labels, *_cell(newest.click, frame), NEAR))
         changed = np.isin(labels, here[here > 0])
         if changed.any():
-            yield hypothesis(np.where(changed, mask, newest.mask), offset, changed)
+            local = np.where(changed, mask, newest.mask)
+            yield _Hypothesis(local, offset, changed, expected_iou(sure, local))
 
 
 def _likelihood(mask: Mask, shown: Shown, frame: Frame) -> float:
@@ -141,16 +139,11 @@ def _likelihood(mask: Mask, shown: Shown, frame: Frame) -> float:
         for a, b in ((mask[box], shown.mask[box]), (shown.mask[box], mask[box]))
     )
     x, y = _cell(shown.click, frame)
-    own = _around(missing if shown.click.positive else excess, x - left, y - top)
+    own = surroundings(missing if shown.click.positive else excess, x - left, y - top, NEAR)
     return MISSED + (1 - MISSED) * float(own.max(initial=0.0)) / float(max(missing.max(), excess.max()))
 
 
 def _cell(click: Click, frame: Frame) -> tuple[int, int]:
     """The stride-2 cell (column, row) of a click."""
-    ((x, y),) = places_of([click], frame, click.positive)
+    x, y = place_of(click, frame)
     return x // 2, y // 2
-
-
-def _around(maps: NDArray[Any], x: int, y: int) -> NDArray[Any]:
-    """The part of ``maps`` (h, w) within ``NEAR`` of a cell, which may lie outside."""
-    return maps[max(0, y - NEAR) : max(0, y + NEAR + 1), max(0, x - NEAR) : max(0, x + NEAR + 1)]

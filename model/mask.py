@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,9 @@ def settled(logits: Map, frame: Frame, clicks: Sequence[Click]) -> Map:
     if not any(c.positive for c in clicks):
         return np.minimum(logits, -1.0)
     logits = logits.copy()
-    places = {positive: places_of(clicks, frame, positive) for positive in (True, False)}
+    places = {
+        positive: [place_of(c, frame) for c in clicks if c.positive == positive] for positive in (True, False)
+    }
     if places[False]:
         refused = _refused_parts(logits > 0, places[True], places[False])
         logits[refused] = np.minimum(logits[refused], -1.0)
@@ -74,14 +77,15 @@ def enlarged(logits: Map, frame: Frame) -> Mask:
     return np.asarray(cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR) > 0)
 
 
-def places_of(clicks: Sequence[Click], frame: Frame, positive: bool) -> list[tuple[int, int]]:
-    """The working pixels (column, row) of the clicks of one sign."""
+def place_of(click: Click, frame: Frame) -> tuple[int, int]:
+    """The working pixel (column, row) of a click."""
     sx, sy = frame.scale_xy
-    return [
-        (min(int(c.x * sx), frame.width - 1), min(int(c.y * sy), frame.height - 1))
-        for c in clicks
-        if c.positive == positive
-    ]
+    return min(int(click.x * sx), frame.width - 1), min(int(click.y * sy), frame.height - 1)
+
+
+def surroundings(maps: NDArray[Any], x: int, y: int, reach: int) -> NDArray[Any]:
+    """The part of ``maps`` (h, w) within ``reach`` of a cell, which may lie outside; a view."""
+    return maps[max(0, y - reach) : max(0, y + reach + 1), max(0, x - reach) : max(0, x + reach + 1)]
 
 
 def _settle(logits: Map, x: int, y: int, positive: bool) -> None:
@@ -94,12 +98,10 @@ def _settle(logits: Map, x: int, y: int, positive: bool) -> None:
 
 def _refused_parts(mask: Mask, wanted: Sequence[tuple[int, int]], refused: Sequence[tuple[int, int]]) -> Mask:
     """The pixels of the parts of a mask at which somebody clicked "not this", and in which nobody clicked "this"."""
-    labels, reach = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1], NEIGHBOURHOOD
+    labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
     kept = {int(labels[y, x]) for x, y in wanted}
     near = {
-        int(number)
-        for x, y in refused
-        for number in np.unique(labels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1])
+        int(number) for x, y in refused for number in np.unique(surroundings(labels, x, y, NEIGHBOURHOOD))
     }
     return np.asarray(np.isin(labels, list(near - kept - {0})))
 

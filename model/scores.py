@@ -6,12 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def expected_iou(probability: NDArray[np.float32], threshold: float = 0.5) -> float:
-    """The IoU that a mask cut at ``threshold`` has if the probabilities are right, in [0, 1].
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Probabilities float32 in [0, 1] from logits of any shape."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+
+
+def expected_iou(probability: NDArray[np.float32], inside: NDArray[np.bool_] | None = None) -> float:
+    """The IoU that a mask has if the probabilities are right, in [0, 1].
 
     The expected intersection over the expected union; 0 for an empty mask.
+
+    Args:
+        probability: (H, W) in [0, 1].
+        inside: the mask (H, W); default: where the probability is above 0.5.
     """
-    inside = probability > threshold
+    if inside is None:
+        inside = probability > 0.5
     agreed = float(probability[inside].sum())
-    union = float(inside.sum()) + float(probability[~inside].sum())
+    union = float(inside.sum()) + float(probability.sum()) - agreed
     return agreed / union if inside.any() else 0.0

@@ -17,7 +17,7 @@ from model.click_network import ClickNetwork
 from model.losses import IGNORE
 from model.metrics import iou
 from model.samples import Sample
-from model.scores import expected_iou
+from model.scores import expected_iou, sigmoid
 from model.training import Batch, ClickSimulation, Sampler, load_batch
 
 CELLS = 192
@@ -53,7 +53,7 @@ def fit_temperature(
             looks.append((seen, iou(seen > 0, batch.mask[0][valid] > 0.5)))
             simulation.advance([0], logits.sigmoid())
     distances = [
-        np.mean([abs(expected_iou(_sigmoid(seen / t)) - true) for seen, true in looks]) for t in TRIED
+        np.mean([abs(expected_iou(sigmoid(seen / t)) - true) for seen, true in looks]) for t in TRIED
     ]
     return round(float(TRIED[int(np.argmin(distances))]), 2)
 
@@ -62,7 +62,3 @@ def whole_images(samples: list[Sample]) -> Callable[[np.random.Generator], Batch
     """Draws single whole images of sample files."""
     sampler = Sampler(samples, synthetic_share=1.0)
     return lambda rng: load_batch(sampler, CELLS, 1, rng)
-
-
-def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)

@@ -14,6 +14,7 @@ from model.evidence import Prepared
 from model.extent import Shown, extent
 from model.mask import SURE, Map, Mask, enlarged, settled, smoothed
 from model.predictor import Predictor
+from model.scores import sigmoid
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class View:
     @property
     def probability(self) -> Map:
         """(frame.height, frame.width) float32 in [0, 1]; the mask is where it is above 0.5."""
-        return _sigmoid(self.logits)
+        return sigmoid(self.logits)
 
     @property
     def nbytes(self) -> int:
@@ -81,9 +82,5 @@ def see(
     known = None if before is None else before.logits
     raw = predictor.logits(prepared, frame, clicks, known)
     shown = made_at(before, clicks, frame)
-    found = extent(smoothed(raw), _sigmoid(raw), frame, shown, known)
+    found = extent(smoothed(raw), sigmoid(raw), frame, shown, known)
     return View(settled(found.logits, frame, clicks), shown, found.expected_iou)
-
-
-def _sigmoid(logits: Map) -> Map:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import Answer, Segment
 from adclick_backend.clicks.key_points import Click
+from model.scores import sigmoid
 
 LONG_SIDE = 1024
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
@@ -70,7 +71,6 @@ class MobileSam:
             )
             earlier[len(clicks)] = small
             logits = masks[0, 0]
-            probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-            return Answer(logits > 0, probability.astype(np.float32), float(np.clip(expected[0, 0], 0, 1)))
+            return Answer(logits > 0, sigmoid(logits), float(np.clip(expected[0, 0], 0, 1)))
 
         return segment

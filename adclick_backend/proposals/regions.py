@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.scores import expected_iou, sigmoid
+
 if TYPE_CHECKING:
     from model.encoding import Frame
 
@@ -105,8 +107,8 @@ def propose(maps: Mapping[str, Map], frame: Frame) -> tuple[list[Region], float]
             cut = np.where(inside, np.maximum(lead, 0.05), np.minimum(lead, -0.05)).astype(np.float32)
             mask = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR) > 0)
             if mask.any():
-                regions.append(Region(name, mask, _expected_iou(_probability(logits[number]), inside)))
-    highest = float(_probability(logits.max(axis=0)).max())
+                regions.append(Region(name, mask, _expected_iou(sigmoid(logits[number]), inside)))
+    highest = float(sigmoid(logits.max(axis=0)).max())
     regions.sort(key=lambda region: -region.score)
     return regions, certainty(highest, [region.score for region in regions])
 
@@ -147,17 +149,13 @@ def _smoothed(probability: Map) -> Map:
     return np.asarray(cv2.GaussianBlur(logits, (0, 0), SMOOTHING), dtype=np.float32)
 
 
-def _probability(logits: Map) -> Map:
-    return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
-
-
 def _defects(inside: NDArray[np.bool_], logits: Map) -> NDArray[np.bool_]:
     """What is left of a mask without the parts that are more likely noise than a defect."""
     _, found, statistics, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
     labels = np.asarray(found, dtype=np.int64)
     area = statistics[:, cv2.CC_STAT_AREA].astype(np.float32)
     surest, thickness = np.zeros(len(area)), np.zeros(len(area))
-    np.maximum.at(surest, labels, _probability(logits))
+    np.maximum.at(surest, labels, sigmoid(logits))
     # The image's border is no border of a part: a defect that leaves the image is not thin there.
     padded = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     np.maximum.at(thickness, labels, cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
@@ -178,12 +176,11 @@ def _closed(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _expected_iou(probability: Map, inside: NDArray[np.bool_]) -> float:
-    """Expected intersection over expected union of a mask, in [0, 1].
+    """The IoU to expect of a mask that is not empty, in [0, 1].
 
     Only the surroundings of the mask count besides it: the faint probabilities of a whole image add up to more than a
     small defect has pixels, and say nothing about its border.
     """
     side = 2 * SURROUNDINGS + 1
     near = cv2.dilate(inside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    agreed = float(probability[inside].sum())
-    return agreed / (float(inside.sum()) + float(probability[near & ~inside].sum()))
+    return expected_iou(np.where(near, probability, np.float32(0)), inside)

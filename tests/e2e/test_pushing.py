@@ -157,4 +157,5 @@ def test_no_task_gets_a_version_twice_however_often_the_push_is_cut_short(
     shown = [region["id"] for region in project.prediction(task, trained)["result"]]
     window.open_task(project.id, task)
     pushing.wait(lambda: window.regions() == shown, "the regions of the newest version in the editor")
+    assert window.regions() == shown
     assert window.errors == []
