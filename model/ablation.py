@@ -18,14 +18,19 @@ from model.adclick import LiteClickNetwork, LiteConfig
 from model.clicks import Click, next_click
 from model.encoding import Frame
 from model.evidence import LAYOUT, Prepared, columns
+from model.hearing import NAMELESS, CalledSamples, Hearing, vocabulary_of, with_words
 from model.metrics import iou
 from model.mvtec import Category, read_mask, read_rgb
 from model.predictor import Predictor
 from model.samples import Sample
 from model.training import ClickTrainer, ClickTraining, SampleFiles, Sampler
+from model.type_words import Vocabulary
 from model.view import see
 
 CLICKS = 5
+
+TEMPERATURE = 0.4
+"""That trained networks turn out to have (:mod:`model.temperature`): these are measured at it, and none is fitted."""
 
 COMPARED = [kind for kind in LAYOUT if kind.split()[0] in ("like", "onto")]
 RESIDUAL = ("energies", "references", "energy ratios", *(kind for kind in COMPARED if "residual" in kind))
@@ -42,12 +47,14 @@ class Variant:
         network: settings of :class:`model.adclick.LiteConfig` that differ.
         changes: settings of :class:`model.training.ClickTraining` that differ.
         clean: whether products whose licence is not stated are left out.
+        words: whether the network is told what the defect is called (Eq. 6).
     """
 
     without: tuple[str, ...] = ()
     network: tuple[tuple[str, Any], ...] = ()
     changes: tuple[tuple[str, Any], ...] = ()
     clean: bool = False
+    words: bool = False
 
 
 VARIANTS = {
@@ -62,6 +69,7 @@ VARIANTS = {
     "synthetic defects only": Variant(changes=(("synthetic_share", 1.0),)),
     "real defects only": Variant(changes=(("synthetic_share", 0.0),)),
     "stated licences only": Variant(clean=True),
+    "told what the defect is called": Variant(words=True),
 }
 
 
@@ -81,9 +89,10 @@ class Blinded(LiteClickNetwork):
 
 @dataclass(frozen=True)
 class Opened:
-    """An image with a known mask, ready for clicks."""
+    """An image with a known mask, ready for clicks, and what its defect is called."""
 
     category: str
+    kind: str
     frame: Frame
     prepared: Prepared
     mask: NDArray[np.bool_]
@@ -108,7 +117,7 @@ def open_images(categories: Sequence[Category], limit: int) -> list[Opened]:
             nearest = predictor.rank(image.descriptor.numpy(), descriptors) if bank else []
             prepared = predictor.prepare(image, [bank[j] for j in nearest], normal).kept()
             frame = Frame.of(mask.shape[0], mask.shape[1], predictor.long_side)
-            found.append(Opened(category.name, frame, prepared, mask))
+            found.append(Opened(category.name, pairs[i][0].parent.name, frame, prepared, mask))
     return found
 
 
@@ -156,28 +165,70 @@ def run(
         for name in variants:
             if (name, seed) in done:
                 continue
-            variant = VARIANTS[name]
-            settings = replace(config, seed=seed, **dict(variant.changes))
-            shown = [s for s in samples if not variant.clean or s.category.split("/")[0] in clean]
-            torch.manual_seed(seed)
-            trainer = ClickTrainer(
-                Blinded(columns(*variant.without), LiteConfig(**dict(variant.network))),
-                SampleFiles(Sampler(shown, settings.synthetic_share)),
-                settings,
+            trainer, vocabulary = _trained(
+                VARIANTS[name],
+                seed,
+                samples,
+                clean,
+                images,
+                config,
                 folder / f"{name}-{seed}".replace(" ", "-"),
             )
-            trainer.run()
-            predictor.network, predictor.temperature = trainer.ema.eval(), 1.0
-            ious = mean_ious(predictor, images)
-            row = {
-                "variant": name,
-                "seed": seed,
-                "steps": trainer.step,
-                "ious": [round(float(v), 4) for v in ious],
-            }
-            with (folder / "results.jsonl").open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            yield row
+            predictor.network, predictor.temperature = trainer.ema.eval(), TEMPERATURE
+            for measured, seen in _told(name, images, vocabulary):
+                row = {
+                    "variant": measured,
+                    "seed": seed,
+                    "steps": trainer.step,
+                    "ious": [round(float(v), 4) for v in mean_ious(predictor, seen)],
+                }
+                with (folder / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                yield row
+
+
+def _trained(
+    variant: Variant,
+    seed: int,
+    samples: Sequence[Sample],
+    clean: frozenset[str],
+    images: Sequence[Opened],
+    config: ClickTraining,
+    folder: Path,
+) -> tuple[ClickTrainer, Vocabulary | None]:
+    """A variant after its training, and the words for all kinds of defects if it hears them."""
+    settings = replace(config, seed=seed, **dict(variant.changes))
+    shown = [s for s in samples if not variant.clean or s.category.split("/")[0] in clean]
+    sampler, network = Sampler(shown, settings.synthetic_share), LiteConfig(**dict(variant.network))
+    torch.manual_seed(seed)
+    if variant.words:
+        vocabulary = vocabulary_of({*(s.kind for s in samples), *(i.kind for i in images)})
+        hearing, source = Hearing(network), CalledSamples(sampler, vocabulary)
+        trainer = ClickTrainer(hearing, source, settings, folder)
+    else:
+        vocabulary = None
+        blinded = Blinded(columns(*variant.without), network)
+        trainer = ClickTrainer(blinded, SampleFiles(sampler), settings, folder)
+    trainer.run()
+    return trainer, vocabulary
+
+
+def _told(
+    name: str, images: Sequence[Opened], vocabulary: Vocabulary | None
+) -> Iterator[tuple[str, Sequence[Opened]]]:
+    """What a variant is measured on: with words, once with the right ones and once with those that say nothing."""
+    if vocabulary is None:
+        yield name, images
+        return
+    for measured, said in ((name, None), (f"{name}, asked for {NAMELESS}", NAMELESS)):
+        words = [vocabulary.averages([said or image.kind]) for image in images]
+        yield (
+            measured,
+            [
+                replace(image, prepared=with_words(image.prepared, *spoken))
+                for image, spoken in zip(images, words, strict=True)
+            ],
+        )
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

@@ -98,11 +98,19 @@ class LiteClickNetwork(ClickNetwork):
 
     def forward(self, evidence: Tensor) -> Tensor:
         """Logits (B, 1, 2h, 2w) from evidence (B, CHANNELS, h, w); h and w multiples of 16."""
+        return self.up_again(self.downward(evidence))
+
+    def downward(self, evidence: Tensor) -> list[Tensor]:
+        """Features (B, C, h / 2 ** i, w / 2 ** i), from the stride of the evidence down to stride 32."""
         x = F.relu(self.stem_norm(self.stem(evidence.contiguous(memory_format=torch.channels_last))))
-        skips = [x]
+        found = [x]
         for block in self.down:
-            skips.append(block(F.avg_pool2d(skips[-1], 2)))
-        x = skips.pop()
+            found.append(block(F.avg_pool2d(found[-1], 2)))
+        return found
+
+    def up_again(self, features: list[Tensor]) -> Tensor:
+        """Logits (B, 1, 2h, 2w) from features of all strides."""
+        *skips, x = features
         for block in self.up:
             x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1))
         return F.pixel_shuffle(self.head(x), 2)

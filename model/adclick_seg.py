@@ -158,10 +158,8 @@ class ADClickSeg(nn.Module):
         skips = list(skips)
         skips[-1] = self.language(skips[-1], words, present)
         skips.append(self.body.down[2](F.avg_pool2d(skips[-1], 2)) + self._view("stride16", inputs))
-        x = self.body.down[3](F.avg_pool2d(skips[-1], 2))
-        for block in self.body.up:
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1))
-        return F.pixel_shuffle(self.body.head(x), 2) + self.skip(inputs["relative"])  # type: ignore[no-any-return]
+        skips.append(self.body.down[3](F.avg_pool2d(skips[-1], 2)))
+        return self.body.up_again(skips) + self.skip(inputs["relative"])  # type: ignore[no-any-return]
 
     def _view(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
         return self.views[name](inputs[name])  # type: ignore[no-any-return]

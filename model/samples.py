@@ -142,8 +142,8 @@ class Views:
         )
 
 
-def _save(out: Path, view: tuple[Prepared, Mask] | None) -> None:
-    """Write a view as a sample file, if there is one."""
+def _save(out: Path, view: tuple[Prepared, Mask] | None, kind: str) -> None:
+    """Write a view of a kind of defect as a sample file, if there is one."""
     if view is None:
         return
     prepared, mask = view
@@ -151,7 +151,7 @@ def _save(out: Path, view: tuple[Prepared, Mask] | None) -> None:
     tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
     tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(mask.astype(np.uint8))}
     temporary = out.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"kind": kind})
     temporary.replace(out)
 
 
@@ -198,11 +198,11 @@ def build(
         views = Views(pixels_of_good, backbone, long_side, comparable, compare)
         for i, (file, painted) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
             view = views.of(read_rgb(file), read_mask(painted), i % 2 == 0, rng)
-            _save(folder / f"real-{i:04d}.safetensors", view)
+            _save(folder / f"real-{i:04d}.safetensors", view, file.parent.name)
         for i in tqdm(range(synthetic if good else 0), desc="synthetic", leave=False):
-            pixels, mask, _ = add_defect(views.good[i % len(good)], rng)
+            pixels, mask, kind = add_defect(views.good[i % len(good)], rng)
             view = views.of(pixels, mask, i % 2 == 0, rng, i % len(good))
-            _save(folder / f"synthetic-{i:04d}.safetensors", view)
+            _save(folder / f"synthetic-{i:04d}.safetensors", view, kind)
         (folder / "done.json").write_text(json.dumps({"real": len(pairs), "good": len(good)}))
 
 
@@ -218,24 +218,36 @@ def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: 
         views = Views(pieces, backbone, long_side, True, compare)
         for i in range(DEFECTS_OF_DRAWN):
             found = product.lacking(rng) if i % 3 == 0 else None
-            pixels, mask = found or add_defect(product.image(rng), rng)[:2]
-            _save(folder / f"synthetic-{i:04d}.safetensors", views.of(pixels, mask, i % 2 == 0, rng))
+            pixels, mask, kind = (*found, "missing") if found else add_defect(product.image(rng), rng)
+            _save(folder / f"synthetic-{i:04d}.safetensors", views.of(pixels, mask, i % 2 == 0, rng), kind)
         (folder / "done.json").write_text("{}")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample file."""
+    """One sample file.
+
+    Attributes:
+        path: where it lies.
+        category: its product.
+        real: whether the defect is real.
+        kind: what the defect is called.
+    """
 
     path: Path
     category: str
     real: bool
+    kind: str
 
 
 def find_samples(cache: Path) -> Iterator[Sample]:
     """All sample files below ``cache``, in a fixed order."""
     for path in sorted(cache.rglob("*.safetensors")):
-        yield Sample(path, f"{path.parent.parent.name}/{path.parent.name}", path.name.startswith("real"))
+        with safe_open(path, "np") as file:
+            kind = file.metadata()["kind"]
+        yield Sample(
+            path, f"{path.parent.parent.name}/{path.parent.name}", path.name.startswith("real"), kind
+        )
 
 
 def read_crop(

@@ -97,10 +97,17 @@ class Sampler(Generic[Drawn]):
 
 @dataclass
 class Batch:
-    """Crops of one size, stacked."""
+    """Crops of one size, stacked.
+
+    Attributes:
+        prepared: of B crops.
+        mask: (B, 2s, 2s) in {0, 1, -1}.
+        kinds: what their defects are called, where that is known.
+    """
 
     prepared: Prepared
-    mask: NDArray[np.float32]  # (B, 2s, 2s) in {0, 1, -1}
+    mask: NDArray[np.float32]
+    kinds: tuple[str, ...] = ()
 
 
 class BatchSource(Protocol):
@@ -124,9 +131,11 @@ class SampleFiles:
 
 def load_batch(sampler: Sampler[Sample], size: int, count: int, rng: np.random.Generator) -> Batch:
     """Draw ``count`` crops of ``size`` stride-2 cells, each turned and mirrored at random."""
-    crops = []
+    crops, kinds = [], []
     for _ in range(count):
-        crop = read_crop(sampler.draw(rng), size, rng, defect_share=0.85)
+        sample = sampler.draw(rng)
+        kinds.append(sample.kind)
+        crop = read_crop(sample, size, rng, defect_share=0.85)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         crops.append(
             {name: value if name == "scales" else _turn(value, turns, mirror) for name, value in crop.items()}
@@ -138,6 +147,7 @@ def load_batch(sampler: Sampler[Sample], size: int, count: int, rng: np.random.G
     return Batch(
         Prepared(tensors["static"], levels, tensors["scales"], tensors["vectors"], tensors["log_energies"]),
         mask,
+        tuple(kinds),
     )
 
 

@@ -12,6 +12,7 @@ from model.ablation_command import table
 from model.adclick import LiteClickNetwork, LiteConfig
 from model.evidence import CHANNELS, LAYOUT, columns
 from model.features import EfficientNetLite0
+from model.hearing import Hearing
 from model.mvtec import find_categories
 from model.predictor import Predictor
 from model.samples import Sample, build_drawn, find_samples
@@ -73,6 +74,24 @@ def test_finished_trainings_are_not_repeated(samples: list[Sample], tmp_path: Pa
     assert all(len(row["ious"]) == ablation.CLICKS for row in rows)
     assert rows[0]["ious"] == rows[1]["ious"]  # all samples are drawn: nothing to leave out
     assert "| everything | 1 |" in table(rows)
+
+
+def test_a_network_that_hears_is_told_the_kind_of_each_defect(samples: list[Sample], tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", products=["cap"], good=3, per_defect=1, size=128)
+    images = ablation.open_images(find_categories([tmp_path / "set"]), limit=3)
+    assert len({i.kind for i in images}) > 1
+    config, name = ClickTraining(steps=2, crops=((32, 2, 1.0),)), "told what the defect is called"
+    rows = list(ablation.run([name], [0], samples, frozenset(), images, config, tmp_path / "out"))
+    assert [row["variant"] for row in rows] == [name, f"{name}, asked for NG"]
+    assert all(len(row["ious"]) == ablation.CLICKS for row in rows)
+
+
+def test_words_reach_the_logits_once_their_gate_is_open() -> None:
+    network = Hearing().eval()
+    shown, words = torch.randn(1, CHANNELS, 32, 32), torch.randn(2, 1, 20, 385).abs()
+    assert torch.equal(network(shown, words[0]), network(shown, words[1]))  # closed at first
+    torch.nn.init.normal_(network.language.gate[2].weight)
+    assert not torch.allclose(network(shown, words[0]), network(shown, words[1]))
 
 
 def test_the_packaged_network_is_far_better_than_chance(tmp_path: Path) -> None:
