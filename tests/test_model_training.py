@@ -12,7 +12,7 @@ from model.adclick import LiteConfig
 from model.features import EfficientNetLite0
 from model.mvtec import find_categories
 from model.samples import build, build_drawn, find_samples, read_crop
-from model.synthesis import add_defect
+from model.synthesis import KINDS, add_defect
 from model.training import (
     ClickSimulation,
     ClickTrainer,
@@ -160,6 +160,7 @@ def test_drawn_products_become_samples(tmp_path: Path, monkeypatch: pytest.Monke
     assert {s.category for s in found} == {"drawn/0000"}
     assert 2 <= len(found) <= 4  # a defect that its window all but misses is left out
     assert not any(s.real for s in found)
+    assert {s.kind for s in found} <= {*KINDS, "missing"}
 
 
 def test_no_samples_is_said_in_words() -> None:
