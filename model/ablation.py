@@ -175,16 +175,18 @@ def run(
                 folder / f"{name}-{seed}".replace(" ", "-"),
             )
             predictor.network, predictor.temperature = trainer.ema.eval(), TEMPERATURE
-            for measured, seen in _told(name, images, vocabulary):
-                row = {
+            rows = [
+                {
                     "variant": measured,
                     "seed": seed,
                     "steps": trainer.step,
                     "ious": [round(float(v), 4) for v in mean_ious(predictor, seen)],
                 }
-                with (folder / "results.jsonl").open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                yield row
+                for measured, seen in _told(name, images, vocabulary)
+            ]
+            with (folder / "results.jsonl").open("a") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+            yield from rows
 
 
 def _trained(
@@ -199,16 +201,17 @@ def _trained(
     """A variant after its training, and the words for all kinds of defects if it hears them."""
     settings = replace(config, seed=seed, **dict(variant.changes))
     shown = [s for s in samples if not variant.clean or s.category.split("/")[0] in clean]
-    sampler, network = Sampler(shown, settings.synthetic_share), LiteConfig(**dict(variant.network))
+    sampler, sizes = Sampler(shown, settings.synthetic_share), LiteConfig(**dict(variant.network))
+    network: LiteClickNetwork
+    source: SampleFiles
     torch.manual_seed(seed)
     if variant.words:
         vocabulary = vocabulary_of({*(s.kind for s in samples), *(i.kind for i in images)})
-        hearing, source = Hearing(network), CalledSamples(sampler, vocabulary)
-        trainer = ClickTrainer(hearing, source, settings, folder)
+        network, source = Hearing(sizes), CalledSamples(sampler, vocabulary)
     else:
         vocabulary = None
-        blinded = Blinded(columns(*variant.without), network)
-        trainer = ClickTrainer(blinded, SampleFiles(sampler), settings, folder)
+        network, source = Blinded(columns(*variant.without), sizes), SampleFiles(sampler)
+    trainer = ClickTrainer(network, source, settings, folder)
     trainer.run()
     return trainer, vocabulary
 

@@ -27,11 +27,11 @@ WORD_LEVEL = 2
 """Number of the features that attend to words: stride 8, as in ADClick-Seg."""
 
 WORDS = "words"
-"""The level (B, D + 1, 1, T) of an image's words: their states, and which of them are words."""
+"""Where the words of an image are kept among its levels: (B, T, D + 1), states and how much of a word there is."""
 
 
 class Hearing(LiteClickNetwork):
-    """A click network whose places attend to words; shown to it as a level of the image."""
+    """A click network whose places attend to words."""
 
     def __init__(self, config: LiteConfig | None = None):
         super().__init__(config)
@@ -39,7 +39,7 @@ class Hearing(LiteClickNetwork):
 
     def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """See :class:`model.click_network.ClickNetwork`."""
-        return (*super().show(prepared, clicks, previous), prepared.levels[WORDS][:, :, 0].transpose(1, 2))
+        return (*super().show(prepared, clicks, previous), prepared.levels[WORDS])
 
     def forward(self, evidence: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
         """Logits (B, 1, 2h, 2w) from evidence (B, CHANNELS, h, w) and words (B, T, D + 1)."""
@@ -50,7 +50,7 @@ class Hearing(LiteClickNetwork):
 
 def with_words(prepared: Prepared, states: Tensor, present: Tensor) -> Prepared:
     """The same images with the words (B, T, D) for their defects, of which (B, T) says how much of a word there is."""
-    words = torch.cat([states, present[..., None]], 2).transpose(1, 2)[:, :, None]
+    words = torch.cat([states, present[..., None]], 2)
     return replace(prepared, levels={**prepared.levels, WORDS: words})
 
 

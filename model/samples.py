@@ -231,7 +231,7 @@ class Sample:
         path: where it lies.
         category: its product.
         real: whether the defect is real.
-        kind: what the defect is called.
+        kind: what the defect is called; "" in files that do not say.
     """
 
     path: Path
@@ -244,7 +244,7 @@ def find_samples(cache: Path) -> Iterator[Sample]:
     """All sample files below ``cache``, in a fixed order."""
     for path in sorted(cache.rglob("*.safetensors")):
         with safe_open(path, "np") as file:
-            kind = file.metadata()["kind"]
+            kind = (file.metadata() or {}).get("kind", "")
         yield Sample(
             path, f"{path.parent.parent.name}/{path.parent.name}", path.name.startswith("real"), kind
         )

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from model.adclick import LiteConfig
 from model.features import EfficientNetLite0
@@ -161,6 +162,17 @@ def test_drawn_products_become_samples(tmp_path: Path, monkeypatch: pytest.Monke
     assert 2 <= len(found) <= 4  # a defect that its window all but misses is left out
     assert not any(s.real for s in found)
     assert {s.kind for s in found} <= {*KINDS, "missing"}
+
+
+def test_samples_that_do_not_say_what_their_defect_is_called_can_be_trained_on(
+    samples: Path, tmp_path: Path
+) -> None:
+    path = next(find_samples(samples)).path
+    save_file(load_file(path), tmp_path / path.name)
+    (old,) = find_samples(tmp_path)
+    assert old.kind == ""
+    batch = load_batch(Sampler([old], 0.5), 32, 2, np.random.default_rng(0))
+    assert batch.kinds == ("", "")
 
 
 def test_no_samples_is_said_in_words() -> None:
