@@ -47,6 +47,7 @@ def settings(args: argparse.Namespace) -> ClickTraining:
         learning_rate=args.learning_rate or 1e-4,
         weight_decay=0.05,
         ema=0.999,
+        synthetic_share=args.synthetic_share,
         crops=((LONG_SIDE // 2, 4, 0.6), (close, 8, 0.4)),
     )
 
@@ -117,6 +118,7 @@ def _export(
         "training": {
             "products": sorted({d.category for d in defects if not d.category.startswith("drawn/")}),
             "real": sum(d.real for d in defects),
+            "synthetic_share": trainer.config.synthetic_share,
             "steps": trainer.step,
             "processes": trainer.worker.count,
             "minutes": round(trainer.seconds / 60, 1),

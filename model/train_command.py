@@ -61,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--drawn", type=int, default=42, help="drawn products, twelve defects of each (default: %(default)s)"
     )
     parser.add_argument(
+        "--synthetic-share",
+        type=float,
+        default=0.45,
+        metavar="SHARE",
+        help="how much of the training is on synthetic defects, 0 to 1 (default: %(default)s)",
+    )
+    parser.add_argument(
         "--start", type=Path, help="checkpoint of a lite network to go on from (default: none, from scratch)"
     )
     parser.add_argument(
@@ -123,7 +130,12 @@ def run(args: argparse.Namespace) -> int:
     drawn = range(args.drawn + HELD_BACK)
     for numbers, folder in ((drawn[: args.drawn], SAMPLES), (drawn[args.drawn :], HELD_BACK_SAMPLES)):
         build_drawn(numbers, args.run / folder, backbone, long_side=SAMPLE_SIDE, seed=args.seed)
-    config = ClickTraining(steps=args.steps, seed=args.seed, learning_rate=args.learning_rate or 2e-3)
+    config = ClickTraining(
+        steps=args.steps,
+        seed=args.seed,
+        learning_rate=args.learning_rate or 2e-3,
+        synthetic_share=args.synthetic_share,
+    )
     samples = list(find_samples(args.run / SAMPLES))
     trained = part_of(read_weights(args.start), "network") if args.start else None
     network = new_network(args.seed, trained, args.told_mask)
@@ -155,6 +167,7 @@ def run(args: argparse.Namespace) -> int:
                 "products": sorted({s.category for s in samples if not s.category.startswith("drawn/")}),
                 "real": real,
                 "synthetic": len(samples) - real,
+                "synthetic_share": config.synthetic_share,
                 "steps": trainer.step,
                 "minutes": round(trainer.seconds / 60, 1),
                 "seed": args.seed,

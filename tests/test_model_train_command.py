@@ -42,6 +42,8 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
         "1",
         "--version",
         "plates-1",
+        "--synthetic-share",
+        "0.7",
         *(["--told-mask"] if told else []),
     ]
     assert main([*command, "--steps", "1"]) == 0
@@ -51,5 +53,6 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
     assert predictor.network.config.previous is told  # type: ignore[union-attr]
     about = json.loads(out.with_suffix(".json").read_text())["training"]
     assert (about["products"], about["real"], about["steps"]) == (["set/plate"], 2, 2)
+    assert about["synthetic_share"] == 0.7
     assert main([*command, "--start", str(out), "--steps", "3", "--run", str(tmp_path / "again")]) == 0
     assert Predictor(out).network.config.previous is told  # type: ignore[union-attr]
