@@ -61,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--drawn", type=int, default=42, help="drawn products, twelve defects of each (default: %(default)s)"
     )
     parser.add_argument(
+        "--rounds",
+        type=int,
+        default=1,
+        help="how often lite gets samples of each product: with other views, references, synthetic defects, and "
+        "other images where there are more than LIMIT; base sees new ones in every step (default: %(default)s)",
+    )
+    parser.add_argument(
         "--synthetic-share",
         type=float,
         default=0.45,
@@ -117,16 +124,17 @@ def run(args: argparse.Namespace) -> int:
     if not categories:
         print(NO_PRODUCT)
         return 2
-    build(
-        categories,
-        args.run / SAMPLES,
-        backbone,
-        long_side=SAMPLE_SIDE,
-        synthetic=args.synthetic,
-        without_references=set(args.without_references),
-        limit=args.limit,
-        seed=args.seed,
-    )
+    for number in range(args.rounds):
+        build(
+            categories,
+            args.run / SAMPLES / f"round-{number}",
+            backbone,
+            long_side=SAMPLE_SIDE,
+            synthetic=args.synthetic,
+            without_references=set(args.without_references),
+            limit=args.limit,
+            seed=args.seed + number,
+        )
     drawn = range(args.drawn + HELD_BACK)
     for numbers, folder in ((drawn[: args.drawn], SAMPLES), (drawn[args.drawn :], HELD_BACK_SAMPLES)):
         build_drawn(numbers, args.run / folder, backbone, long_side=SAMPLE_SIDE, seed=args.seed)

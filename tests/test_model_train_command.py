@@ -44,6 +44,8 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
         "plates-1",
         "--synthetic-share",
         "0.7",
+        "--rounds",
+        "2",
         *(["--told-mask"] if told else []),
     ]
     assert main([*command, "--steps", "1"]) == 0
@@ -52,7 +54,11 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
     assert predictor.version == "plates-1"
     assert predictor.network.config.previous is told  # type: ignore[union-attr]
     about = json.loads(out.with_suffix(".json").read_text())["training"]
-    assert (about["products"], about["real"], about["steps"]) == (["set/plate"], 2, 2)
+    assert (about["products"], about["real"], about["steps"]) == (["set/plate"], 4, 2)
     assert about["synthetic_share"] == 0.7
+    rounds = [
+        tmp_path / f"run/samples/round-{number}/set/plate/synthetic-0000.safetensors" for number in (0, 1)
+    ]
+    assert rounds[0].read_bytes() != rounds[1].read_bytes(), "the same samples once more"
     assert main([*command, "--start", str(out), "--steps", "3", "--run", str(tmp_path / "again")]) == 0
     assert Predictor(out).network.config.previous is told  # type: ignore[union-attr]
