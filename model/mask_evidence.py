@@ -1,7 +1,7 @@
 """What the mask after the click before says of every place, for networks that are told (``previous`` in the manifest).
 
-Of two equal trainings the one that is told is not the better one (see the ablations in the model card): new trainings
-are not told unless they are to be, but the packaged `adclick-lite-6` is.
+Of two equal trainings from scratch the one that is told is not the better one (see the ablations in the model card):
+new ones are not told. The packaged `adclick-lite-6` goes on from one that was, and is.
 """
 
 from __future__ import annotations

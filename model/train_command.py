@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="checkpoint to write (default: RUN/adclick-PRESET.safetensors)"
     )
     parser.add_argument(
-        "--version", help="name that predictions carry (default: adclick-lite-5, or adclick-base-1)"
+        "--version", help="name that predictions carry (default: adclick-lite-7, or adclick-base-1)"
     )
     parser.add_argument("--steps", type=int, default=5000, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.ema,
         out,
         {
-            "version": args.version or "adclick-lite-5",
+            "version": args.version or "adclick-lite-7",
             "preset": "lite",
             "previous": network.config.previous,
             "backbone": "efficientnet_lite0",
