@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--synthetic-share",
         type=float,
-        default=0.45,
+        default=ClickTraining.synthetic_share,
         metavar="SHARE",
         help="how much of the training is on synthetic defects, 0 to 1 (default: %(default)s)",
     )
