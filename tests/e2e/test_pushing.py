@@ -55,11 +55,13 @@ class Pushing:
         look_at(page, f"{self.backend}/projects/{self.project.id}/versions")
         page.get_by_role("button", name=button).click()
 
-    def wait(self, what: Callable[[], bool], words: str) -> None:
+    def wait(self, what: Callable[[], bool], words: str, instead: Callable[[], object] | None = None) -> None:
+        """Wait until something is so; if it does not come, the failure says what there is instead."""
         deadline = time.monotonic() + PATIENCE_S
         while not what():
-            jobs = self.store.jobs.of_project(str(self.project.id))
-            assert time.monotonic() < deadline, f"{words} did not come true: {jobs[:2]}"
+            if time.monotonic() > deadline:
+                found = instead() if instead else self.store.jobs.of_project(str(self.project.id))[:2]
+                raise AssertionError(f"{words} did not come true: {found}")
             time.sleep(0.1)
 
     def ended(self, job: Job) -> Job:
@@ -156,6 +158,10 @@ def test_no_task_gets_a_version_twice_however_often_the_push_is_cut_short(
     task = next(task for task, versions in again.items() if len(versions) == 2)
     shown = [region["id"] for region in project.prediction(task, trained)["result"]]
     window.open_task(project.id, task)
-    pushing.wait(lambda: window.regions() == shown, "the regions of the newest version in the editor")
+    pushing.wait(
+        lambda: window.regions() == shown,
+        f"the regions {shown} of the newest version in the editor",
+        lambda: (window.regions(), window.state(), window.errors, project.versions_of(task)),
+    )
     assert window.regions() == shown
     assert window.errors == []
