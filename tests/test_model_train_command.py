@@ -62,3 +62,22 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
     assert rounds[0].read_bytes() != rounds[1].read_bytes(), "the same samples once more"
     assert main([*command, "--start", str(out), "--steps", "3", "--run", str(tmp_path / "again")]) == 0
     assert Predictor(out).network.config.previous is told  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--rounds", "0", "--rounds: 0 is too few, it takes at least 1"),
+        ("--steps", "-5", "--steps: -5 is too few, it takes at least 1"),
+        ("--limit", "0", "--limit: 0 is too few, it takes at least 1"),
+        ("--synthetic-share", "45", "--synthetic-share: 45 is no share, which goes from 0 to 1"),
+        ("--synthetic-share", "-0.1", "--synthetic-share: -0.1 is no share, which goes from 0 to 1"),
+        ("--synthetic-share", "nan", "--synthetic-share: nan is no share, which goes from 0 to 1"),
+    ],
+)
+def test_a_number_that_makes_no_training_is_refused(
+    option: str, value: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "click", str(tmp_path), f"{option}={value}"])
+    assert words in capsys.readouterr().err
