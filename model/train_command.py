@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from model import base_train_command
+from model.arguments import at_least_one, share
 from model.checkpoints import export, load_into, part_of, read_weights
 from model.conversion import convert_efficientnet_lite0, read_published
 from model.features import EfficientNetLite0
@@ -46,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--version", help="name that predictions carry (default: adclick-lite-7, or adclick-base-1)"
     )
-    parser.add_argument(
-        "--steps", type=_at_least_one, default=5000, help="of training (default: %(default)s)"
-    )
+    parser.add_argument("--steps", type=at_least_one, default=5000, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--learning-rate", type=float, help="at its highest (default: 2e-3, or 1e-4 for base)"
@@ -64,14 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rounds",
-        type=_at_least_one,
+        type=at_least_one,
         default=1,
         help="how often lite gets samples of each product: with other views, references, synthetic defects, and "
         "other images where there are more than LIMIT; base sees new ones in every step (default: %(default)s)",
     )
     parser.add_argument(
         "--synthetic-share",
-        type=_share,
+        type=share,
         default=ClickTraining.synthetic_share,
         metavar="SHARE",
         help="how much of the training is on synthetic defects, 0 to 1 (default: %(default)s)",
@@ -96,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=_at_least_one,
+        type=at_least_one,
         default=110,
         help="real defect images of a product at most (default: %(default)s)",
     )
@@ -186,18 +185,6 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"Wrote {out} after {trainer.step} steps.")
     return 0
-
-
-def _at_least_one(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is too few, it takes at least 1")
-    return number
-
-
-def _share(text: str) -> float:
-    if not 0 <= (share := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{share:g} is no share, which goes from 0 to 1")
-    return share
 
 
 def _weight(text: str) -> tuple[str, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from model.arguments import at_least_one
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``adclick benchmark``."""
@@ -18,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="results; what is found there is not measured again (default: %(default)s)",
     )
     parser.add_argument(
-        "--clicks", type=_positive, default=20, help="clicks an image at most (default: %(default)s)"
+        "--clicks", type=at_least_one, default=20, help="clicks an image at most (default: %(default)s)"
     )
     parser.add_argument(
         "--references",
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviations, in percent of the longer side, of clicks that miss the middle (default: 0)",
     )
     parser.add_argument(
-        "--limit", type=_positive, help="measure at most so many images a product (default: all)"
+        "--limit", type=at_least_one, help="measure at most so many images a product (default: all)"
     )
     parser.add_argument(
         "--variants",
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only-peers", action="store_true", help="measure the peers, not ADClick")
     parser.add_argument("--checkpoint", type=Path, help="weights to measure (default: those that ship)")
-    parser.add_argument("--jobs", type=_positive, help="processes (default: one a core)")
+    parser.add_argument("--jobs", type=at_least_one, help="processes (default: one a core)")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -62,12 +64,6 @@ def run(args: argparse.Namespace) -> int:
     from adclick_backend.benchmark.measure import measure
 
     return measure(args)
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
 
 
 def _references(text: str) -> str:
