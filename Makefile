@@ -43,7 +43,7 @@ format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev
-	@$(BIN)/python -m adclick_backend.bench
+	@$(BIN)/python -m adclick_backend.latency.bench
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
 	@$(BIN)/pytest -m e2e

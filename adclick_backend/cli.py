@@ -28,16 +28,16 @@ TRAININGS = {
     "project": Command(
         "adclick_backend.commands.train_project", "Train a project on its labels, as Start Training does."
     ),
-    "click": Command("model.train_command", "Train the click network."),
+    "click": Command("model.commands.train_click", "Train the click network."),
     "segmentation": Command(
-        "model.seg_train_command", "Train the network that every project's ADClick-Seg starts from."
+        "model.commands.train_segmentation", "Train the network that every project's ADClick-Seg starts from."
     ),
 }
 
 COMMANDS = {
     "serve": Command("adclick_backend.commands.serve", "Serve Label Studio."),
     "connect": Command(
-        "adclick_backend.label_studio.connect",
+        "adclick_backend.commands.connect",
         "Connect a Label Studio project to the backend, and check both directions.",
     ),
     "references": Command(
@@ -57,17 +57,17 @@ COMMANDS = {
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
     ),
     "study": Command(
-        "model.study_command", "Compare training on true masks, on clicked masks and on no labels."
+        "model.commands.study", "Compare training on true masks, on clicked masks and on no labels."
     ),
     "ablation": Command(
-        "model.ablation_command", "Compare short trainings of the click network that each lack something."
+        "model.commands.ablation", "Compare short trainings of the click network that each lack something."
     ),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
     ),
     "synthesis": Command(
-        "model.synthesis_command", "Draw a contact sheet of the synthetic defects that training uses."
+        "model.commands.synthesis", "Draw a contact sheet of the synthetic defects that training uses."
     ),
 }
 

@@ -9,3 +9,26 @@ class ImageError(ValueError):
 
 class ProjectIdError(ValueError):
     """What was sent as a project is not a Label Studio project id."""
+
+
+class ApiError(Exception):
+    """A request that cannot be served, and why.
+
+    Args:
+        status: HTTP status.
+        code: a word for programs, such as ``"bad_request"``.
+        message: one sentence for a person.
+        field: the part of the body that is wrong, such as ``"tasks.0.data"``.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def bad_request(message: str, field: str = "") -> ApiError:
+    """A body or parameter that this backend cannot read."""
+    return ApiError(400, "bad_request", message, field)

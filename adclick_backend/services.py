@@ -8,26 +8,26 @@ import sqlite3
 import threading
 from functools import lru_cache
 
-from adclick_backend.clicks.answer_keeper import AnswerKeeper
+from adclick_backend.answers.keeper import AnswerKeeper
+from adclick_backend.answers.proposer import Proposer
+from adclick_backend.answers.segmenter import Segmenter
 from adclick_backend.clicks.memory import ClickMemory
-from adclick_backend.clicks.segmentation import Segmenter
 from adclick_backend.clicks.traffic import ClickTraffic
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.prewarm import Prewarmer
+from adclick_backend.images.connections import Connections, LinkChecker
 from adclick_backend.jobs.queue import Jobs
-from adclick_backend.label_studio.connections import Connections, LinkChecker
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.prompts.phrases import Prompts
-from adclick_backend.proposals.proposer import Proposer
 from adclick_backend.references.bank import References
 from adclick_backend.references.check import BankCheck
 from adclick_backend.references.intake import ReferenceIntake
 from adclick_backend.references.keeper import ReferenceKeeper
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import Store
+from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
-from adclick_backend.training.registry import Registry
 
 log = logging.getLogger(__name__)
 

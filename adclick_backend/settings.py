@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from model.manifest import PACKAGED_STATED, STATED_LICENCES
+from model.checkpoint.manifest import PACKAGED_STATED, STATED_LICENCES
 
 
 def _either(*names: str) -> AliasChoices:

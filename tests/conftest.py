@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.backend import Backend
 
-from adclick_backend.label_studio.connections import Link
+from adclick_backend.images.connections import Link
+from tests.helpers.backend import Backend
 
 
 @pytest.fixture

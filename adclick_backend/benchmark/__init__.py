@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from model.arguments import at_least_one
+from model.commands.arguments import at_least_one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

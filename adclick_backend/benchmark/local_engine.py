@@ -1,7 +1,7 @@
 """The server's engine in this process, for measuring: the code behind every click, without HTTP around it.
 
 Probability maps do not travel through Label Studio's protocol, and an engine on each core gets through more images than
-one server. What HTTP costs is measured by :mod:`adclick_backend.bench`.
+one server. What HTTP costs is measured by :mod:`adclick_backend.latency.bench`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adclick_backend.benchmark.protocol import Answer, Segment
-from adclick_backend.clicks.key_points import Click
 from adclick_backend.engine.bank import Bank, ImageKey
 from adclick_backend.engine.engine import Engine
 from adclick_backend.images.decode import Pixels, decode_image
 from adclick_backend.settings import get_settings
+from model.clicks import Click
 
 
 class LocalEngine:

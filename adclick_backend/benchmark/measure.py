@@ -23,8 +23,8 @@ from adclick_backend.benchmark.rows import Results, Row
 from adclick_backend.benchmark.variants import ADCLICK, CHANGES
 from adclick_backend.benchmark.worker import Tools
 from adclick_backend.settings import get_settings
-from model.manifest import PACKAGED, read_manifest
-from model.mvtec import NO_PRODUCT, find_categories
+from model.checkpoint.manifest import PACKAGED, read_manifest
+from model.datasets.mvtec import NO_PRODUCT, find_categories
 
 
 def measure(args: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from adclick_backend.benchmark import trials
 from adclick_backend.benchmark.protocol import DRAWN
 from adclick_backend.benchmark.rows import Row
-from adclick_backend.clicks.key_points import Click
-from model.mvtec import read_mask, read_rgb
+from model.clicks import Click
+from model.datasets.mvtec import read_mask, read_rgb
 
 MOST = 6  # pictures of each kind
 WIDTH = 480  # of each of the two pictures side by side, pixels

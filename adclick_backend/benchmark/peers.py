@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import Answer, Segment
-from adclick_backend.clicks.key_points import Click
+from model.clicks import Click
 
 Pixels = NDArray[np.uint8]
 Classical = Callable[[Pixels, Sequence[Click]], NDArray[np.float32]]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from adclick_backend.benchmark import trials
 from adclick_backend.benchmark.protocol import MAPPED
-from model.metrics import rank_pixels
-from model.mvtec import read_mask
+from model.datasets.mvtec import read_mask
+from model.metrics.ranking import rank_pixels
 
 LONG_SIDE = 512
 """Masks are compared at most at this size of their longer side, as in the published tables of the method."""

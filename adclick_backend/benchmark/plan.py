@@ -12,7 +12,7 @@ import numpy as np
 from adclick_backend.benchmark.peers import CLASSICAL
 from adclick_backend.benchmark.rows import Results, Row, Setting
 from adclick_backend.benchmark.variants import ADCLICK, CHANGES, is_adclick
-from model.mvtec import Category
+from model.datasets.mvtec import Category
 
 MOBILE_SAM = "MobileSAM"
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.clicks.key_points import Click
-from model.clicks import next_click
-from model.metrics import MOST_CLICKS, iou
+from model.clicks import Click, next_click
+from model.metrics.masks import MOST_CLICKS, iou
 
 SHOWN = (1, 2, 3, 5, 10)
 """Numbers of clicks after which the mean IoU is reported; every image gets the largest of them."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from adclick_backend.benchmark.calibration import Calibration, calibrate, reliability_table
 from adclick_backend.benchmark.pixels import Figures
 from adclick_backend.benchmark.protocol import MAPPED, SHOWN, TARGETS
+from adclick_backend.benchmark.reliability import Calibration, calibrate, reliability_table
 from adclick_backend.benchmark.rows import Row
 
 CLICK_HEADS = [f"mIoU@{n}" for n in SHOWN] + [f"NoC@{100 * t:.0f}" for t in TARGETS]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adclick_backend.benchmark.protocol import SHOWN, TARGETS
-from model.metrics import MOST_CLICKS, clicks_to
+from model.metrics.masks import MOST_CLICKS, clicks_to
 
 
 class Setting(NamedTuple):

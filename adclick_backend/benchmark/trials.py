@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import MAPPED, Trial
-from adclick_backend.clicks.key_points import Click
-from adclick_backend.references.bank import write_atomically
+from adclick_backend.files import write_atomically
+from model.clicks import Click
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """ADClick with a part of its way of looking changed, its weights the same: what each is worth.
 
-What a training without something would be worth is measured by :mod:`model.ablation`.
+What a training without something would be worth is measured by :mod:`model.studies.ablation`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import NamedTuple
 
-from model import extent, matching, zoom
+from model.interactive import threshold_selection, zoom
+from model.matching import nearest
 
 ADCLICK = "ADClick"
 
@@ -26,10 +27,10 @@ class Change(NamedTuple):
 
 CHANGES: dict[str, Change] = {
     f"{ADCLICK}, no zoom": Change(zoom, "WORTHWHILE", math.inf),
-    f"{ADCLICK}, matched anywhere": Change(matching, "POSITION_WEIGHT", 0.0),
-    f"{ADCLICK}, matched near by": Change(matching, "POSITION_WEIGHT", 150.0),
-    f"{ADCLICK}, wherever clicked": Change(extent, "MISSED", 1.0),
-    f"{ADCLICK}, cut at one half": Change(extent, "LEVELS", (0.5,)),
+    f"{ADCLICK}, matched anywhere": Change(nearest, "POSITION_WEIGHT", 0.0),
+    f"{ADCLICK}, matched near by": Change(nearest, "POSITION_WEIGHT", 150.0),
+    f"{ADCLICK}, wherever clicked": Change(threshold_selection, "MISSED", 1.0),
+    f"{ADCLICK}, cut at one half": Change(threshold_selection, "LEVELS", (0.5,)),
 }
 """By name: windows are never opened; the best match of a place is looked for in all of the references (global
 retrieval), or only where the place itself lies, give or take a tenth of the image (the window of Eq. 3); of the masks

@@ -24,7 +24,7 @@ from adclick_backend.benchmark.variants import changed, is_adclick, number_of
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import decode_image
-from model.mvtec import read_mask
+from model.datasets.mvtec import read_mask
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""From key points to a mask, and what was answered."""
+"""Clicks as Label Studio sends them: key points, and what was clicked lately."""

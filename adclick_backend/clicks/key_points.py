@@ -6,9 +6,10 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from adclick_backend.config.labeling_config import LabelingConfig
+from model.clicks import Click
 
 # Key points carry the size that the browser saw; anything larger is no size of an image.
 _MAX_SIDE = 100_000
@@ -16,14 +17,6 @@ _MAX_SIDE = 100_000
 
 class ClickError(ValueError):
     """A context whose clicks cannot be read; the message is one sentence for a person."""
-
-
-class Click(NamedTuple):
-    """A click in the EXIF-rotated image, pixels: x right, y down, pixel (i, j) covers [i, i+1) x [j, j+1)."""
-
-    x: float
-    y: float
-    positive: bool
 
 
 @dataclass(frozen=True)

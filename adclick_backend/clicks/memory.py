@@ -24,7 +24,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from adclick_backend.clicks.key_points import Click, ClickObject
+from adclick_backend.clicks.key_points import ClickObject
+from model.clicks import Click
 
 BBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in image pixels
 

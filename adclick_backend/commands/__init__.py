@@ -1,1 +1,1 @@
-"""The subcommands of ``adclick`` that have no better place."""
+"""The commands of ``adclick``."""

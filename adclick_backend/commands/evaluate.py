@@ -18,7 +18,7 @@ from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
-from adclick_backend.references.bank import write_atomically
+from adclick_backend.files import write_atomically
 from adclick_backend.report.effort import efforts
 from adclick_backend.report.evaluation import evaluate
 from adclick_backend.report.page import Report, Section, render
@@ -26,10 +26,10 @@ from adclick_backend.report.sources import Source, folder_source, project_source
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
-from adclick_backend.training.registry import RegistryError
+from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.training_set import build_training_set
-from model.manifest import CheckpointError, read_manifest
-from model.mvtec import NO_PRODUCT, find_categories
+from model.checkpoint.manifest import CheckpointError, read_manifest
+from model.datasets.mvtec import NO_PRODUCT, find_categories
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,12 +24,13 @@ from adclick_backend.commands.references import images_below
 from adclick_backend.engine.bank import Bank, EngineError, ImageKey
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.errors import ImageError
+from adclick_backend.files import write_atomically
 from adclick_backend.images.task_images import decode_image
-from adclick_backend.proposals.regions import Proposals, Region
-from adclick_backend.references.bank import References, write_atomically
+from adclick_backend.references.bank import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
-from adclick_backend.training.registry import Registry
+from adclick_backend.store.versions import Registry
+from model.segmentation.regions import Proposals, Region
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

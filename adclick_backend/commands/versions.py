@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
-from adclick_backend.training.registry import Registry, RegistryError, Version
+from adclick_backend.store.versions import Registry, RegistryError, Version
 
 OLD_PREDICTIONS = (
     "Tasks keep the predictions that they have: the button on the dashboard's page Versions brings them those of the "

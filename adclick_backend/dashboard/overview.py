@@ -18,7 +18,7 @@ from adclick_backend.config.labeling_config import (
 )
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.standing import Standing, project_standing
-from adclick_backend.label_studio.connections import Link
+from adclick_backend.images.connections import Link
 from adclick_backend.services import Services
 from adclick_backend.store import Problem
 

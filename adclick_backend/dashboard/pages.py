@@ -11,10 +11,10 @@ from flask import Response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from adclick_backend import __version__
+from adclick_backend.dashboard.form_token import FormToken
+from adclick_backend.errors import ApiError
 from adclick_backend.services import Services
 from adclick_backend.store import Project, ProjectIdError, project_id
-from adclick_backend.web.api_errors import ApiError
-from adclick_backend.web.auth import FormToken
 
 # The pages of a project, in the order of a person's way through them: route's name, words in the navigation.
 TABS = (

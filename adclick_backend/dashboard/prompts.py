@@ -10,9 +10,9 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import count
+from adclick_backend.errors import ApiError, bad_request
 from adclick_backend.prompts.phrases import Added, Prompts
 from adclick_backend.store import Prompt
-from adclick_backend.web.api_errors import ApiError, bad_request
 
 LONGEST_TEXT = 20_000  # characters that are read of a form
 SOURCES = {"person": "yours", "llm": "language model", "built-in": "built-in"}

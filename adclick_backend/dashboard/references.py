@@ -10,9 +10,9 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.task_links import task_url
+from adclick_backend.errors import ApiError, bad_request
 from adclick_backend.references.check import FEWEST, ODD
 from adclick_backend.store import Reference
-from adclick_backend.web.api_errors import ApiError, bad_request
 
 PAGE_SIZE = 60  # references
 ENOUGH = 10  # references that cover the usual spread between good parts

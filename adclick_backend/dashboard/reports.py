@@ -10,7 +10,7 @@ from flask import Blueprint, send_file
 from flask.typing import ResponseReturnValue
 
 from adclick_backend.dashboard.pages import Pages
-from adclick_backend.web.api_errors import ApiError
+from adclick_backend.errors import ApiError
 
 # A report carries its own style and pictures, and is kept away from the forms of the dashboard.
 REPORT_POLICY = (

@@ -11,7 +11,7 @@ from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.services import Services
 from adclick_backend.store import Job
-from adclick_backend.training.registry import Version
+from adclick_backend.store.versions import Version
 
 
 @dataclass(frozen=True)

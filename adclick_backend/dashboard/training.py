@@ -15,11 +15,11 @@ from adclick_backend.dashboard.figures import words_of
 from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
+from adclick_backend.errors import ApiError
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.store.jobs import Job
-from adclick_backend.training.registry import Version
-from adclick_backend.web.api_errors import ApiError
+from adclick_backend.store.versions import Version
 
 POINTS = 300  # of a curve: more than the drawing has pixels for, and the page asks for it every other second
 LOG_LINES = 200  # of the end of a log that the page shows

@@ -11,8 +11,8 @@ from flask.typing import ResponseReturnValue
 from adclick_backend.dashboard.comparisons import compare, judgement
 from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.pages import Pages
-from adclick_backend.training.registry import RegistryError, Version
-from adclick_backend.web.api_errors import ApiError
+from adclick_backend.errors import ApiError
+from adclick_backend.store.versions import RegistryError, Version
 
 SHOWN = 4  # measures in the table
 

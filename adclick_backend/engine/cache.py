@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.encoding import Encoded
-    from model.evidence import Prepared
+    from model.evidence.prepared import Prepared
+    from model.features.encoding import Encoded
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -108,7 +108,7 @@ class FeatureFiles:
 
     def load(self, project: str, sha: str) -> Encoded | None:
         """The features of a reference without its stride-2 map, which matching does not need; None when absent."""
-        from model.encoding import Encoded, describe
+        from model.features.encoding import Encoded, describe
 
         tensors = self._read(self._path(project, sha, "features"))
         if tensors is None:
@@ -155,7 +155,7 @@ class FeatureFiles:
         shape: tuple[int, int],
         nearest: tuple[str, ...],
     ) -> None:
-        """Keep a prepared image (:meth:`model.evidence.Prepared.kept`) of ``shape`` (height, width).
+        """Keep a prepared image (:meth:`model.evidence.prepared.Prepared.kept`) of ``shape`` (height, width).
 
         ``nearest`` are the references that it was compared with, as SHA-256 in hexadecimal.
         """
@@ -171,7 +171,7 @@ class FeatureFiles:
         self, project: str, sha: str, fingerprint: str
     ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]] | None:
         """A prepared image, its shape, and the references it was compared with; or None."""
-        from model.evidence import Prepared
+        from model.evidence.prepared import Prepared
 
         tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
         if tensors is None or "nearest" not in tensors:  # an earlier release did not keep it

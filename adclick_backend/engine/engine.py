@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.clicks.key_points import Click
 from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Load
 from adclick_backend.engine.cache import FeatureFiles, WeightedLru
+from adclick_backend.engine.networks import Segmenters
 from adclick_backend.engine.reference_features import ReferenceFeatures
-from adclick_backend.engine.segmenters import Segmenters
 from adclick_backend.engine.windows import Windows
 from adclick_backend.images.decode import Pixels
-from adclick_backend.proposals.regions import Map, Proposals, Source, propose
 from adclick_backend.settings import Settings
+from model.clicks import Click
+from model.segmentation.regions import Map, Proposals, Source, propose
 
 if TYPE_CHECKING:
-    from model.answer import Answer
     from model.clicks import Click as ModelClick
-    from model.encoding import Frame
-    from model.evidence import Prepared
-    from model.predictor import Predictor
-    from model.zoom import Window
+    from model.evidence.prepared import Prepared
+    from model.features.encoding import Frame
+    from model.interactive.answer import Answer
+    from model.interactive.predictor import Predictor
+    from model.interactive.zoom import Window
 
 FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
@@ -79,7 +79,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, checkpoint: Path | None = None):
-        from model.manifest import PACKAGED, PACKAGED_SEG, read_manifest
+        from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, read_manifest
 
         self._settings = settings
         self._weights = checkpoint or settings.checkpoint or PACKAGED
@@ -132,7 +132,7 @@ class Engine:
             try:
                 import torch
 
-                from model.predictor import Predictor
+                from model.interactive.predictor import Predictor
 
                 torch.set_num_threads(self._settings.model_threads)
                 self._predictor = Predictor(self._weights, self._settings.device)
@@ -209,7 +209,7 @@ class Engine:
         self, key: ImageKey, bank: Bank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
     ) -> Answer:
         """The answer to ``clicks``, each click seeing the answer to those before."""
-        from model.answer import answer
+        from model.interactive.answer import answer
 
         name = (key, bank.fingerprint, clicks)
         if (cached := self._answers.get(name)) is not None:
@@ -276,7 +276,7 @@ class Engine:
             self._preparing.submit(self._windows.look, key, bank, nearest, load, window).result()
 
     def _windows_round(self, found: Proposals, frame: Frame) -> list[Window]:
-        from model.zoom import expected_windows
+        from model.interactive.zoom import expected_windows
 
         if not found.regions:
             return []
@@ -292,7 +292,7 @@ class Engine:
         return self._maps_of(bank, self._open(key, bank, load, {}), weights)
 
     def _maps_of(self, bank: Bank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
-        from model.manifest import CheckpointError
+        from model.checkpoint.manifest import CheckpointError
 
         peaks = self._peaks(bank) if weights is None else []
         judged = self._segmenters.maps
@@ -303,7 +303,7 @@ class Engine:
 
     def _peaks(self, bank: Bank) -> list[float]:
         """The highest suspicion in some references of a bank, each left out of it in turn."""
-        from model.suspicion import PEAK
+        from model.evidence.anomaly_map import PEAK
 
         usual = self._references.usual(bank)
         while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
@@ -348,7 +348,7 @@ class Engine:
         return prepared, shape, nearest
 
     def _frame(self, shape: tuple[int, ...]) -> Frame:
-        from model.encoding import Frame
+        from model.features.encoding import Frame
 
         return Frame.of(shape[0], shape[1], self._model().long_side)
 

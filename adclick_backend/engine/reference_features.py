@@ -13,8 +13,8 @@ from adclick_backend.images.task_images import decode_image
 from adclick_backend.settings import Settings
 
 if TYPE_CHECKING:
-    from model.encoding import Encoded
-    from model.predictor import Predictor
+    from model.features.encoding import Encoded
+    from model.interactive.predictor import Predictor
 
 
 class ReferenceFeatures:

@@ -11,9 +11,9 @@ from adclick_backend.engine.cache import WeightedLru
 from adclick_backend.images.decode import Pixels
 
 if TYPE_CHECKING:
-    from model.evidence import Prepared
-    from model.predictor import Predictor
-    from model.zoom import Window
+    from model.evidence.prepared import Prepared
+    from model.interactive.predictor import Predictor
+    from model.interactive.zoom import Window
 
 LOOKED_AT = 2
 """References that a window is compared with; the most similar ones."""

@@ -1,1 +1,1 @@
-"""The image of a task: found, fetched, decoded, kept."""
+"""The image of a task: found, decoded, kept."""

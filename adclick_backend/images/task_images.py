@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from adclick_backend.downloads.fetch import Fetcher
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels, decode_image, image_size
 from adclick_backend.images.download_cache import DownloadCache
-from adclick_backend.images.fetch import Fetcher
 from adclick_backend.images.local_files import LocalFiles, is_local_files_path
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.settings import Settings

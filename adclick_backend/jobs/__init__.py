@@ -1,1 +1,1 @@
-"""The queue of long work: trainings and pushed predictions, each in a process of its own."""
+"""The queue of long work, and the thread that runs each job in a process of its own."""

@@ -22,7 +22,7 @@ from adclick_backend.store.jobs import JobTable
 
 log = logging.getLogger(__name__)
 
-PROGRAM = (sys.executable, "-m", "adclick_backend.jobs.process")
+PROGRAM = (sys.executable, "-m", "adclick_backend.workers.process")
 KINDS: tuple[JobKind, ...] = get_args(JobKind)
 
 

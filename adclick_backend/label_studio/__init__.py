@@ -1,1 +1,1 @@
-"""The wire to Label Studio: its API, its keys, connecting a project."""
+"""The wire to Label Studio: its API and its keys."""

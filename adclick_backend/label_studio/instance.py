@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from adclick_backend.images.fetch import Fetcher, TrustedServer
-from adclick_backend.images.hosts import FetchError, parse_url
+from adclick_backend.downloads.fetch import Fetcher, TrustedServer
+from adclick_backend.downloads.hosts import FetchError, parse_url
 from adclick_backend.label_studio.transport import LabelStudioError, Transport
 from adclick_backend.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import requests
 
-from adclick_backend.images.hosts import FetchError, Target, parse_url
+from adclick_backend.downloads.hosts import FetchError, Target, parse_url
 from adclick_backend.label_studio.api_key import ApiKey
 
 Answer = TypeVar("Answer")

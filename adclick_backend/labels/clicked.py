@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.labels.regions import resize_mask
+from adclick_backend.brush.shapes import resize_mask
 from adclick_backend.store import Answer
 from model.clicks import Click
-from model.weak_labels import strengthen
+from model.labels.weak import strengthen
 
 CLICK_RADIUS = 3.0
 """ρ of Eq. 8 in pixels of the model's working frame, as large as a click is when a mask is answered."""

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
-from adclick_backend.label_studio.connections import Connections
+from adclick_backend.images.connections import Connections
 from adclick_backend.labels.proposed import KEPT, PREFIX
 from adclick_backend.labels.results import UNNAMED, newest, read_result
 from adclick_backend.labels.sync import sync
 from adclick_backend.labels.vocabulary import Vocabulary
-from adclick_backend.references.events import Annotation, AnnotationsDeleted, Event, TasksDeleted
+from adclick_backend.protocol.events import Annotation, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Annotated, LabelledTask, Store, project_id
 from adclick_backend.store.labels import Kinds
@@ -30,7 +30,7 @@ class LabelCounts:
     """How much is labelled in a project, in images.
 
     Attributes:
-        types: defect type -> kind of label (`model.labelled.Kind`) -> number.
+        types: defect type -> kind of label (`model.labels.labelled.Kind`) -> number.
         normal: free of defects.
         unusable: annotated, but in a way that says nothing about defects.
     """

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.brush.shapes import RegionError, draw, shape_of
 from adclick_backend.labels.clicked import clicked_target
 from adclick_backend.labels.proposed import KEPT, PREFIX, proposed_target
-from adclick_backend.labels.regions import RegionError, draw, shape_of
 from adclick_backend.labels.vocabulary import Vocabulary
-from adclick_backend.references.events import image_choices, is_click, is_region
+from adclick_backend.protocol.events import image_choices, is_click, is_region
 from adclick_backend.store import Annotated, Answer
-from model.labelled import Kind, WeakLabel
+from model.labels.labelled import Kind, WeakLabel
 
 UNNAMED = "defect"
 """The defect type of an image of which is only said that it is defective."""

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from adclick_backend.errors import ImageError
+from adclick_backend.files import copy_name, is_young, write_atomically
+from adclick_backend.images.addresses import image_name
+from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
-from adclick_backend.label_studio.connections import Connections
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
-from adclick_backend.references.bank import copy_name, image_name, is_young, write_atomically
 from adclick_backend.store import Store
 
 if TYPE_CHECKING:

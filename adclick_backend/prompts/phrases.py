@@ -9,7 +9,7 @@ from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.prompts.writer import PromptWriter, PromptWriterError
 from adclick_backend.settings import Settings
 from adclick_backend.store import Prompt, Store
-from model.prompts import builtin_prompts, clean_phrase
+from model.language.prompts import builtin_prompts, clean_phrase
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError
 
-from adclick_backend.images.hosts import FetchError, Target, parse_url
+from adclick_backend.downloads.hosts import FetchError, Target, parse_url
 from adclick_backend.settings import Settings
-from model.prompts import instruction, parse_answer
+from model.language.prompts import instruction, parse_answer
 
 ASKED_FOR = 60  # phrases; the paper asks for 100 and keeps 40, but a local model is slow
 _MAX_BYTES = 512 * 1024

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from adclick_backend.engine.bank import Bank
-from adclick_backend.errors import ImageError
-from adclick_backend.references.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
+from adclick_backend.files import copy_name, is_young, write_atomically
+from adclick_backend.images.addresses import image_name, image_url
+from adclick_backend.protocol.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store, project_id
 
-_SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,5})$")
 _SHA = re.compile(r"[0-9a-f]{64}")
-_LEFTOVER_AGE_S = 600.0
 
 
 class References:
@@ -138,51 +134,3 @@ class References:
 
     def _folder(self, project: str, kind: str) -> Path:
         return self._settings.data_dir / "projects" / project_id(project) / kind
-
-
-def image_url(task_data: Mapping[str, Any], field: str) -> str:
-    """The URL of a task's image.
-
-    Raises:
-        ImageError: the task has no such field, or it holds no text.
-    """
-    url = task_data.get(field)
-    if isinstance(url, str) and url:
-        return url
-    known = ", ".join(sorted(task_data)) or "none"
-    raise ImageError(
-        f"The labeling config takes the image from the task's field {field!r}, but the task has the fields "
-        f"{known[:200]}."
-    )
-
-
-def image_name(url: str) -> str:
-    """The file name at the end of an image's URL, readable."""
-    parts = urlsplit(url)
-    path = parse_qs(parts.query).get("d", [parts.path])[0]  # /data/local-files/?d=folder/name.png
-    return unquote(path).rstrip("/").rpartition("/")[2][:200]
-
-
-def copy_name(sha: str, name: str) -> str:
-    """The file name of a kept copy: its SHA-256, with the ending of the name that a person knows it by."""
-    suffix = _SUFFIX.search(name)
-    return f"{sha}.{suffix[1].lower() if suffix else 'img'}"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        half.write_bytes(data)
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
-
-
-def is_young(file: Path) -> bool:
-    """Whether the file was written just now: what refers to it may be about to be written as well."""
-    try:
-        return time.time() - file.stat().st_mtime <= _LEFTOVER_AGE_S
-    except FileNotFoundError:  # another worker swept it
-        return True

@@ -14,12 +14,13 @@ from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.engine.bank import EngineError, ImageKey
 from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ImageError
+from adclick_backend.files import write_atomically
+from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import decode_image
-from adclick_backend.label_studio.connections import Connections
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.mirror import Labels
-from adclick_backend.references.bank import References, write_atomically
-from adclick_backend.references.events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
+from adclick_backend.protocol.events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
+from adclick_backend.references.bank import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import AnnotationCheck, Reference, Store
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from adclick_backend.benchmark.pixels import bounded_shape
 from adclick_backend.training.promotion import Look, highest, truth_of
-from model.labelled import LabelledImage
-from model.metrics import Ranking, image_auroc, iou, iou_max, rank, rank_pixels, thresholded
+from model.labels.labelled import LabelledImage
+from model.metrics.masks import iou
+from model.metrics.ranking import Ranking, image_auroc, rank, rank_pixels
+from model.metrics.thresholded import iou_max, thresholded
 
 CUT = 0.5
 POINTS = 200  # of a curve

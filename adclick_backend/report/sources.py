@@ -16,11 +16,11 @@ from adclick_backend.engine.bank import Bank, EngineError, ImageKey
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.images.decode import decode_image
 from adclick_backend.services import Services
+from adclick_backend.store.versions import Version
 from adclick_backend.training.promotion import Look
-from adclick_backend.training.registry import Version
 from adclick_backend.training.training_set import TrainingSet
-from model.labelled import LabelledImage, WeakLabel
-from model.mvtec import Category, read_mask
+from model.datasets.mvtec import Category, read_mask
+from model.labels.labelled import LabelledImage, WeakLabel
 
 MAX_MEGAPIXELS = 1000  # of files that the person who starts the command has named
 

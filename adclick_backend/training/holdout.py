@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from model.labelled import LabelledImage
+from model.labels.labelled import LabelledImage
 
 SHARE = 0.2
 FEWEST_LABELLED = 5

@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import ImageKey
 from adclick_backend.errors import ImageError
+from adclick_backend.files import write_atomically
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.labels.since_training import note_learned
-from adclick_backend.proposals.regions import UNKNOWN
-from adclick_backend.references.bank import write_atomically
 from adclick_backend.services import Services
+from adclick_backend.store.versions import WEIGHTS, Version
 from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
-from adclick_backend.training.registry import WEIGHTS, Version
 from adclick_backend.training.training_set import TrainingSet, build_training_set
-from model.labelled import LabelledImage
-from model.manifest import manifest_path, read_manifest, start_of_training
+from model.checkpoint.manifest import manifest_path, read_manifest, start_of_training
+from model.labels.labelled import LabelledImage
+from model.segmentation.regions import UNKNOWN
 
 if TYPE_CHECKING:
-    from model.seg_training import Progress
+    from model.training.segmentation.project import Progress
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class TrainingJob:
         project: project id.
         services: of this process.
         control: of the job.
-        train: the trainer, ``model.seg_training.train_segmentation`` by default.
+        train: the trainer, ``model.training.segmentation.project.train_segmentation`` by default.
     """
 
     def __init__(
@@ -294,7 +294,7 @@ def _trained_on(version: Version | None) -> frozenset[str]:
 
 
 def _trainer() -> Train:
-    from model.seg_training import train_segmentation
+    from model.training.segmentation.project import train_segmentation
 
     return train_segmentation
 
@@ -303,7 +303,7 @@ def _with_smaller_batches() -> Any:
     """The default settings of the trainer with half as many crops in a step."""
     from dataclasses import replace
 
-    from model.seg_training import SegTraining
+    from model.training.segmentation.project import SegTraining
 
     usual = SegTraining()
     return replace(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.training.holdout import Split
-from model.labelled import LabelledImage
+from model.labels.labelled import LabelledImage
 
 Map = NDArray[np.float32]
 Look = Callable[[LabelledImage], Mapping[str, Map]]
@@ -163,7 +163,8 @@ def _judge(image: LabelledImage, candidate: Look, serving: Look | None) -> Judge
 
 
 def _scores(found: Map, truth: NDArray[np.bool_], image: LabelledImage) -> ImageScores:
-    from model.metrics import iou, pixel_average_precision
+    from model.metrics.masks import iou
+    from model.metrics.ranking import pixel_average_precision
 
     if not np.isfinite(found).all():
         return ImageScores(math.nan, math.nan, math.nan)

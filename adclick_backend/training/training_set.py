@@ -15,7 +15,7 @@ from adclick_backend.images.decode import decode_image, image_size
 from adclick_backend.labels.results import Statement, draw_label, newest, read_result
 from adclick_backend.services import Services
 from adclick_backend.store import Answer, LabelledTask
-from model.labelled import LabelledImage, WeakLabel
+from model.labels.labelled import LabelledImage, WeakLabel
 
 
 @dataclass(frozen=True)

@@ -7,32 +7,10 @@ import logging
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from adclick_backend.errors import ApiError
 from adclick_backend.logs import request_id
 
 log = logging.getLogger(__name__)
-
-
-class ApiError(Exception):
-    """A request that cannot be served, and why.
-
-    Args:
-        status: HTTP status.
-        code: a word for programs, such as ``"bad_request"``.
-        message: one sentence for a person.
-        field: the part of the body that is wrong, such as ``"tasks.0.data"``.
-    """
-
-    def __init__(self, status: int, code: str, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.field = field
-
-
-def bad_request(message: str, field: str = "") -> ApiError:
-    """A body or parameter that this backend cannot read."""
-    return ApiError(400, "bad_request", message, field)
 
 
 def install_error_handlers(app: Flask) -> None:

@@ -13,14 +13,16 @@ from flask.typing import ResponseReturnValue
 from adclick_backend.config.labeling_config import summary_sentence
 from adclick_backend.dashboard import create_dashboard
 from adclick_backend.engine.engine import Engine
+from adclick_backend.errors import ApiError
 from adclick_backend.logs import new_request_id, request_id
+from adclick_backend.protocol.body import read_body
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.telemetry import Telemetry
-from adclick_backend.web.api_errors import ApiError, install_error_handlers
+from adclick_backend.web.api_errors import install_error_handlers
 from adclick_backend.web.auth import BasicAuth
 from adclick_backend.web.backend import ADClickBackend, empty_prediction
-from adclick_backend.web.bodies import PredictBody, SetupBody, WebhookBody, read_body, read_json
+from adclick_backend.web.bodies import PredictBody, SetupBody, WebhookBody, read_json
 
 log = logging.getLogger(__name__)
 

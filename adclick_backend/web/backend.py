@@ -17,11 +17,11 @@ from adclick_backend.engine.engine import Segmentation
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.logs import request_id
-from adclick_backend.proposals.opened_tasks import OpenedTasks
-from adclick_backend.references.events import AnnotationSaved, Event, read_event
+from adclick_backend.protocol.body import Task, WebhookProject, read_body
+from adclick_backend.protocol.events import AnnotationSaved, Event, read_event
 from adclick_backend.services import Services, default_services
-from adclick_backend.web.bodies import Task, WebhookProject, read_body
 from adclick_backend.web.contract import ProjectModel
+from adclick_backend.web.opened_tasks import OpenedTasks
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import editor
 from playwright.sync_api import (
     ConsoleMessage,
     Dialog,
@@ -23,7 +22,9 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as NothingHappened
-from servers import PASSWORD, USER
+
+from tests.e2e import editor
+from tests.e2e.servers import PASSWORD, USER
 
 ATTEMPTS = 3
 SHORT_MS = 5_000  # after which a person presses once more

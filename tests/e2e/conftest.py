@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-import servers
+
+from tests.e2e import servers
 
 if TYPE_CHECKING:
-    from browser import LabelStudioWindow
     from playwright.sync_api import Page
+
+    from tests.e2e.browser import LabelStudioWindow
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +55,7 @@ def backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def page() -> Iterator[Page]:
-    from browser import chromium
+    from tests.e2e.browser import chromium
 
     with chromium() as window:
         yield window
@@ -62,7 +64,7 @@ def page() -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def window(page: Page, label_studio: str) -> LabelStudioWindow:
     """Label Studio as a logged-in person sees it."""
-    from browser import LabelStudioWindow
+    from tests.e2e.browser import LabelStudioWindow
 
     return LabelStudioWindow(page, label_studio)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import requests
 from numpy.typing import NDArray
-from project import Project, decode
+
+from tests.e2e.project import Project, decode
 
 if TYPE_CHECKING:
-    from browser import LabelStudioWindow
+    from tests.e2e.browser import LabelStudioWindow
 
 pytestmark = pytest.mark.e2e
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import requests
-import servers
-from project import Project
 
 from adclick_backend.cli import main
+from tests.e2e import servers
+from tests.e2e.project import Project
 
 pytestmark = pytest.mark.e2e
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from helpers.backend import Backend
-from helpers.dashboard import form_token, png
-from helpers.versions import candidate
 from werkzeug.serving import make_server
 
 from adclick_backend.dashboard.pages import TABS
+from adclick_backend.images.connections import Link
 from adclick_backend.jobs.files import JobFiles
-from adclick_backend.label_studio.connections import Link
-from adclick_backend.training.registry import Version
+from adclick_backend.store.versions import Version
+from tests.helpers.backend import Backend
+from tests.helpers.dashboard import form_token, png
+from tests.helpers.versions import candidate
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import requests
-from project import Project, decode
-from simulated_person import overlap, wait_for_references, where_to_click
+
+from tests.e2e.project import Project, decode
+from tests.e2e.simulated_person import overlap, wait_for_references, where_to_click
 
 if TYPE_CHECKING:
-    from browser import LabelStudioWindow
     from playwright.sync_api import Page
+
+    from tests.e2e.browser import LabelStudioWindow
 
 pytestmark = pytest.mark.e2e
 

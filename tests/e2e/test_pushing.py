@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-import servers
-from helpers.versions import candidate
-from project import Project
-from simulated_person import wait_for_references
 
 from adclick_backend.store import Job, Store
-from adclick_backend.training.registry import WEIGHTS, Registry
-from model.manifest import PACKAGED_SEG, manifest_path, read_manifest
+from adclick_backend.store.versions import WEIGHTS, Registry
+from model.checkpoint.manifest import PACKAGED_SEG, manifest_path, read_manifest
+from tests.e2e import servers
+from tests.e2e.project import Project
+from tests.e2e.simulated_person import wait_for_references
+from tests.helpers.versions import candidate
 
 if TYPE_CHECKING:
-    from browser import LabelStudioWindow
     from playwright.sync_api import Page
+
+    from tests.e2e.browser import LabelStudioWindow
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +51,7 @@ class Pushing:
 
     def press_on_versions(self, page: Page, button: str) -> None:
         """Press a button of the page of the versions."""
-        from browser import look_at
+        from tests.e2e.browser import look_at
 
         look_at(page, f"{self.backend}/projects/{self.project.id}/versions")
         page.get_by_role("button", name=button).click()

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 import requests
 from numpy.typing import NDArray
-from project import Project, decode, key_point
-from simulated_person import overlap, wait_for_references, where_to_click
+
+from tests.e2e.project import Project, decode, key_point
+from tests.e2e.simulated_person import overlap, wait_for_references, where_to_click
 
 if TYPE_CHECKING:
-    from browser import LabelStudioWindow
     from draw_samples import Sample
     from playwright.sync_api import Page
+
+    from tests.e2e.browser import LabelStudioWindow
 
 pytestmark = pytest.mark.e2e
 

@@ -16,8 +16,8 @@ from adclick_backend.brush.rle import decode_rle
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.web.app import create_app
-from helpers.fake_engine import FakeEngine
-from helpers.versions import publish
+from tests.helpers.fake_engine import FakeEngine
+from tests.helpers.versions import publish
 
 CONFIG = """<View>
   <Image name="image" value="$image"/>

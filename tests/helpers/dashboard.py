@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from helpers.backend import Backend
+from tests.helpers.backend import Backend
 
 
 def png(grey: int = 90) -> bytes:

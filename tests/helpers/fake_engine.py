@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.clicks.key_points import Click
 from adclick_backend.engine.bank import Bank, EngineError, ImageKey
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
-from adclick_backend.proposals.regions import Proposals, Region, Source
+from model.clicks import Click
+from model.segmentation.regions import Proposals, Region, Source
 
 Pixels = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ import json
 import re
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from helpers.local_server import LocalServer, Reply, Request
+from tests.helpers.local_server import LocalServer, Reply, Request
 
 LEGACY_TOKEN = "0123456789abcdef0123456789abcdef01234567"
 

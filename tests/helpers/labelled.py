@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.labelled import Kind, LabelledImage, WeakLabel
+from model.labels.labelled import Kind, LabelledImage, WeakLabel
 
 HEIGHT, WIDTH = 48, 64
 

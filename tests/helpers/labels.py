@@ -1,4 +1,4 @@
-"""Annotations as Label Studio stores them, of images of `helpers.backend`'s size."""
+"""Annotations as Label Studio stores them, of images of `tests.helpers.backend`'s size."""
 
 from __future__ import annotations
 

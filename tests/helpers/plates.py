@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.labelled import Kind, LabelledImage, WeakLabel
-from model.predictor import Predictor
+from model.interactive.predictor import Predictor
+from model.labels.labelled import Kind, LabelledImage, WeakLabel
 
 
 class SmallPredictor(Predictor):

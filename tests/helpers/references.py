@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from helpers.backend import Backend, annotation
+from tests.helpers.backend import Backend, annotation
 
 
 def mark(backend: Backend, url: str, number: int = 1, choices: Any = ("normal",), **more: Any) -> Any:

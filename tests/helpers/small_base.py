@@ -13,10 +13,11 @@ from dataclasses import replace
 from safetensors.torch import save_file
 
 from adclick_backend.cli import main
-from model import base_train_command
-from model.adclick_base import BaseConfig
-from model.features import WideResNet50
-from model.training import Batch, ClickTrainer, ClickTraining
+from model.commands import train_click_base
+from model.features.backbones import WideResNet50
+from model.interactive.base import BaseConfig
+from model.training.interactive.batches import Batch, ClickTraining
+from model.training.interactive.trainer import ClickTrainer
 
 BLOCKS = (1, 1, 1)
 SIZES = BaseConfig(
@@ -48,9 +49,9 @@ def small(args: argparse.Namespace) -> ClickTraining:
 
 
 if __name__ == "__main__":
-    settings = base_train_command.settings
+    settings = train_click_base.settings
     WideResNet50.__init__.__defaults__ = (BLOCKS,)  # type: ignore[attr-defined]
-    base_train_command.SIZES, base_train_command.LONG_SIDE = SIZES, 96
-    base_train_command.HELD_BACK, base_train_command.TEMPERATURE_IMAGES = 1, 2
-    base_train_command.ClickTrainer, base_train_command.settings = Witness, small  # type: ignore[misc]
+    train_click_base.SIZES, train_click_base.LONG_SIDE = SIZES, 96
+    train_click_base.HELD_BACK, train_click_base.TEMPERATURE_IMAGES = 1, 2
+    train_click_base.ClickTrainer, train_click_base.settings = Witness, small  # type: ignore[misc]
     sys.exit(main())

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import Bank, ImageKey
-from helpers.backend import Backend
-from helpers.fake_engine import FakeEngine, Pixels, red_masks
-from helpers.labels import annotated, brush, choice
-from helpers.versions import candidate
-from model.labelled import LabelledImage
+from model.labels.labelled import LabelledImage
+from tests.helpers.backend import Backend
+from tests.helpers.fake_engine import FakeEngine, Pixels, red_masks
+from tests.helpers.labels import annotated, brush, choice
+from tests.helpers.versions import candidate
 
 Maps = dict[str, NDArray[np.float32]]
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adclick_backend.training.registry import Registry, Version
+from adclick_backend.store.versions import Registry, Version
 
 
 def candidate(folder: Path, content: bytes = b"weights", **manifest: Any) -> Path:

@@ -1,0 +1,1 @@
+"""From a task to masks: answers to clicks, and proposals before the first click."""

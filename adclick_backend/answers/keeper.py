@@ -1,0 +1,75 @@
+"""Keeps every answer to a click until it is known whether the person accepts it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from adclick_backend.answers.segmenter import Answered
+from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.store import Answer, Store
+from adclick_backend.store.answers import pack_map, pack_mask
+
+log = logging.getLogger(__name__)
+
+KEPT_DAYS = 30
+"""So long an answer that no annotation holds is kept: a draft may be submitted late."""
+
+
+class AnswerKeeper:
+    """Writes answers down in a thread of its own: no click waits for it, or fails because of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writer = ThreadPoolExecutor(1, "adclick-answers")
+
+    def remember(
+        self, project: str, task_id: int, wanted: ClickObject, answered: Answered, region: Mapping[str, Any]
+    ) -> None:
+        """Keep the answer to the clicks of one region, in the place of the earlier one.
+
+        Args:
+            project: project id.
+            task_id: the task.
+            wanted: its clicks, in the frame of the mask.
+            answered: mask and probability map, and what they come from.
+            region: the mask as it goes to Label Studio.
+        """
+        self._writer.submit(self._write, project, task_id, wanted, answered, region)
+
+    def flush(self) -> None:
+        """Return when every answer so far is written."""
+        self._writer.submit(bool).result()
+
+    def stop(self) -> None:
+        """Write what is still to be written and end the thread."""
+        self._writer.shutdown()
+
+    def _write(
+        self, project: str, task_id: int, wanted: ClickObject, answered: Answered, region: Mapping[str, Any]
+    ) -> None:
+        now, probability = time.time(), answered.segmentation.probability
+        answer = Answer(
+            project=project,
+            task_id=task_id,
+            region=region["id"],
+            label=region["value"]["brushlabels"][0],
+            clicks=wanted.clicks,
+            sha=answered.sha,
+            model_version=answered.model_version,
+            references=answered.references,
+            size=(wanted.height, wanted.width),
+            mask_rle=pack_mask(region["value"]["rle"]),
+            map_size=(probability.shape[0], probability.shape[1]),
+            map_bytes=pack_map(probability),
+            answered=now,
+        )
+        try:
+            self._store.answers.put(answer)
+            self._store.answers.prune(now - KEPT_DAYS * 86_400)
+        except (sqlite3.Error, OSError):
+            log.exception("The answer to a click on task %s of project %s is not kept", task_id, project)

@@ -1,0 +1,146 @@
+"""A task's prediction before anybody clicked: which version answers, and its regions as Label Studio stores them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.answers.segmenter import Segmenter
+from adclick_backend.brush.regions import brush_region, choice_region, rounded
+from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.labels.proposed import PREFIX
+from adclick_backend.protocol.body import Task
+from adclick_backend.settings import Settings
+from adclick_backend.store.versions import Registry
+from model.segmentation.regions import UNKNOWN, Proposals, Source
+
+Prediction = dict[str, Any]
+
+NOTES: dict[Source, str] = {
+    "trained": "",
+    "packaged": (
+        "Not trained on this project: found by what defects of other products look like beside their references. "
+        "What kind of defect it is, and whether it is one, is for a person to say."
+    ),
+    "residual": (
+        "Residual only: this place is unlike the references. Nothing was learned from labels yet, so what kind of "
+        "defect it is, and whether it is one, is for a person to say."
+    ),
+    "none": "",
+}
+"""What the details of a proposed region say of where it comes from."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The version that answers a project now, read once for each request so that no answer mixes two.
+
+    Attributes:
+        name: the ``model_version`` that Label Studio is told.
+        weights: the checkpoint of the trained version; None before the first training.
+    """
+
+    name: str
+    weights: Path | None
+
+
+class Proposer:
+    """Makes the predictions of tasks that nobody clicked. One serves all requests.
+
+    Args:
+        settings: of the backend.
+        segmenter: brings images to the engine.
+        registry: the trained versions.
+    """
+
+    def __init__(self, settings: Settings, segmenter: Segmenter, registry: Registry) -> None:
+        self._settings = settings
+        self._segmenter = segmenter
+        self._registry = registry
+
+    def serving(self, project: str) -> Serving:
+        """The version that answers the project now."""
+        name = self._registry.serving_name(project)
+        version = self._registry.current(project)
+        if name != self._registry.serving_name(project):  # switched between the two looks
+            return self.serving(project)
+        return Serving(name, None if version is None else version.weights)
+
+    def can_propose(self, project: str, task: Task, config: LabelingConfig, serving: Serving) -> bool:
+        """Whether there is anything to judge the task's image by, and a control to answer with."""
+        if not config.image_value or not config.brush_name:
+            return False
+        return self._segmenter.source(project, task, serving.weights) != "none"
+
+    def predict(
+        self, project: str, task: Task, config: LabelingConfig, serving: Serving
+    ) -> Prediction | None:
+        """The prediction of one task.
+
+        Args:
+            project: project id.
+            task: the task.
+            config: the project's labeling config.
+            serving: the version to answer with.
+
+        Returns:
+            One brush region for each brush label with a defect, or the choice that says normal; None when the
+            config has no way to say what was found, and when nothing was found before any training: who learned
+            nothing of the defects cannot tell that there are none, and Label Studio would fill in the choice.
+            ``score`` is low where a person should look first (:func:`model.segmentation.regions.certainty`).
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        found = self._segmenter.propose(project, task, config.image_value, serving.weights)
+        if found.source == "none":
+            return None
+        stem = f"{project} {task.id} {task.data.get(config.image_value)} {serving.name}"
+        if found.regions:
+            result = self._regions(found, config, stem)
+        else:
+            normal = self._normal_choice(config) if found.source == "trained" else None
+            result = [choice_region(_name(stem, normal), normal, found.score, config)] if normal else []
+        if not result:  # an empty result would be kept as an empty prediction
+            return None
+        return {"result": result, "score": rounded(found.score), "model_version": serving.name}
+
+    def _regions(self, found: Proposals, config: LabelingConfig, stem: str) -> list[dict[str, Any]]:
+        """One region for each label: two types that the config cannot tell apart are one mask."""
+        masks: dict[str, tuple[NDArray[np.bool_], float]] = {}
+        for region in found.regions:
+            label = self._label_of(region.type, config)
+            if label in masks:
+                mask, score = masks[label]
+                masks[label] = mask | region.mask, min(score, region.score)
+            elif label is not None:
+                masks[label] = region.mask, region.score
+        note = NOTES[found.source]
+        return [
+            brush_region(_name(stem, label), mask, label, score, config, note)
+            for label, (mask, score) in masks.items()
+        ]
+
+    def _label_of(self, type_: str, config: LabelingConfig) -> str | None:
+        """The brush label to paint a defect type with; None when the config has none for it."""
+        if type_ != UNKNOWN:
+            return config.brush_label_for(type_)
+        painted = [
+            name for name in config.brush_labels if name.lower() not in self._settings.background_labels
+        ]
+        named = [name for name in painted if name.lower() == UNKNOWN]
+        return next(iter(named or painted), None)
+
+    def _normal_choice(self, config: LabelingConfig) -> str | None:
+        normal = self._settings.normal_choices
+        return next((choice for choice in config.choices if choice.strip().lower() in normal), None)
+
+
+def _name(stem: str, label: str) -> str:
+    """A region id: the same whenever the same version proposes the same thing for the same task."""
+    return PREFIX + hashlib.sha256(f"{stem} {label}".encode()).hexdigest()[:12]

@@ -1,0 +1,123 @@
+"""From a task and its clicks to a mask: the image found, prepared and segmented, every phase timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adclick_backend.brush.shapes import resize_mask
+from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.engine.bank import Bank, ImageKey, Load
+from adclick_backend.engine.engine import Engine, Segmentation
+from adclick_backend.images.addresses import image_url
+from adclick_backend.images.connections import Connections
+from adclick_backend.images.task_images import LoadedImage
+from adclick_backend.protocol.body import Task
+from adclick_backend.references.bank import References
+from adclick_backend.telemetry import Telemetry
+from model.clicks import Click
+from model.segmentation.regions import Proposals, Source
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a click and what it comes from.
+
+    Attributes:
+        segmentation: mask and probability map.
+        sha: SHA-256 of the image file.
+        references: SHA-256 of the references it was compared with.
+        model_version: that answered.
+    """
+
+    segmentation: Segmentation
+    sha: str
+    references: tuple[str, ...]
+    model_version: str
+
+
+class Segmenter:
+    """Brings a task's image, its references and its clicks to the engine. One serves all requests."""
+
+    def __init__(
+        self, connections: Connections, references: References, engine: Engine, telemetry: Telemetry
+    ) -> None:
+        self._connections = connections
+        self._references = references
+        self._engine = engine
+        self._telemetry = telemetry
+
+    def prepare(self, project: str, task: Task, image_field: str) -> None:
+        """Do everything that a first click would have to wait for.
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        self._telemetry.phases(self._engine.prepare(*self._asked(project, task, image_field)))
+
+    def look_ahead(self, project: str, task: Task, image_field: str) -> None:
+        """Open, for a task with a proposal, what a first click would look at from near.
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        self._engine.look_ahead(*self._asked(project, task, image_field))
+
+    def segment(self, project: str, task: Task, wanted: ClickObject, image_field: str) -> Answered:
+        """The mask that the clicks ask for, in their frame: ``wanted.height`` x ``wanted.width`` pixels.
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        image = self._fetch(project, task, image_field)
+        width, height = image.size
+        clicks = [
+            Click(x * width / wanted.width, y * height / wanted.height, positive)
+            for x, y, positive in wanted.clicks
+        ]
+        bank = self._bank(project, task)
+        found = self._engine.click(ImageKey(project, image.sha256), bank, self._loader(image), clicks)
+        self._telemetry.phases(found.milliseconds)
+        self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
+        if (width, height) != (wanted.width, wanted.height):
+            # The browser was shown a scaled copy, as a resizing proxy gives it: answer in the frame it knows.
+            found = replace(found, mask=resize_mask(found.mask, wanted.height, wanted.width))
+        references = bank.without(image.sha256).references
+        return Answered(found, image.sha256, references, self._engine.version)
+
+    def source(self, project: str, task: Task, weights: Path | None) -> Source:
+        """What a proposal for the task would come from; costs no more than a look into the database."""
+        return self._engine.source(self._bank(project, task), weights)
+
+    def propose(self, project: str, task: Task, image_field: str, weights: Path | None) -> Proposals:
+        """Regions for a task that nobody clicked, in image pixels.
+
+        Raises:
+            ImageError, LabelStudioError, EngineError: with a sentence for a person.
+        """
+        asked = self._asked(project, task, image_field)
+        with self._telemetry.phase("proposal"):
+            return self._engine.propose(*asked, weights)
+
+    def _asked(self, project: str, task: Task, image_field: str) -> tuple[ImageKey, Bank, Load]:
+        """What the engine is told of a task: its image, its references, and how to read it."""
+        image = self._fetch(project, task, image_field)
+        return ImageKey(project, image.sha256), self._bank(project, task), self._loader(image)
+
+    def _fetch(self, project: str, task: Task, image_field: str) -> LoadedImage:
+        url = image_url(task.data, image_field)
+        with self._telemetry.phase("fetch"):
+            return self._connections.load_image(url, project, task.id)
+
+    def _bank(self, project: str, task: Task) -> Bank:
+        return self._references.bank(project, self._references.product_of(task.data))
+
+    def _loader(self, image: LoadedImage) -> Load:
+        def load() -> NDArray[np.uint8]:
+            with self._telemetry.phase("decode"):
+                return image.pixels
+
+        return load

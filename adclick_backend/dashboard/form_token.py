@@ -1,0 +1,39 @@
+"""The token that keeps forms of other pages out of the dashboard (CSRF)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from functools import cached_property
+
+from flask import Request
+
+from adclick_backend.errors import ApiError
+from adclick_backend.store import Store
+
+
+class FormToken:
+    """A secret in every form of the dashboard that a page from elsewhere cannot read, so cannot send."""
+
+    FIELD = "form_token"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def value(self) -> str:
+        """The token, the same for every worker and after a restart."""
+        return self._store.values.get_or_add("", "form_token", secrets.token_urlsafe(32))
+
+    def check(self, request: Request) -> None:
+        """Refuse a form that did not come from the dashboard itself.
+
+        Raises:
+            ApiError: 403.
+        """
+        sent = request.form.get(self.FIELD, "").encode()
+        same_site = request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+        if not same_site or not hmac.compare_digest(sent, self.value.encode()):
+            raise ApiError(
+                403, "forbidden", "This form is out of date or comes from another page: reload the page."
+            )

@@ -1,0 +1,209 @@
+"""Downloads that cannot be turned against the network they run in.
+
+The address in a task is whatever somebody imported. So: http(s) only, hosts by allow-list, the name resolved
+once and the connection made to the very address that was checked, all of it again for every redirect; a limit
+on the bytes and one on the time of the whole download; and Label Studio's token for Label Studio alone.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urljoin
+
+import requests
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from adclick_backend import __version__
+from adclick_backend.downloads.hosts import FetchError, HostRules, Target, parse_url, resolve
+from adclick_backend.downloads.watchdog import Watchdog
+
+__all__ = ["FetchError", "Fetcher", "TrustedServer"]
+
+MAX_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_PASSING = {429, 502, 503, 504}
+_CHUNK = 256 * 1024
+
+
+class TrustedServer(NamedTuple):
+    """Label Studio, as a download sees it: welcome wherever it stands, and alone in being given the token."""
+
+    origin: str  # scheme://host[:port]
+    authorization: str  # value of the Authorization header, "" for none
+
+
+class Fetcher:
+    """Guarded downloads into memory. Safe to share between threads.
+
+    Args:
+        hosts: entries of the allow-list, see HostRules.
+        max_bytes: largest body that is accepted.
+        connect_timeout_s: patience for each address of a host.
+        timeout_s: patience for the whole download, redirects included.
+    """
+
+    def __init__(
+        self, hosts: Sequence[str], *, max_bytes: int, connect_timeout_s: float, timeout_s: float
+    ) -> None:
+        self._rules = HostRules(tuple(hosts))
+        self._max_bytes = max_bytes
+        self._connect_timeout_s = connect_timeout_s
+        self._timeout_s = timeout_s
+
+    def fetch(
+        self, url: str, trusted: TrustedServer | None = None, *, redirects_to_public: bool = False
+    ) -> bytes:
+        """The body behind a URL.
+
+        Args:
+            trusted: the server that needs no allow-list entry and gets the token. The token travels only
+                while every hop so far was on this server; a redirect away from it drops the token for good.
+            redirects_to_public: let redirects lead to any public address. For Label Studio's storage
+                resolver, which answers with the signed URL of a bucket that its administrator configured.
+
+        Raises FetchError.
+        """
+        target = parse_url(url)
+        authorization = trusted.authorization if trusted else ""
+        with Watchdog(self._timeout_s) as watchdog:
+            for hop in range(MAX_REDIRECTS + 1):
+                at_home = trusted is not None and target.origin == trusted.origin
+                if not at_home:
+                    authorization = ""
+                addresses = self._addresses(
+                    target, at_home=at_home, any_public=redirects_to_public and hop > 0, trusted=trusted
+                )
+                with self._request(target, addresses, authorization, watchdog) as response:
+                    if response.status not in _REDIRECTS:
+                        return self._body(target, response)
+                    target = parse_url(urljoin(target.url, response.headers.get("Location", "")))
+        raise FetchError(f"{parse_url(url)} redirects more than {MAX_REDIRECTS} times, so it was given up.")
+
+    def _addresses(
+        self, target: Target, *, at_home: bool, any_public: bool, trusted: TrustedServer | None
+    ) -> list[str]:
+        """The addresses that may be connected to for this hop."""
+        if at_home or self._rules.names(target):
+            return resolve(target, public_only=False)
+        if any_public or self._rules.matches(target):
+            return resolve(target, public_only=True)
+        if trusted and parse_url(trusted.origin).host == target.host:
+            raise FetchError(
+                f"The image is at {target.origin}, but Label Studio is known as {trusted.origin}: set "
+                "LABEL_STUDIO_URL to the address that Label Studio answers at without a redirect, "
+                f"or add {target.netloc} to ADCLICK_IMAGE_HOSTS."
+            )
+        raise FetchError(
+            f"{target.netloc} is neither Label Studio nor in {self._rules.describe()}: nothing was fetched. "
+            f"If images may come from there, add {target.netloc} to ADCLICK_IMAGE_HOSTS."
+        )
+
+    @contextmanager
+    def _request(
+        self, target: Target, addresses: list[str], authorization: str, watchdog: Watchdog
+    ) -> Iterator[HTTPResponse]:
+        """GET one hop; network failures inside the block become FetchErrors too."""
+        tls = self._tls if target.scheme == "https" else None
+        connection = _PinnedConnection(target, addresses, self._connect_timeout_s, tls, watchdog)
+        headers = {
+            "Host": target.netloc,
+            "User-Agent": f"adclick-backend/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            **({"Authorization": authorization} if authorization else {}),
+        }
+        try:
+            connection.request("GET", target.path, headers=headers)
+            with connection.getresponse() as response:
+                yield response
+            # A connection cut at the deadline can look like a body that ended in good order.
+            watchdog.check()
+        except ssl.SSLCertVerificationError as error:
+            raise FetchError(
+                f"The certificate of {target.netloc} is not trusted: {error.verify_message}. If it is your "
+                "company's own, set REQUESTS_CA_BUNDLE to a file with your certificate authority."
+            ) from error
+        except (OSError, HTTPException) as error:
+            reason = f"cannot be fetched: {error or type(error).__name__}"
+            if watchdog.expired:
+                reason = f"took longer than {self._timeout_s:g} s (ADCLICK_FETCH_TIMEOUT_S)"
+            raise FetchError(f"{target} {reason}.", passing=True) from error
+        finally:
+            connection.close()
+
+    def _body(self, target: Target, response: HTTPResponse) -> bytes:
+        if response.status != 200:
+            raise FetchError(
+                f"{target} answered {response.status} {response.reason}.",
+                status=response.status,
+                passing=response.status in _PASSING,
+            )
+        limit = f"{self._max_bytes / 1e6:g} MB (ADCLICK_MAX_IMAGE_MB)"
+        too_large = FetchError(f"{target} is larger than {limit}, so it was not read.")
+        if (response.length or 0) > self._max_bytes:
+            raise too_large
+        body = bytearray()
+        while chunk := response.read(_CHUNK):
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise too_large
+        if response.length:
+            raise ConnectionError(f"the connection ended {response.length} bytes early")
+        return bytes(body)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # The authorities that requests trusts in the rest of the process: REQUESTS_CA_BUNDLE, else its own.
+        with requests.Session() as session:
+            bundle = session.merge_environment_settings("", {}, None, None, None)["verify"]
+        path = Path(bundle if isinstance(bundle, str) else DEFAULT_CA_BUNDLE_PATH)
+        if path.is_dir():
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+
+
+class _PinnedConnection(HTTPConnection):
+    """A connection to addresses that are already decided, under the host's name."""
+
+    def __init__(
+        self,
+        target: Target,
+        addresses: list[str],
+        connect_timeout_s: float,
+        tls: ssl.SSLContext | None,
+        watchdog: Watchdog,
+    ) -> None:
+        super().__init__(target.host, target.port)
+        self._addresses = addresses
+        self._connect_timeout_s = connect_timeout_s
+        self._tls = tls
+        self._watchdog = watchdog
+
+    def connect(self) -> None:
+        """Connect to the first address that answers."""
+        self.sock = self._first_answer()
+        self._watchdog.watch(self.sock)
+        if self._tls:
+            secure = self._tls.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self.sock = secure
+            self._watchdog.watch(secure)
+            secure.do_handshake()
+
+    def _first_answer(self) -> socket.socket:
+        failure: OSError = ConnectionError("it has no address")
+        for address in self._addresses:
+            patience = min(self._connect_timeout_s, self._watchdog.remaining())
+            try:
+                return socket.create_connection((address, self.port), patience)
+            except OSError as error:
+                failure = error
+        raise failure

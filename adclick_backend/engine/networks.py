@@ -1,0 +1,76 @@
+"""The segmentation networks in use, and what they say of an image. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.segmentation.regions import UNKNOWN, Map
+
+if TYPE_CHECKING:
+    from model.evidence.prepared import Prepared
+    from model.features.encoding import Frame
+    from model.segmentation.predictor import SegPredictor
+
+
+class Segmenters:
+    """Loads a checkpoint when it is first needed and keeps the few that were used last.
+
+    Args:
+        device: where to compute.
+        packaged: the checkpoint to use where a project has no trained version; None for the residual alone.
+        kept: how many stay loaded; projects beyond that wait for theirs to be read again, a fraction of a second.
+    """
+
+    def __init__(self, device: str, packaged: Path | None = None, kept: int = 4) -> None:
+        self.packaged = packaged
+        self._device = device
+        self._kept = kept
+        self._loaded: OrderedDict[Path, SegPredictor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, weights: Path) -> SegPredictor:
+        """The network of a checkpoint.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, or holds another network.
+        """
+        from model.segmentation.predictor import SegPredictor
+
+        with self._lock:
+            found = self._loaded.get(weights)
+            if found is None:
+                found = self._loaded[weights] = SegPredictor(weights, self._device)
+            self._loaded.move_to_end(weights)
+            while len(self._loaded) > self._kept:
+                self._loaded.popitem(last=False)
+            return found
+
+    def maps(
+        self, prepared: Prepared, frame: Frame, weights: Path | None, peaks: Sequence[float]
+    ) -> dict[str, Map]:
+        """What is where in an image.
+
+        Args:
+            prepared: the image.
+            frame: its working frame.
+            weights: of the project's trained version, if it has one.
+            peaks: without one, the highest suspicion in references of the bank (`model.evidence.anomaly_map`).
+
+        Returns:
+            Defect type -> probability (frame.height, frame.width) float32 in [0, 1].
+
+        Raises:
+            CheckpointError: a checkpoint cannot be used.
+        """
+        from model.evidence.anomaly_map import agreed, residual_probability
+
+        if weights is not None:
+            return self.get(weights).maps(prepared, frame)
+        if self.packaged is None:
+            return {UNKNOWN: residual_probability(prepared, frame, peaks)}
+        found = self.get(self.packaged).maps(prepared, frame)
+        return {name: agreed(map_, prepared, peaks) for name, map_ in found.items()}

@@ -1,1 +1,0 @@
-"""Masks before the first click."""

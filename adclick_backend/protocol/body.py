@@ -1,0 +1,67 @@
+"""The JSON bodies that Label Studio sends: what their readers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from adclick_backend.errors import bad_request
+from adclick_backend.store import project_id
+
+Identifier = Annotated[int, Field(ge=0, lt=2**63)]  # what SQLite can hold
+
+ProjectId = Annotated[str, BeforeValidator(project_id)]
+
+
+class Body(BaseModel):
+    """Fields not named here are kept out: Label Studio sends many more than are used."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Task(Body):
+    """One task; annotations, drafts and predictions are left where they are."""
+
+    id: Identifier | None = None
+    data: dict[str, Any]
+
+
+class WebhookProject(Body):
+    """``project`` of ``POST /webhook``."""
+
+    id: ProjectId
+    title: str = ""
+    label_config: str = ""
+
+
+Model = TypeVar("Model", bound=Body)
+
+
+def read_body(model: type[Model], body: Mapping[str, Any]) -> Model:
+    """`body` as `model`.
+
+    Raises:
+        ApiError: 400; the sentence and ``field`` name the first field that is missing or wrong.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+    path = [
+        str(part) for part in first["loc"] if not str(part).startswith(("dict[", "json", "str", "function"))
+    ]
+    field = ".".join(path) or "body"
+    if first["type"] == "missing":
+        raise bad_request(f"The field {field} is missing.", field)
+    if first["type"] == "value_error":  # ours, and a whole sentence
+        raise bad_request(first["msg"].removeprefix("Value error, "), field)
+    detail = first["msg"].removeprefix("Input ").rstrip(".")
+    raise bad_request(f"The field {field} is wrong: it {detail} (found {kind_of(first['input'])}).", field)
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, in words."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

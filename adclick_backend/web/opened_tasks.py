@@ -1,0 +1,122 @@
+"""Tasks that arrive without clicks: opened by a person, or sent by "Retrieve predictions"."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from adclick_backend.answers.proposer import Prediction, Serving
+from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.engine.bank import EngineError
+from adclick_backend.errors import ImageError
+from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.protocol.body import Task
+
+if TYPE_CHECKING:
+    from adclick_backend.services import Services
+
+log = logging.getLogger(__name__)
+
+
+class OpenedTasks:
+    """Answers the tasks of one request with what is proposed for them, as far as the time goes.
+
+    The computing is done by the threads that also prepare images, so a click never waits for more than one piece of
+    it. What is not ready in time goes on there: the image is prepared for the click, and the next request finds its
+    proposal done.
+
+    Args:
+        services: what all requests share.
+        project: project id.
+        config: its labeling config.
+    """
+
+    def __init__(self, services: Services, project: str, config: LabelingConfig) -> None:
+        self._services = services
+        self._project = project
+        self._config = config
+
+    def answer(self, tasks: Sequence[Task]) -> list[Any]:
+        """One answer for each task, in order: a prediction, or ``[]`` for "no prediction".
+
+        Within ``predict_budget_s`` as many tasks are answered as it allows; the rest of several tasks is left to a
+        job that goes through the project. Never raises for a task: what went wrong is on the dashboard.
+        """
+        if not self._config.image_value:
+            return [[] for _ in tasks]
+        proposer = self._services.proposer
+        serving = proposer.serving(self._project)
+        asked = [proposer.can_propose(self._project, task, self._config, serving) for task in tasks]
+        self._warm([task for task, can in zip(tasks, asked, strict=True) if not can])
+        deadline = time.monotonic() + self._services.settings.predict_budget_s
+        answers: list[Any] = []
+        late, alone = 0, len(tasks) == 1
+        for task, can in zip(tasks, asked, strict=True):
+            in_time = can and not late
+            prediction, ready = self._within(task, serving, deadline, alone) if in_time else (None, not can)
+            answers.append(prediction or [])
+            late += not ready
+        if late and not alone:
+            self._services.jobs.enqueue(self._project, "push", "retrieve predictions")
+        return answers
+
+    def _within(
+        self, task: Task, serving: Serving, deadline: float, alone: bool
+    ) -> tuple[Prediction | None, bool]:
+        """The prediction of a task, and whether it was ready before the deadline.
+
+        A task that was asked for alone is one that a person looks at: what a first click would have to open is opened.
+        """
+        place = (self._project, task.id, self._url(task))
+        prewarmer = self._services.prewarmer
+
+        def work() -> Prediction | None:
+            found = self._propose(task, serving)
+            if alone and found:
+                prewarmer.submit(("look", *place), lambda: self._look_ahead(task), soon=False)
+            return found
+
+        future = prewarmer.submit(("propose", *place, serving), work)
+        try:
+            return future.result(max(deadline - time.monotonic(), 0.0)), True
+        except (TimeoutError, CancelledError):
+            return None, False
+
+    def _propose(self, task: Task, serving: Serving) -> Prediction | None:
+        services = self._services
+        services.traffic.give_way()
+        try:
+            return services.proposer.predict(self._project, task, self._config, serving)
+        except (ImageError, EngineError, LabelStudioError) as error:
+            services.report(self._project, str(error), task.id)
+        except Exception:
+            log.exception("Task %s of project %s could not be judged", task.id, self._project)
+            services.report(self._project, "No mask could be proposed; the backend's log says why.", task.id)
+        return None
+
+    def _look_ahead(self, task: Task) -> None:
+        self._services.traffic.give_way()
+        self._reported(self._services.segmenter.look_ahead, task)
+
+    def _warm(self, tasks: Sequence[Task]) -> None:
+        """Prepare the images of tasks for which nothing can be proposed, the first of them first."""
+        prewarmer = self._services.prewarmer
+        for task in reversed(tasks[: prewarmer.capacity]):
+            key = (self._project, task.id, self._url(task))
+            prewarmer.submit(key, lambda task=task: self._prepare(task))  # type: ignore[misc]
+
+    def _prepare(self, task: Task) -> None:
+        self._reported(self._services.segmenter.prepare, task)
+
+    def _reported(self, work: Callable[[str, Task, str], None], task: Task) -> None:
+        """Do `work` for a task; what goes wrong is on the dashboard."""
+        try:
+            work(self._project, task, self._config.image_value)
+        except (ImageError, EngineError, LabelStudioError) as error:
+            self._services.report(self._project, str(error), task.id)
+
+    def _url(self, task: Task) -> str:
+        return str(task.data.get(self._config.image_value))

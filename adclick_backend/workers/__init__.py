@@ -1,0 +1,1 @@
+"""The processes of jobs: trainings, and predictions pushed to Label Studio."""

@@ -1,0 +1,138 @@
+"""The process of one job: ``python -m adclick_backend.workers.process --job N``, started by `JobRunner`.
+
+It reads the settings, one line of JSON, from standard input, and ends when that closes: whoever watches over it is
+gone then. What it writes to standard output and error is the job's log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import shutil
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed
+from adclick_backend.jobs.files import JobFiles
+from adclick_backend.logs import configure_logging
+from adclick_backend.services import Services
+from adclick_backend.settings import Settings
+from adclick_backend.store.versions import RegistryError
+from adclick_backend.training.job import Ending, Train, TrainingJob, is_out_of_memory
+from adclick_backend.web.server import secrets_of
+
+log = logging.getLogger("adclick_backend.workers.process")
+
+NICE = 10
+UNCHANGED = "Nothing that was labelled is lost, and the version before still serves."
+
+
+def main(
+    words: Sequence[str] | None = None,
+    *,
+    make_services: Callable[[Settings], Services] = Services,
+    train: Train | None = None,
+) -> int:
+    """Do one job; returns the exit status, 0 also when the job failed in an orderly way.
+
+    Args:
+        words: of the command line.
+        make_services: from the settings.
+        train: the trainer; the one in ``model`` by default.
+    """
+    parser = argparse.ArgumentParser(prog="adclick_backend.workers.process")
+    parser.add_argument("--job", type=int, required=True)
+    args = parser.parse_args(words)
+    settings = Settings.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_runner, name="end-with-the-runner", daemon=True).start()
+    os.nice(NICE)
+    configure_logging(settings.log_level, secrets_of(settings))
+    services = make_services(settings.model_copy(update={"model_threads": settings.training_threads}))
+    try:
+        return _run(args.job, services, train)
+    finally:
+        services.stop()
+
+
+def _run(number: int, services: Services, train: Train | None) -> int:
+    """Do the job and write down how it ended."""
+    table, files = services.store.jobs, JobFiles(services.settings.data_dir)
+    job = table.find(number)
+    if job is None or not job.active:
+        log.error("There is no job %s to be done.", number)
+        return 2
+    control = JobControl(services.store, files, job)
+    try:
+        if job.kind == "push":
+            ending = _push(job.project, services, control)
+        else:
+            ending = TrainingJob(job.project, services, control, train).run()
+    except Exception as error:
+        shutil.rmtree(files.candidate(job.project, number), ignore_errors=True)  # the disk may be full
+        if _is_cancellation(error):
+            log.info("Cancelled.")
+            table.end(number, "cancelled", "Cancelled.")
+            return 0
+        log.exception("The job failed")
+        reason = reason_of(error)
+        table.end(number, "failed", f"{reason} {UNCHANGED}" if job.kind == "train" else reason)
+        return 0
+    log.info(ending.sentence)
+    table.end(number, "done", ending.sentence, version=ending.version)
+    return 0
+
+
+def _push(project: str, services: Services, control: JobControl) -> Ending:
+    from adclick_backend.workers.push import PushError, run
+
+    try:
+        return Ending(run(project, services, control))
+    except PushError as error:
+        raise JobFailed(str(error)) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a job failed, as a sentence for a person."""
+    if isinstance(error, (JobFailed, RegistryError)):
+        return str(error)
+    if isinstance(error, FloatingPointError):
+        return f"The training diverged: {error}"
+    if is_out_of_memory(error):
+        return (
+            "Memory ran out, with batches of half the size as well. Give the backend more memory, or close what "
+            "else uses it."
+        )
+    if _is_full(error):
+        return "The disk is full: make room in the data folder and start the job again."
+    if isinstance(error, OSError):
+        return f"A file could not be read or written ({error.strerror or error})."
+    return "The job ran into an error that nobody expected; its log has the details."
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "No space left" in str(error) or (
+        isinstance(error, sqlite3.Error) and "disk is full" in str(error)
+    )
+
+
+def _is_cancellation(error: Exception) -> bool:
+    """Whether the job was told to stop; the trainer has a word of its own for it, behind torch."""
+    module = sys.modules.get("model.training.segmentation.project")
+    return isinstance(error, JobCancelled) or (module is not None and isinstance(error, module.Cancelled))
+
+
+def _end_with_the_runner() -> None:
+    """Wait until whoever started this process is gone, and end with it: at once, whatever is being done."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""The job that gives every task of a project its prediction, through Label Studio's API."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from adclick_backend.answers.proposer import Prediction, Serving
+from adclick_backend.config.labeling_config import parse_labeling_config, summary_sentence
+from adclick_backend.engine.bank import EngineError
+from adclick_backend.errors import ImageError
+from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.labels.proposed import PREFIX
+from adclick_backend.protocol.body import Task
+
+if TYPE_CHECKING:
+    from adclick_backend.services import Services
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 1800.0  # that Label Studio may be away at a stretch
+LONGEST_WAIT_S = 60.0  # between two attempts
+
+
+class Control(Protocol):
+    """How a job tells where it stands; see :class:`adclick_backend.jobs.control.JobControl`."""
+
+    def report(self, message: str, progress: float) -> None:
+        """What a person should read, and the share of the work that is done, in [0, 1].
+
+        Raises an exception of the job's own when the job was cancelled, which ends it.
+        """
+
+
+class PushError(RuntimeError):
+    """The predictions cannot be brought to Label Studio; the message says why and what to do."""
+
+
+def run(
+    project: str, services: Services, control: Control, *, sleep: Callable[[float], object] = time.sleep
+) -> str:
+    """Give every task of a project the prediction of the version that serves.
+
+    Nothing is kept but in Label Studio itself: a task whose newest prediction is of the version is passed over. So a
+    push that was cancelled or killed goes on where it stopped when it is started again, and no task ever gets two
+    predictions of one version. Label Studio shows the newest prediction: after a roll back, the older one of the
+    version that serves again takes the place of the one that was brought after it.
+
+    Args:
+        project: project id.
+        services: of this process.
+        control: of the job.
+        sleep: waits that many seconds.
+
+    Returns:
+        What was done, as a sentence for a person.
+
+    Raises:
+        PushError: Label Studio refuses, or was away for longer than `PATIENCE_S`, or the labeling config has
+            no place for a mask.
+    """
+    return _Push(project, services, control, sleep).run()
+
+
+class _Push:
+    """One run of the job."""
+
+    def __init__(
+        self, project: str, services: Services, control: Control, sleep: Callable[[float], object]
+    ) -> None:
+        self._project = project
+        self._services = services
+        self._control = control
+        self._sleep = sleep
+        self._label_studio = services.connections.label_studio(project)
+        self._away_s = 0.0
+        self._failed = 0
+        self._share = 0.0
+
+    def run(self) -> str:
+        """See the function `run`."""
+        settings, store = self._services.settings, self._services.store
+        self._config = parse_labeling_config(
+            store.projects.get(self._project).label_config, background_labels=settings.background_labels
+        )
+        if not self._config.image_value or not self._config.brush_name:
+            raise PushError(summary_sentence(self._config))
+        total, pushed, looked_at = self._total(), 0, 0
+        for task in self._tasks():
+            pushed += self._serve(task)
+            looked_at += 1
+            total = max(total, looked_at)  # tasks may be added meanwhile
+            self._share = looked_at / total
+            self._control.report(f"{looked_at} of {total} tasks, {_counted(pushed)}.", self._share)
+        failed = f" {self._failed} tasks could not be judged; the problems page says why." * bool(
+            self._failed
+        )
+        return (
+            f"{_counted(pushed).capitalize()} brought to Label Studio, {looked_at} tasks looked at.{failed}"
+        )
+
+    def _serve(self, raw: dict[str, Any]) -> bool:
+        """Give one task its prediction; False when it has one, or there is nothing to say."""
+        serving = self._services.proposer.serving(self._project)
+        known = _listed(raw.get("predictions"))
+        if _is_shown(known, serving):
+            return False
+        task = Task(id=raw["id"], data=raw["data"])
+        if earlier := _of_version(known, serving):
+            kept = {name: earlier[-1].get(name) for name in ("result", "score", "model_version")}
+            return self._post(task, kept, serving)
+        if not self._services.proposer.can_propose(self._project, task, self._config, serving):
+            return False
+        prediction = self._predict(task, serving)
+        return prediction is not None and self._post(task, prediction, serving)
+
+    def _predict(self, task: Task, serving: Serving) -> Prediction | None:
+        """What is proposed for a task; None when that is nothing, or cannot be found out."""
+        while True:
+            self._services.traffic.give_way()
+            try:
+                return self._services.proposer.predict(self._project, task, self._config, serving)
+            except EngineError as error:
+                self._fail(task, str(error))
+                return None
+            except (ImageError, LabelStudioError) as error:
+                if self._is_there():  # so it is the image that is not
+                    self._fail(task, str(error))
+                    return None
+
+    def _is_there(self) -> bool:
+        """Whether Label Studio answers now; waits when it does not."""
+        try:
+            self._label_studio.check()
+        except LabelStudioError as error:
+            self._wait(error)
+            return False
+        return True
+
+    def _post(self, task: Task, prediction: Prediction, serving: Serving) -> bool:
+        """Store a prediction unless the task shows one of the version by now, from another request or attempt."""
+        body = {"task": task.id, "project": int(self._project), **prediction}
+        while True:
+            try:
+                known = _listed(self._label_studio.get("/api/predictions/", task=task.id))
+                if _is_shown(known, serving):
+                    return False
+                for earlier in _of_version(known, serving):
+                    self._label_studio.delete(f"/api/predictions/{earlier['id']}/")
+                self._label_studio.post("/api/predictions/", body)
+            except LabelStudioError as error:
+                if error.status in (400, 404):  # the task was deleted, or the config changed under it
+                    self._fail(task, str(error))
+                    return False
+                self._wait(error)
+            else:
+                self._away_s = 0.0
+                return True
+
+    def _tasks(self) -> Iterator[dict[str, Any]]:
+        """Every task once, whatever happens to the connection in between."""
+        seen: set[int] = set()
+        while True:
+            try:
+                for task in self._label_studio.tasks(self._project):
+                    self._away_s = 0.0
+                    if task["id"] not in seen:
+                        seen.add(task["id"])
+                        yield task
+            except LabelStudioError as error:
+                self._wait(error)
+            else:
+                return
+
+    def _total(self) -> int:
+        """Tasks of the project, for the progress; 0 when Label Studio does not say."""
+        try:
+            return int(self._label_studio.get(f"/api/projects/{self._project}")["task_number"])
+        except (LabelStudioError, KeyError, TypeError, ValueError):
+            return 0
+
+    def _wait(self, error: LabelStudioError) -> None:
+        """Wait for Label Studio to come back, longer each time; raises when that cannot help."""
+        if error.status is not None and error.status != 429 and error.status < 500:
+            raise PushError(str(error)) from error
+        if self._away_s >= PATIENCE_S:
+            raise PushError(f"{error} Start the job again once it is back; it goes on where it stopped.")
+        wait = min(max(1.0, self._away_s), LONGEST_WAIT_S)
+        log.warning("Waiting %.0f s for Label Studio: %s", wait, error)
+        self._away_s += wait
+        for left in range(round(wait), 0, -1):
+            self._control.report(f"Label Studio does not answer; asked again in {left} s.", self._share)
+            self._sleep(1.0)
+
+    def _fail(self, task: Task, sentence: str) -> None:
+        self._failed += 1
+        self._services.report(self._project, sentence, task.id)
+
+
+def _listed(predictions: object) -> list[dict[str, Any]]:
+    """The predictions of a task as Label Studio lists them, the newest last."""
+    if isinstance(predictions, dict):  # a page of them
+        predictions = predictions.get("results")
+    found = predictions if isinstance(predictions, list) else []
+    return sorted((each for each in found if isinstance(each, dict)), key=lambda each: int(each.get("id", 0)))
+
+
+def _of_version(predictions: Sequence[dict[str, Any]], serving: Serving) -> list[dict[str, Any]]:
+    return [each for each in predictions if each.get("model_version") == serving.name]
+
+
+def _is_shown(predictions: Sequence[dict[str, Any]], serving: Serving) -> bool:
+    """Whether Label Studio shows a prediction of the version, or one after it that is of another model altogether."""
+    later = predictions[::-1]
+    ours = [each for each in later if each.get("model_version") == serving.name or _is_proposal(each)]
+    return bool(ours) and ours[0].get("model_version") == serving.name
+
+
+def _is_proposal(prediction: dict[str, Any]) -> bool:
+    """Whether a version of ADClick made the prediction."""
+    result = prediction.get("result")
+    items = result if isinstance(result, list) else []
+    return any(isinstance(item, dict) and str(item.get("id")).startswith(PREFIX) for item in items)
+
+
+def _counted(number: int) -> str:
+    return "one prediction" if number == 1 else f"{number or 'no'} predictions"

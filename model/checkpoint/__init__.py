@@ -1,0 +1,1 @@
+"""Checkpoints: weights as safetensors, each with a manifest that says what they are."""

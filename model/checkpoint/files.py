@@ -1,0 +1,100 @@
+"""Weights on disk: one safetensors file and a JSON manifest that names its sha256. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from model.checkpoint.manifest import CheckpointError, manifest_path, read_manifest
+
+
+def read_weights(weights: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint in float32, checked against the manifest's sha256.
+
+    Raises:
+        CheckpointError: not safetensors, truncated, or not the file that the manifest describes.
+    """
+    if weights.suffix != ".safetensors":
+        raise CheckpointError(f"{weights.name} is refused: weights must be a .safetensors file.")
+    manifest = read_manifest(weights)
+    try:
+        data = weights.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"The weights {weights.name} cannot be read: {error.strerror}.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != manifest["sha256"]:
+        raise CheckpointError(
+            f"The weights {weights.name} are damaged or were exchanged: their sha256 is {found[:12]}..., "
+            f"the manifest says {str(manifest['sha256'])[:12]}..."
+        )
+    try:
+        tensors = load(data)
+    except Exception as error:  # safetensors raises its own error class, and ValueError for a bad header
+        raise CheckpointError(f"{weights.name} is not a readable safetensors file.") from error
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def write_checkpoint(weights: Path, state: dict[str, Tensor], manifest: dict[str, Any]) -> None:
+    """Write weights (float16) and manifest so that a crash leaves either the old pair or the new one usable.
+
+    The manifest is replaced last: a reader that meets new weights beside an old manifest sees a wrong sha256 and
+    says so, instead of serving a mixture.
+    """
+    data = save({k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()})
+    described = {**manifest, "sha256": hashlib.sha256(data).hexdigest()}
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    _replace(weights, data)
+    _replace(manifest_path(weights), (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def export(backbone: nn.Module, network: nn.Module, out: Path, about: dict[str, Any]) -> None:
+    """Write backbone and click network as one checkpoint, with its manifest ``about``."""
+    state = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
+    state |= {f"network.{k}": v for k, v in network.state_dict().items()}
+    write_checkpoint(out, state, about)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def part_of(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of one module of a checkpoint, ``network`` or ``backbone``, under the names it knows them by."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def load_into(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Load ``tensors`` into ``module``; every name and shape must fit.
+
+    Raises:
+        CheckpointError: names what is missing, unknown, or of another shape.
+    """
+    own = module.state_dict()
+    missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    shapes = sorted(n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape)
+    for what, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes for", shapes)):
+        if names:
+            raise CheckpointError(
+                f"{source} does not fit this network: it {what} {', '.join(names[:3])}"
+                f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}."
+            )
+    module.load_state_dict(tensors)
+
+
+def fold_batch_norm(conv: Tensor, norm: dict[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that does what ``conv`` (O, I, k, k) and its batch normalisation did."""
+    scale = norm["weight"] / torch.sqrt(norm["running_var"] + eps)
+    return conv * scale.view(-1, 1, 1, 1), norm["bias"] - norm["running_mean"] * scale

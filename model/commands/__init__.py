@@ -1,0 +1,1 @@
+"""The ``adclick`` commands that train and study networks."""

@@ -1,0 +1,67 @@
+"""``adclick ablation``: short trainings of the click network, each without something, measured on other products."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``adclick ablation``."""
+    parser.add_argument("samples", type=Path, help="folder of samples that `adclick train click` built")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="DATA_DIR", help="products in MVTec layout to measure on"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/ablation"),
+        help="results; what is found there is not measured again (default: %(default)s)",
+    )
+    parser.add_argument("--steps", type=int, default=300, help="of each training (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--limit", type=int, default=8, help="images of a product (default: %(default)s)")
+    parser.add_argument("--variants", nargs="*", metavar="VARIANT", help="what to leave out (default: each)")
+    parser.add_argument(
+        "--stated-licences", nargs="*", default=[], metavar="SET", help="sets whose licence is stated"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, measure and print the table; returns the exit status."""
+    from model.datasets.mvtec import NO_PRODUCT, find_categories
+    from model.studies import ablation
+    from model.training.interactive.batches import ClickTraining
+    from model.training.interactive.samples import find_samples
+
+    names = args.variants or list(ablation.VARIANTS)
+    if unknown := [n for n in names if n not in ablation.VARIANTS]:
+        print(f"There is no variant {unknown[0]!r}; there are: {', '.join(ablation.VARIANTS)}.")
+        return 2
+    samples, categories = list(find_samples(args.samples)), find_categories(args.folders)
+    if not samples or not categories:
+        print(NO_PRODUCT if samples else f"{args.samples} holds no samples.")
+        return 2
+    images = ablation.open_images(categories, args.limit)
+    clean, config = frozenset({"drawn", *args.stated_licences}), ClickTraining(steps=args.steps)
+    for row in ablation.run(names, args.seeds, samples, clean, images, config, args.out):
+        print(f"{row['variant']}, seed {row['seed']}: {row['ious']}", flush=True)
+    print(table(ablation.read(args.out)))
+    return 0
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Means over seeds as a Markdown table, with half the range of the seeds after five clicks."""
+    lines = [
+        "| | seeds | mIoU@1 | mIoU@2 | mIoU@3 | mIoU@5 | ± |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        ious = 100 * np.array([row["ious"] for row in rows if row["variant"] == name])
+        mean, half = ious.mean(0)[[0, 1, 2, 4]], np.ptp(ious[:, 4]) / 2
+        lines.append(f"| {name} | {len(ious)} | {' | '.join(f'{m:.1f}' for m in mean)} | {half:.1f} |")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""``adclick study``: what the labels of a few clicks are worth, and what each part of the method adds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from model.studies import label_study
+
+MEASURES = {
+    "ap": "pixel AP",
+    "pro": "PRO",
+    "pixel_auroc": "pixel AUROC",
+    "image_auroc": "image AUROC",
+    "type": "type named right",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``adclick study``."""
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="DATA_DIR", help="folders with products in MVTec layout"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/study"),
+        help="results and prepared images; results found there are not measured again (default: %(default)s)",
+    )
+    parser.add_argument("--splits", type=int, default=3, help="divisions of a product (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=150, help="of training a run (default: %(default)s)")
+    parser.add_argument("--products", nargs="*", help="names of products (default: all with 8 good images)")
+    parser.add_argument(
+        "--settings", nargs="*", metavar="SETTING", help="what to compare (default: everything)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print the tables; returns the exit status."""
+    from model.datasets.mvtec import find_categories
+
+    known = [*label_study.SETTINGS, label_study.UNTRAINED, label_study.PATCHCORE]
+    names = args.settings or known
+    if unknown := [n for n in names if n not in known]:
+        print(f"There is no setting {unknown[0]!r}; there are: {', '.join(known)}.")
+        return 2
+    categories = [c for c in find_categories(args.folders) if len(c.good()) >= 8]
+    if args.products:
+        order = {name: i for i, name in enumerate(args.products)}
+        categories = sorted((c for c in categories if c.root.name in order), key=lambda c: order[c.root.name])
+    if not categories:
+        print("No product with at least eight defect-free images was found in these folders.")
+        return 2
+    out = args.out / "results.jsonl"
+    for result in label_study.run(categories, out, args.splits, args.steps, names, args.out / "samples"):
+        print(
+            f"{result['product']} {result['split']} {result['setting']}: AP {100 * result['ap']:.1f}",
+            flush=True,
+        )
+    print(table(label_study.read(out), known))
+    return 0
+
+
+def table(results: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:
+    """The means over products and splits as a Markdown table, in percent, with the spread of the pixel AP over splits.
+
+    Only products that every shown setting has finished count. The spread is the standard deviation of the means of
+    the splits; the columns of products are their pixel AP.
+    """
+    shown = [s for s in settings if any(r["setting"] == s for r in results)]
+    runs = [{(r["product"], r["split"]) for r in results if r["setting"] == s} for s in shown]
+    common = set.intersection(*runs) if runs else set()
+    products = sorted({product for product, _ in common})
+    columns = [*MEASURES.values(), *(product.split("/")[-1] for product in products)]
+    lines = [f"| {len(common)} runs each | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for setting in shown:
+        rows = [r for r in results if r["setting"] == setting and (r["product"], r["split"]) in common]
+        cells = [_mean([r[m] for r in rows if m in r]) for m in MEASURES]
+        splits = [[r["ap"] for r in rows if r["split"] == s] for s in sorted({s for _, s in common})]
+        if len(splits) > 1:
+            cells[0] += f" ± {100 * stdev(fmean(found) for found in splits):.1f}"
+        cells += [_mean([r["ap"] for r in rows if r["product"] == product]) for product in products]
+        lines.append(f"| {setting} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _mean(shares: Sequence[float]) -> str:
+    return f"{100 * fmean(shares):.1f}" if shares else "-"

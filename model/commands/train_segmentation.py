@@ -1,0 +1,129 @@
+"""``adclick train segmentation``: the weights that every project's ADClick-Seg starts from."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from model.checkpoint.files import part_of, read_weights
+from model.checkpoint.manifest import PACKAGED
+from model.datasets.mvtec import NO_PRODUCT, Category, find_categories, read_mask, read_rgb
+from model.interactive.predictor import Predictor
+from model.labels.labelled import DEFECT, LabelledImage, painted
+from model.language.encoders import text_encoder
+from model.language.prompts import builtin_prompts
+from model.language.vocabulary import Vocabulary
+from model.segmentation.checkpoint import write_seg
+from model.segmentation.network import ADClickSeg, SegConfig, start_from_clicks
+from model.training.segmentation.batches import SegSampler
+from model.training.segmentation.samples import SampleWriter, SegSample
+from model.training.segmentation.trainer import SegTrainer, SegTraining
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``adclick train segmentation``."""
+    parser.add_argument("folders", type=Path, nargs="+", help="folders with products in MVTec layout")
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/segmentation"), help="samples and state (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="checkpoint to write (default: RUN/adclick-lite-seg.safetensors)"
+    )
+    parser.add_argument(
+        "--version", default="adclick-lite-seg-1", help="name that predictions carry (default: %(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=1500, help="of training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--limit", type=int, default=36, help="defect images of a product at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--references", type=int, default=24, help="good images of a product at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--without-references",
+        nargs="*",
+        default=[],
+        metavar="SET/PRODUCT",
+        help="products whose good images show something else than their defect images",
+    )
+    parser.add_argument(
+        "--exclude", nargs="*", default=[], metavar="SET/PRODUCT", help="products to leave out"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the samples, train, write the checkpoint; returns the exit status. An interrupted run goes on."""
+    categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
+    if not categories:
+        print(NO_PRODUCT)
+        return 2
+    samples = build(categories, args)
+    # No views: what is learned here must hold for products that were never seen.
+    config = SegTraining(
+        steps=args.steps,
+        seed=args.seed,
+        views=False,
+        trust=20.0,
+        clicked_share=0.15,
+        ema=0.995,
+        shares=(("labelled", 0.6), ("synthetic", 0.2), ("normal", 0.2)),
+        crops=((96, 4, 0.7), (256, 1, 0.3)),
+        patience=1.0,
+    )
+    types = sorted({t for s in samples for t in s.kinds} | {DEFECT})
+    vocabulary = Vocabulary(text_encoder(), {t: builtin_prompts(t) for t in types})
+    network = ADClickSeg(SegConfig(words=vocabulary.width))
+    start_from_clicks(network, part_of(read_weights(PACKAGED), "network"))
+    sampler = SegSampler(samples, dict(config.shares), config.others)
+    trainer = SegTrainer(network, sampler, vocabulary, config, args.run / "last.safetensors")
+    trainer.run(
+        lambda share, loss: print(f"{100 * share:3.0f} %  loss {loss:.4f}", flush=True), lambda: False
+    )
+    # On the products that it learned from, the U-Net came to need the residual less than it will on others.
+    trainer.ema.skip.trust.zero_()
+    out = args.out or args.run / "adclick-lite-seg.safetensors"
+    about = {
+        "products": sorted({s.product for s in samples}),
+        "samples": {source: sum(s.source == source for s in samples) for source in sampler.sources},
+        "steps": trainer.step,
+        "minutes": round(trainer.seconds / 60, 1),
+        "settings": asdict(config),
+    }
+    write_seg(out, trainer.ema, vocabulary, [DEFECT], [0.0], args.version, about)
+    print(f"Wrote {out} after {trainer.step} steps.")
+    return 0
+
+
+def build(categories: Sequence[Category], args: argparse.Namespace) -> list[SegSample]:
+    """The samples of all products: their defects, and normal and synthetic ones made of their good images."""
+    predictor, rng = Predictor(), np.random.default_rng(args.seed)
+    samples: list[SegSample] = []
+    for category in tqdm(categories, desc="products"):
+        good = [] if category.name in args.without_references else category.good()
+        chosen = rng.permutation(len(good))[: args.references]
+        references = [read_rgb(good[i]) for i in chosen]
+        writer = SampleWriter(
+            args.run / "samples" / category.name, predictor, category.name, references, args.seed
+        )
+        pairs = category.defects()
+        for i in tqdm(rng.permutation(len(pairs))[: args.limit], desc=category.name, leave=False):
+            image, mask = pairs[i]
+            name = hashlib.sha256(image.read_bytes()).hexdigest()
+            label = painted(read_mask(mask))
+            samples.append(
+                writer.labelled(
+                    LabelledImage(name, partial(read_rgb, image), {image.parent.name: label}, category.name)
+                )
+            )
+        if len(references) > 1:
+            samples += [writer.normal(i) for i in range(len(references))]
+            samples += [writer.synthetic(i, 0) for i in range(len(references))]
+    return samples

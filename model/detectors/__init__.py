@@ -1,0 +1,1 @@
+"""Anomaly detectors: a map of where an image is unlike defect-free images."""

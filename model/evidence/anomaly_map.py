@@ -1,0 +1,126 @@
+"""Where an image is unlike its references, judged by the residual alone: nothing here was learned from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import pstdev
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.evidence.prepared import RATIO_ENERGIES, Prepared
+from model.features.encoding import Frame
+from model.matching.residual import Residual
+
+PEAK = "peak"
+"""Name of `usual_peak` among what is usual in a bank (:meth:`model.interactive.predictor.Predictor.usual`)."""
+
+SMOOTHING = 2.0
+"""Standard deviation, in cells of the stride-2 grid, of the blur of the log-energies."""
+
+MARGIN = 0.15
+"""Log-energy above all that was seen in very many references that a defect must at least have."""
+
+FEW = 3.0
+"""With so many references the margin is doubled: the highest of a few says little about the highest of many."""
+
+EXTENT = 0.25
+"""A defect that exceeds the threshold somewhere reaches as far as the log-energy is no more than this below it."""
+
+DEPTH = 1.0
+"""... and no more than this below its own peak: coarse features carry a striking defect far beyond its border."""
+
+DOUBT = 0.45
+"""Probability of a place that is as conspicuous as a defect's border without there being a defect."""
+
+SOFTNESS = 0.2
+"""Excess of log-energy over which the odds of a defect grow by the factor e."""
+
+MOST_TRUST = 0.75
+"""Probability that no residual exceeds: it knows what is unusual, not what is a defect. Regions are then given scores
+near the IoU that they were measured to have, about one half."""
+
+
+def suspicion(prepared: Prepared) -> NDArray[np.float32]:
+    """(h, w) smoothed log of the joint residual energy of one image, on the stride-2 grid."""
+    joint = prepared.log_energies[0, RATIO_ENERGIES.index("joint")]
+    return _smoothed(joint)
+
+
+def usual_peak(residual: Residual, grid: tuple[int, int]) -> float:
+    """The highest suspicion in a defect-free image that was matched with others, on the scale of `suspicion`.
+
+    Args:
+        residual: of that image.
+        grid: height and width of its stride-2 grid.
+    """
+    log = torch.log(residual.energies["joint"] + 1e-4)
+    return float(_smoothed(F.interpolate(log, size=grid, mode="bilinear", align_corners=False)[0, 0]).max())
+
+
+def threshold(peaks: Sequence[float]) -> float:
+    """The suspicion from which a place counts as a defect: above the highest peak of any reference, with room to spare.
+
+    Args:
+        peaks: `usual_peak` of two or more references, each left out of the bank in turn.
+    """
+    return max(peaks) + max(MARGIN, pstdev(peaks)) * (1 + FEW / len(peaks))
+
+
+def residual_probability(prepared: Prepared, frame: Frame, peaks: Sequence[float]) -> NDArray[np.float32]:
+    """How probably each place is a defect, as far as the residual can tell.
+
+    Whether there is a defect is decided at the conservative threshold, how far it reaches at a lower one.
+
+    Args:
+        prepared: the image, matched with its references.
+        frame: its working frame.
+        peaks: `usual_peak` of references of its bank.
+
+    Returns:
+        (frame.height, frame.width) float32 in [0, MOST_TRUST]; above 0.5 in a defect.
+    """
+    excess = suspicion(prepared) - threshold(peaks)
+    labels = cv2.connectedComponents((excess > -EXTENT).astype(np.uint8), connectivity=8)[1]
+    highest = np.full(
+        int(labels.max()) + 1, -np.inf, np.float32
+    )  # of each part; part 0 is the rest of the image
+    np.maximum.at(highest, np.asarray(labels, np.int64), excess)
+    peak = highest[labels]
+    border = np.where(labels > 0, np.maximum(-EXTENT, peak - DEPTH), -EXTENT)
+    probability = np.minimum(1 / (1 + np.exp((border - excess) / SOFTNESS)), MOST_TRUST).astype(np.float32)
+    probability = np.where(peak > 0, probability, np.minimum(probability, DOUBT))
+    size = frame.width, frame.height
+    return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def agreed(
+    probability: NDArray[np.float32], prepared: Prepared, peaks: Sequence[float]
+) -> NDArray[np.float32]:
+    """What a network that knows other products finds, where the residual agrees that it is unusual for this one.
+
+    The network knows better how far a defect reaches, the references what a good part looks like.
+
+    Args:
+        probability: (frame.height, frame.width) float32 in [0, 1], the network's.
+        prepared: the image, matched with its references.
+        peaks: `usual_peak` of references of its bank.
+
+    Returns:
+        The same, but at most DOUBT in parts that nowhere come within EXTENT of the threshold.
+    """
+    height, width = probability.shape
+    unusual = suspicion(prepared) > threshold(peaks) - EXTENT
+    unusual = cv2.resize(unusual.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    labels = cv2.connectedComponents((probability > 0.5).astype(np.uint8), connectivity=8)[1]
+    believed = np.isin(labels, np.unique(labels[unusual]))
+    return np.where(believed, probability, np.minimum(probability, DOUBT)).astype(np.float32)
+
+
+def _smoothed(log_energy: Tensor) -> NDArray[np.float32]:
+    blurred = cv2.GaussianBlur(log_energy.float().cpu().numpy(), (0, 0), SMOOTHING)
+    return np.asarray(blurred, dtype=np.float32)

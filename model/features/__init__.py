@@ -1,0 +1,1 @@
+"""Frozen backbones, and images encoded as feature pyramids."""

@@ -1,0 +1,97 @@
+"""An image into the form in which it is compared: the working frame, its colours, its features, its descriptor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.features.backbones import Backbone, Pyramid
+
+DESCRIPTOR_BLOCKS = 6
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The working frame of an image: the size at which the networks see it.
+
+    The image is scaled so that its longer side is ``long_side``; both sides are rounded to multiples of 32, so the
+    two axes may differ in scale by a few percent. A point maps by ``scale_xy``, pixel *areas* map onto pixel areas:
+    the centre (0.5, 0.5) of the first image pixel is not the centre of the first working pixel.
+    """
+
+    image_height: int
+    image_width: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, image_height: int, image_width: int, long_side: int) -> Frame:
+        """The frame of an image of the given size in pixels."""
+        scale = long_side / max(image_height, image_width)
+        height, width = (max(64, round(side * scale / 32) * 32) for side in (image_height, image_width))
+        return cls(image_height, image_width, height, width)
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """Working pixels per image pixel, along x and y."""
+        return self.width / self.image_width, self.height / self.image_height
+
+
+@dataclass
+class Encoded:
+    """What is known of one image before it is compared. All maps have the batch dimension 1.
+
+    Attributes:
+        colour: (1, 3, H/2, W/2) float32, CIELAB / 255, of the working frame.
+        pyramid: feature maps by stride.
+        descriptor: (D,) float32, for :func:`model.matching.retrieval.rank`.
+    """
+
+    colour: Tensor
+    pyramid: Pyramid
+    descriptor: Tensor
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the stride-8 grid."""
+        h, w = self.pyramid[8].shape[-2:]
+        return int(h), int(w)
+
+    def to(self, device: torch.device) -> Encoded:
+        """The same on another device; itself when it is there already."""
+        if self.colour.device == device:
+            return self
+        pyramid = {stride: maps.to(device) for stride, maps in self.pyramid.items()}
+        return Encoded(self.colour.to(device), pyramid, self.descriptor.to(device))
+
+
+def encode(image: NDArray[np.uint8], backbone: Backbone, long_side: int, device: torch.device) -> Encoded:
+    """Encode an image (H, W, 3), RGB, uint8."""
+    frame = Frame.of(image.shape[0], image.shape[1], long_side)
+    shrinks = frame.width < image.shape[1]
+    resized = cv2.resize(
+        image, (frame.width, frame.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    rgb = torch.from_numpy(np.ascontiguousarray(resized)).to(device).permute(2, 0, 1)[None].float()
+    half = cv2.resize(resized, (frame.width // 2, frame.height // 2), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(half, cv2.COLOR_RGB2LAB)
+    colour = torch.from_numpy(lab).to(device).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        pyramid = {stride: maps.float() for stride, maps in backbone(rgb).items()}
+        return Encoded(colour, pyramid, describe(pyramid))
+
+
+def describe(pyramid: Pyramid) -> Tensor:
+    """Descriptor (D,) of an image: the mean features of 6 x 6 blocks of the stride-8 map, block by block.
+
+    Blocks, so that :func:`model.matching.retrieval.rank` can leave the least alike ones out (CPR, section "global
+    retrieval"; the learning-free metric of the final ADClick compares windows at the same place, as here).
+    """
+    blocks = F.adaptive_avg_pool2d(pyramid[8], DESCRIPTOR_BLOCKS)  # (1, C, 6, 6)
+    return blocks[0].flatten(1).T.reshape(-1).contiguous()  # (36 * C,)

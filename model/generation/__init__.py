@@ -1,0 +1,1 @@
+"""Synthetic defects and drawn products, for training without labels."""

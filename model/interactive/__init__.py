@@ -1,0 +1,1 @@
+"""ADClick: interactive segmentation of a defect from clicks."""

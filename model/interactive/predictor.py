@@ -1,0 +1,151 @@
+"""Images, pixels and clicks in; logits out. The only place where arrays become tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.checkpoint.files import load_into, part_of, read_weights
+from model.checkpoint.manifest import PACKAGED, read_manifest
+from model.clicks import Click
+from model.evidence.anomaly_map import PEAK, usual_peak
+from model.evidence.prepared import Prepared, normal_levels
+from model.features.backbones import BACKBONES
+from model.features.encoding import Encoded, Frame, encode
+from model.interactive import presets
+from model.interactive.mask import Map
+from model.interactive.zoom import ZOOM_SIDE, Window
+from model.matching.nearest import matching_dtype
+from model.matching.residual import match, misfit
+from model.matching.retrieval import Retrieved, rank
+
+NEAREST_REFERENCES = 8
+"""K of Eq. 3: how many references an image is matched with, the most similar ones of its bank."""
+
+FEW_REFERENCES = 2
+"""So few references may show the product in another pose than the image; among more, one that fits is found."""
+
+MOST_MISFIT = 3.0
+"""A few references that explain an image so much worse than it explains itself are left out (:func:`misfit`)."""
+
+MAX_SHOWN = 24
+"""Clicks of each sign that the network is shown at most, the newest; as many as training ever drew is far below."""
+
+
+class Predictor:
+    """The click network with its backbone, from one checkpoint.
+
+    Args:
+        weights: a ``.safetensors`` checkpoint with its manifest beside it; default: the one that ships.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of another network.
+    """
+
+    def __init__(self, weights: Path | None = None, device: str = "cpu"):
+        weights = weights or PACKAGED
+        manifest = read_manifest(weights)
+        self.network = presets.new(manifest, weights.name)
+        tensors = read_weights(weights)
+        self.version = str(manifest["version"])
+        self.long_side = int(manifest["long_side"])
+        self.temperature = float(manifest.get("temperature", 1.0))
+        self.device = torch.device(device)
+        self.backbone = BACKBONES[manifest["backbone"]]()
+        for name, module in (("backbone", self.backbone), ("network", self.network)):
+            load_into(module, part_of(tensors, name), f"{weights.name} ({name})")
+            module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._dtype = matching_dtype(self.device)
+
+    def encode(self, image: NDArray[np.uint8], long_side: int | None = None) -> Encoded:
+        """Encode an image (H, W, 3), RGB, uint8, at ``long_side`` pixels (default: the checkpoint's)."""
+        return encode(image, self.backbone, long_side or self.long_side, self.device)  # type: ignore[arg-type]
+
+    def look(
+        self, image: NDArray[np.uint8], window: Window, references: Sequence[NDArray[np.uint8]]
+    ) -> Prepared:
+        """Prepare a window of an image (H, W, 3) at the closeness of :mod:`model.interactive.zoom`.
+
+        Args:
+            image: RGB, uint8.
+            window: what to look at.
+            references: a few of the most similar ones, of whatever size; the same part of each is compared.
+        """
+        parts = [window.of_size(image.shape, r.shape).cut(r) for r in references]
+        encoded = [self.encode(part, ZOOM_SIDE) for part in (window.cut(image), *parts)]
+        normal = self.usual(encoded[1], encoded[2:]) if len(parts) > 1 else None
+        return self.prepare(encoded[0], encoded[1:], normal)
+
+    @torch.inference_mode()
+    def prepare(self, image: Encoded, references: list[Encoded], normal: dict[str, float] | None) -> Prepared:
+        """Match an image with its references and assemble all that does not depend on clicks.
+
+        Args:
+            image: the image.
+            references: those that :func:`model.matching.retrieval.rank` chose from its bank; may be empty.
+            normal: what is usual among the references (:meth:`usual`), if known.
+        """
+        retrieved = Retrieved([r.to(self.device) for r in references]) if references else None
+        few = 0 < len(references) <= FEW_REFERENCES
+        if retrieved is None or (few and misfit(image, retrieved) > MOST_MISFIT):
+            return self.network.prepare(image, Retrieved([image]), None, itself=True)
+        return self.network.prepare(image, retrieved, normal)
+
+    @torch.inference_mode()
+    def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
+        """Residual energies of one defect-free image against others, by name.
+
+        Their 95 % quantiles, and as `model.evidence.anomaly_map.PEAK` the log of the highest joint one.
+        """
+        residual = match(image.to(self.device), Retrieved([o.to(self.device) for o in others]))
+        height, width = image.colour.shape[-2:]
+        return {**normal_levels([residual]), PEAK: usual_peak(residual, (height, width))}
+
+    def rank(
+        self, descriptor: NDArray[np.float32], bank: NDArray[np.float32], left_out: int | None = None
+    ) -> list[int]:
+        """Which references of a bank (N, D) an image with this descriptor (D,) is matched with, best first.
+
+        ``left_out`` is the row of the image itself, when it is one of them.
+        """
+        count = NEAREST_REFERENCES + (left_out is not None)
+        order = rank(torch.from_numpy(descriptor), torch.from_numpy(bank), count)
+        return [i for i in order if i != left_out][:NEAREST_REFERENCES]
+
+    @torch.inference_mode()
+    def logits(self, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: Map | None) -> Map:
+        """What the network says after some clicks.
+
+        Args:
+            prepared: the image.
+            frame: its working frame.
+            clicks: in image pixels, oldest first.
+            before: the logits (frame.height, frame.width) after the click before, if there is one.
+
+        Returns:
+            (frame.height, frame.width) float32, at the checkpoint's temperature.
+        """
+        told = torch.zeros(1, 1, frame.height, frame.width, device=self.device)
+        if before is not None:  # at the temperature of 1, at which the network was trained to see it
+            told = torch.sigmoid(torch.from_numpy(before).to(self.device)[None, None] * self.temperature)
+        told = torch.nn.functional.avg_pool2d(told, 2)
+        shown = self.network.show(prepared.to(self.device), _to_grid(clicks, frame).to(self.device), told)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
+            logits = self.network(*shown)
+        return np.asarray((logits[0, 0].float() / self.temperature).cpu().numpy())
+
+
+def _to_grid(clicks: Sequence[Click], frame: Frame) -> Tensor:
+    """(1, N, 3): clicks on the stride-2 grid, the newest ``MAX_SHOWN`` of each sign."""
+    sx, sy = frame.scale_xy
+    kept = [
+        c for positive in (True, False) for c in [c for c in clicks if c.positive == positive][-MAX_SHOWN:]
+    ]
+    rows = [[c.x * sx / 2, c.y * sy / 2, 1.0 if c.positive else -1.0] for c in kept]
+    return torch.tensor(rows, dtype=torch.float32).view(1, -1, 3)

@@ -1,0 +1,149 @@
+"""How far the defect reaches, judged by where the person clicked.
+
+The network ranks places well and cuts them badly: the best threshold for an image would be worth five to ten points of
+IoU. The clicks tell of it. A person clicks in the middle of what is most wrong about the mask they see: the first time
+in the middle of the defect, later in the middle of the largest piece that is missing or too much. So of several masks
+that may be meant, one is the more likely the better it explains the clicks: the deeper in its largest error against
+the mask that was shown each of them lies. That likelihood times the IoU to expect of a mask decides.
+
+A click that corrects one place must not change others for nothing. Among the masks are therefore, from the second
+click on, those that differ from the mask shown only where the click is (the progressive merge of FocalClick: Chen et
+al., CVPR 2022, made one of several hypotheses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from model.clicks import Click
+from model.features.encoding import Frame
+from model.interactive.mask import Map, Mask, place_of, surroundings
+from model.metrics.expected import expected_iou
+
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Probabilities at which the map is cut to get the masks that may be meant."""
+
+MISSED = 0.2
+"""Likelihood of a click at the border of an error, or at no error, against one in the middle of it: people miss."""
+
+NEAR = 2
+"""Cells round a click whose deepest one counts."""
+
+UNDECIDED = 0.4
+"""Logit of what stays as it was although the newest map says otherwise; negative outside of the mask."""
+
+
+class Shown(NamedTuple):
+    """A click, and the mask that the person saw when they made it.
+
+    Attributes:
+        click: in image pixels.
+        mask: (frame.height // 2, frame.width // 2), on the stride-2 grid; empty before the first click.
+    """
+
+    click: Click
+    mask: Mask
+
+
+class Extent(NamedTuple):
+    """The mask that is meant.
+
+    Attributes:
+        logits: (frame.height, frame.width); the mask is where they are positive.
+        expected_iou: of the mask if the probabilities are right, times how well it explains a click (the geometric
+            mean of the likelihoods), in [0, 1].
+    """
+
+    logits: Map
+    expected_iou: float
+
+
+class _Hypothesis(NamedTuple):
+    """A mask that may be meant, on the stride-2 grid."""
+
+    mask: Mask
+    offset: float  # logit at which the map is cut
+    changed: Mask | None  # the only place where it differs from the mask shown; None: it may differ anywhere
+    expected_iou: float
+
+
+def extent(logits: Map, probability: Map, frame: Frame, shown: Sequence[Shown], before: Map | None) -> Extent:
+    """Of the masks that may be meant, the one that the clicks and the map speak for.
+
+    Args:
+        logits: (frame.height, frame.width), smoothed, from the network.
+        probability: the same size, in [0, 1], not smoothed.
+        frame: working frame.
+        shown: the clicks with the masks that they were made at, oldest first, as far as they are known.
+        before: the logits whose cut at 0 was the mask at the newest click; None when there was none.
+    """
+    found = sorted(_hypotheses(logits, probability, frame, shown, before), key=lambda h: -h.expected_iou)
+    best, most = found[0], -1.0
+    for hypothesis in found:
+        value = hypothesis.expected_iou
+        for one in reversed(shown):
+            if value <= most:  # a likelihood is at most 1: it cannot become the best any more
+                break
+            value *= _likelihood(hypothesis.mask, one, frame)
+        if value > most:
+            best, most = hypothesis, value
+    explained = most / max(best.expected_iou, 1e-9)
+    cut = logits - best.offset
+    if best.changed is not None and before is not None:
+        near = cv2.dilate(best.changed.astype(np.uint8), np.ones((3, 3), np.uint8)).repeat(2, 0).repeat(2, 1)
+        overturned = ((cut > 0) != (before > 0)) & (near == 0)
+        cut = np.where(overturned, np.where(before > 0, UNDECIDED, -UNDECIDED), cut)
+    return Extent(np.asarray(cut, np.float32), best.expected_iou * explained ** (1 / max(1, len(shown))))
+
+
+def _hypotheses(
+    logits: Map, probability: Map, frame: Frame, shown: Sequence[Shown], before: Map | None
+) -> Iterator[_Hypothesis]:
+    """Each level's mask; and the mask shown, with the level's at the newest click."""
+    size = frame.width // 2, frame.height // 2
+    small, sure = (
+        np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_AREA), np.float32)
+        for m in (logits, probability)
+    )
+    for level in LEVELS:
+        offset = float(np.log(level / (1 - level)))
+        mask = small > offset
+        yield _Hypothesis(mask, offset, None, expected_iou(sure, mask))
+        if before is None or not shown:
+            continue
+        newest = shown[-1]
+        labels = cv2.connectedComponents((mask != newest.mask).astype(np.uint8), connectivity=4)[1]
+        here = np.unique(surroundings(labels, *_cell(newest.click, frame), NEAR))
+        changed = np.isin(labels, here[here > 0])
+        if changed.any():
+            local = np.where(changed, mask, newest.mask)
+            yield _Hypothesis(local, offset, changed, expected_iou(sure, local))
+
+
+def _likelihood(mask: Mask, shown: Shown, frame: Frame) -> float:
+    """How near the click is to the deepest place of all errors of the mask shown, if ``mask`` is the truth.
+
+    Returns:
+        From ``MISSED`` to 1.
+    """
+    left, top, width, height = cv2.boundingRect((mask != shown.mask).astype(np.uint8))
+    if not width:
+        return MISSED
+    box = slice(top, top + height), slice(left, left + width)
+    missing, excess = (
+        cv2.distanceTransform(np.pad((a & ~b).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        for a, b in ((mask[box], shown.mask[box]), (shown.mask[box], mask[box]))
+    )
+    x, y = _cell(shown.click, frame)
+    own = surroundings(missing if shown.click.positive else excess, x - left, y - top, NEAR)
+    return MISSED + (1 - MISSED) * float(own.max(initial=0.0)) / float(max(missing.max(), excess.max()))
+
+
+def _cell(click: Click, frame: Frame) -> tuple[int, int]:
+    """The stride-2 cell (column, row) of a click."""
+    x, y = place_of(click, frame)
+    return x // 2, y // 2

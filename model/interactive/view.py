@@ -1,0 +1,86 @@
+"""What is known of an image, or of a window of one, after some clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from model.clicks import Click
+from model.evidence.prepared import Prepared
+from model.features.encoding import Frame
+from model.interactive.mask import SURE, Map, Mask, enlarged, settled, smoothed
+from model.interactive.predictor import Predictor
+from model.interactive.threshold_selection import Shown, extent
+from model.metrics.expected import sigmoid
+
+
+@dataclass(frozen=True)
+class View:
+    """The answer to some clicks.
+
+    Attributes:
+        logits: (frame.height, frame.width) float32; the mask is where they are positive.
+        shown: the clicks so far, each with the mask that it was made at.
+        expected_iou: of the mask, in [0, 1].
+    """
+
+    logits: Map
+    shown: tuple[Shown, ...] = ()
+    expected_iou: float = 0.0
+
+    @property
+    def probability(self) -> Map:
+        """(frame.height, frame.width) float32 in [0, 1]; the mask is where it is above 0.5."""
+        return sigmoid(self.logits)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.logits.nbytes + sum(s.mask.nbytes for s in self.shown)
+
+    def mask(self, frame: Frame) -> Mask:
+        """(frame.image_height, frame.image_width) bool."""
+        return enlarged(self.logits, frame)
+
+
+def blank(frame: Frame) -> View:
+    """Before the first click."""
+    return View(np.full((frame.height, frame.width), -SURE, np.float32))
+
+
+def made_at(before: View | None, clicks: Sequence[Click], frame: Frame) -> tuple[Shown, ...]:
+    """The clicks with the masks that they were made at, as far as they are known.
+
+    Args:
+        before: the view after all ``clicks`` (image pixels, oldest first) but the newest; None when there was none, or
+            nobody knows it any more.
+        clicks: at least one.
+        frame: working frame of the view.
+    """
+    if before is None and len(clicks) > 1:
+        return ()
+    before = before or blank(frame)
+    small = cv2.resize(before.logits, (frame.width // 2, frame.height // 2), interpolation=cv2.INTER_AREA)
+    return (*before.shown, Shown(clicks[-1], small > 0))
+
+
+def see(
+    predictor: Predictor, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: View | None
+) -> View:
+    """The view after ``clicks``.
+
+    Args:
+        predictor: the network.
+        prepared: what is looked at.
+        frame: its working frame.
+        clicks: in image pixels, oldest first; at least one.
+        before: the view after all of them but the newest, if it is known.
+    """
+    known = None if before is None else before.logits
+    raw = predictor.logits(prepared, frame, clicks, known)
+    shown = made_at(before, clicks, frame)
+    found = extent(smoothed(raw), sigmoid(raw), frame, shown, known)
+    return View(settled(found.logits, frame, clicks), shown, found.expected_iou)

@@ -1,0 +1,1 @@
+"""Labelled images, and weak labels from clicked masks, boxes and tags."""

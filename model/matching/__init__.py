@@ -1,0 +1,1 @@
+"""Patch matching: retrieval of references, nearest neighbours, and the residual."""

@@ -1,0 +1,1 @@
+"""ADClick-Seg: defects of a type found without a click."""

@@ -1,0 +1,42 @@
+"""An ADClick-Seg checkpoint: network, type head and the words of its types, with the manifest that describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from model.checkpoint.files import write_checkpoint
+from model.language.vocabulary import Vocabulary
+from model.segmentation.network import ADClickSeg
+from model.segmentation.type_head import TypeHead
+
+PRESET = "lite-seg"
+"""Of the manifests of ADClick-Seg."""
+
+
+def write_seg(
+    out: Path,
+    network: ADClickSeg,
+    vocabulary: Vocabulary,
+    types: Sequence[str],
+    shifts: Sequence[float],
+    version: str,
+    about: dict[str, Any],
+    head: TypeHead | None = None,
+) -> None:
+    """Write a checkpoint for :class:`~model.segmentation.predictor.SegPredictor`, with the words of its types."""
+    states, present = vocabulary.averages(types)
+    state = {**network.state_dict(), "words.states": states, "words.present": present}
+    if head is not None:
+        state |= {f"types.{name}": tensor for name, tensor in head.state_dict().items()}
+    manifest = {
+        "preset": PRESET,
+        "version": version,
+        "backbone": "efficientnet_lite0",
+        "encoder": vocabulary.encoder,
+        "types": list(types),
+        "offsets": {name: round(shift, 4) for name, shift in zip(types, shifts, strict=True)},
+        "training": about,
+    }
+    write_checkpoint(out, state, manifest)

@@ -1,0 +1,30 @@
+"""What ADClick-Seg is given of an image: relative maps, residual vectors and feature levels, by name and stride."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.evidence.prepared import Prepared
+
+VIEWS = {"stride2": 2, "stride4": 4, "stride8": 8, "stride16": 16}
+"""The feature levels that the network is given beside the relative maps, and their strides."""
+
+
+def inputs(prepared: Prepared) -> dict[str, Tensor]:
+    """What the network sees of an image, by name, each (B, C, h, w).
+
+    ``relative``: comparisons with the references and with the rest of the image, on the stride-2 grid; ``vectors``: the
+    residual vectors on the stride-8 grid; ``stride2`` (with the colours) to ``stride16``: features scaled to unit
+    variance over the image.
+    """
+    levels = prepared.levels
+    return {
+        "relative": torch.cat([prepared.static, prepared.log_energies.clamp(-4, 4) / 2], 1),
+        "vectors": prepared.vectors,
+        "stride2": torch.cat([levels["colour"], levels["stride2"]], 1),
+        **{name: levels[name] for name in VIEWS if name != "stride2"},
+    }
+
+
+STRIDES = {"relative": 2, "vectors": 8, "stride2": 2, "stride4": 4, "stride8": 8, "stride16": 16}

@@ -1,0 +1,118 @@
+"""Masks before the first click: a prepared image in, one probability map for each defect type out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.checkpoint.files import load_into, part_of, read_weights
+from model.checkpoint.manifest import CheckpointError, read_manifest
+from model.evidence.prepared import Prepared
+from model.features.encoding import Frame
+from model.matching.nearest import matching_dtype
+from model.segmentation.checkpoint import PRESET
+from model.segmentation.inputs import inputs
+from model.segmentation.network import ADClickSeg, SegConfig
+from model.segmentation.type_head import TypeHead
+
+SMOOTHING = 2.0
+"""Standard deviation, in working pixels, of the blur of the logits: a lone bright pixel is rarely a defect."""
+
+
+class SegPredictor:
+    """ADClick-Seg from one checkpoint. Its features are those of the click network: an opened image is used again.
+
+    Args:
+        weights: a ``.safetensors`` checkpoint with its manifest beside it.
+        device: where to compute.
+
+    Attributes:
+        version: name of the checkpoint.
+        types: defect types it looks for.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of another network.
+    """
+
+    def __init__(self, weights: Path, device: str = "cpu"):
+        manifest = read_manifest(weights)
+        if manifest["preset"] != PRESET:
+            raise CheckpointError(
+                f"{weights.name} holds the preset {manifest['preset']!r}; masks before the first click need {PRESET!r}."
+            )
+        tensors = read_weights(weights)
+        self.version = str(manifest["version"])
+        self.types: tuple[str, ...] = tuple(manifest["types"])
+        self.device = torch.device(device)
+        self._dtype = matching_dtype(self.device)
+        self._offsets = [float(manifest["offsets"][name]) for name in self.types]
+        self._states, self._present = (
+            tensors.pop(name).to(self.device) for name in ("words.states", "words.present")
+        )
+        named = part_of(tensors, "types")
+        self._head = TypeHead(len(named["mean"]), len(self.types)) if named else None
+        if self._head is not None:
+            load_into(self._head, named, f"{weights.name} (types)")
+        self.network = ADClickSeg(SegConfig(words=self._states.shape[-1]))
+        load_into(
+            self.network, {k: v for k, v in tensors.items() if not k.startswith("types.")}, weights.name
+        )
+        self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def maps(self, prepared: Prepared, frame: Frame) -> dict[str, NDArray[np.float32]]:
+        """One forward for each type; their maximum is the map of Eq. 7, and what is found is of the type it looks like.
+
+        Args:
+            prepared: what :meth:`model.interactive.predictor.Predictor.prepare` returned for the image.
+            frame: its working frame.
+
+        Returns:
+            Defect type -> calibrated probability, (frame.height, frame.width) float32 in [0, 1].
+
+        Raises:
+            CheckpointError: the image was prepared for a click network that makes no relative maps.
+        """
+        if not prepared.levels:
+            raise CheckpointError(
+                f"{self.version} needs the maps of the click network 'lite'; with the preset 'base' only clicks are "
+                "answered, and masks before the first click come from the residual."
+            )
+        seen = inputs(prepared.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
+            logits = type_logits(self.network, seen, self._states, self._present)
+        found = [
+            np.asarray(1 / (1 + np.exp(offset - smooth(logit))), np.float32)
+            for logit, offset in zip(logits, self._offsets, strict=True)
+        ]
+        if self._head is not None:
+            found = self._head.share(found, {name: maps.cpu() for name, maps in seen.items()})
+        return dict(zip(self.types, found, strict=True))
+
+
+def type_logits(
+    network: ADClickSeg, seen: dict[str, Tensor], states: Tensor, present: Tensor
+) -> list[Tensor]:
+    """The logits (2h, 2w) of each type in one image.
+
+    Args:
+        network: in evaluation mode.
+        seen: :func:`model.segmentation.inputs.inputs` of the image, B = 1.
+        states: (K, T, D), the words of the types.
+        present: (K, T), how much of a word there is.
+    """
+    skips = network.see(seen)
+    return [
+        network.find(skips, seen, states[i : i + 1], present[i : i + 1])[0, 0].float()
+        for i in range(len(states))
+    ]
+
+
+def smooth(logits: Tensor) -> NDArray[np.float32]:
+    """The logits (H, W) as they are cut: without lone bright pixels."""
+    return np.asarray(cv2.GaussianBlur(logits.cpu().numpy(), (0, 0), SMOOTHING), np.float32)

@@ -1,0 +1,1 @@
+"""Ablations and studies: what each part is worth."""

@@ -1,0 +1,174 @@
+"""Training samples: real and synthetic defects with their features and residuals, computed once and kept on disk.
+
+Features and residuals do not change while the click network learns, so a training step never touches the backbone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from model.datasets.mvtec import Category, read_mask, read_rgb
+from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared, compare
+from model.features.backbones import Backbone
+from model.generation.products import Product
+from model.generation.synthesis import Mask, add_defect
+from model.training.crops import pad, start
+from model.training.interactive.views import Views
+
+MOST_GOOD = 24
+"""Good images of a product that serve as references and as hosts of synthetic defects."""
+
+PIECES_OF_DRAWN, DEFECTS_OF_DRAWN = 10, 12
+"""Good pieces photographed of each drawn product, and defective ones."""
+
+
+def _save(out: Path, view: tuple[Prepared, Mask] | None, kind: str) -> None:
+    """Write a view of a kind of defect as a sample file, if there is one."""
+    if view is None:
+        return
+    prepared, mask = view
+    tensors = {name: prepared.levels[name][0].half() for name in (*LEVELS, DISCRIMINANT)}
+    tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
+    tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(mask.astype(np.uint8))}
+    temporary = out.with_suffix(".part")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"kind": kind})
+    temporary.replace(out)
+
+
+def images_of(
+    category: Category, limit: int, seed: int
+) -> tuple[list[Path], list[tuple[Path, Path]], np.random.Generator]:
+    """The good images and the defects that training sees of a product, and the source of what else is random in it."""
+    rng = np.random.default_rng([seed, *hashlib.sha256(category.name.encode()).digest()[:8]])
+    good, pairs = category.good(), category.defects()
+    good = [good[i] for i in rng.permutation(len(good))[:MOST_GOOD]]
+    return good, [pairs[i] for i in rng.permutation(len(pairs))[:limit]], rng
+
+
+def build(
+    categories: list[Category],
+    cache: Path,
+    backbone: Backbone,
+    *,
+    long_side: int,
+    synthetic: int,
+    without_references: set[str],
+    limit: int = 10**6,
+    seed: int = 0,
+) -> None:
+    """Build (or go on building) the sample files of ``categories`` below ``cache``.
+
+    Args:
+        categories: products in MVTec layout.
+        cache: folder; each product gets one of its own, finished products are marked by ``done.json``.
+        backbone: frozen features.
+        long_side: of the working frame of whole images, in pixels.
+        synthetic: synthetic defects drawn on the good images of each product.
+        without_references: names of products whose good images show something else than the defect images.
+        limit: most real samples of a product.
+        seed: of every random choice.
+    """
+    for category in tqdm(categories, desc="products"):
+        folder = cache / category.name
+        if (folder / "done.json").exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        good, pairs, rng = images_of(category, limit, seed)
+        pixels_of_good, comparable = [read_rgb(p) for p in good], category.name not in without_references
+        views = Views(pixels_of_good, backbone, long_side, comparable, compare)
+        for i, (file, painted) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
+            view = views.of(read_rgb(file), read_mask(painted), i % 2 == 0, rng)
+            _save(folder / f"real-{i:04d}.safetensors", view, file.parent.name)
+        for i in tqdm(range(synthetic if good else 0), desc="synthetic", leave=False):
+            pixels, mask, kind = add_defect(views.good[i % len(good)], rng)
+            view = views.of(pixels, mask, i % 2 == 0, rng, i % len(good))
+            _save(folder / f"synthetic-{i:04d}.safetensors", view, kind)
+        (folder / "done.json").write_text(json.dumps({"real": len(pairs), "good": len(good)}))
+
+
+def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: int, seed: int = 0) -> None:
+    """Build the sample files of drawn products (:mod:`model.generation.products`), by numbers; see :func:`build`."""
+    for number in tqdm(products, desc="drawn products"):
+        folder = cache / "drawn" / f"{number:04d}"
+        if (folder / "done.json").exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        rng, product = np.random.default_rng([seed, number]), Product(number)
+        pieces = [product.image(rng) for _ in range(PIECES_OF_DRAWN)]
+        views = Views(pieces, backbone, long_side, True, compare)
+        for i in range(DEFECTS_OF_DRAWN):
+            found = product.lacking(rng) if i % 3 == 0 else None
+            pixels, mask, kind = (*found, "missing") if found else add_defect(product.image(rng), rng)
+            _save(folder / f"synthetic-{i:04d}.safetensors", views.of(pixels, mask, i % 2 == 0, rng), kind)
+        (folder / "done.json").write_text("{}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample file.
+
+    Attributes:
+        path: where it lies.
+        category: its product.
+        real: whether the defect is real.
+        kind: what the defect is called; "" in files that do not say.
+    """
+
+    path: Path
+    category: str
+    real: bool
+    kind: str
+
+
+def find_samples(cache: Path) -> Iterator[Sample]:
+    """All sample files below ``cache``, in a fixed order."""
+    for path in sorted(cache.rglob("*.safetensors")):
+        with safe_open(path, "np") as file:
+            kind = (file.metadata() or {}).get("kind", "")
+        yield Sample(
+            path, f"{path.parent.parent.name}/{path.parent.name}", path.name.startswith("real"), kind
+        )
+
+
+def read_crop(
+    sample: Sample, size: int, rng: np.random.Generator, defect_share: float
+) -> dict[str, NDArray[np.float32]]:
+    """A crop of a sample, of ``size`` x ``size`` stride-2 cells (padded with zeros where the image is smaller).
+
+    With probability ``defect_share`` the crop is placed round a random pixel of the defect, else anywhere.
+
+    Returns:
+        The level maps by name, ``scales``, ``static``, ``vectors``, ``log_energies``, and ``mask``
+        (2 * size, 2 * size) in {0, 1, -1 for padding}.
+    """
+    with safe_open(sample.path, "np") as file:
+        mask = file.get_tensor("mask")
+        h, w = mask.shape[0] // 2, mask.shape[1] // 2
+        y, x = rng.integers(h), rng.integers(w)
+        if rng.random() < defect_share:
+            rows, columns = np.nonzero(mask)
+            i = rng.integers(len(rows))
+            y, x = rows[i] // 2, columns[i] // 2
+        top, left = (start(int(c), size, side, rng) for c, side in ((y, h), (x, w)))
+        crop = {"scales": file.get_tensor("scales")}
+        for name in (*LEVELS, DISCRIMINANT, "static", "vectors", "log_energies"):
+            values = file.get_slice(name)
+            ratio = h // values.get_shape()[1]  # stride-2 cells per cell of this map
+            down, across = (
+                slice(start // ratio, min(start + size, side) // ratio)
+                for start, side in ((top, h), (left, w))
+            )
+            crop[name] = pad(values[:, down, across], size // ratio)
+    crop["mask"] = pad(mask[None, 2 * top : 2 * (top + size), 2 * left : 2 * (left + size)], 2 * size, -1)[0]
+    return crop

@@ -1,0 +1,1 @@
+"""Training of ADClick-Seg, across products and for one project."""

@@ -1,0 +1,161 @@
+"""Proposals as Label Studio stores them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adclick_backend.answers.proposer import NOTES
+from adclick_backend.config.labeling_config import parse_labeling_config
+from adclick_backend.protocol.body import Task
+from tests.helpers.backend import CONFIG, HEIGHT, WIDTH, Backend, mask_of, square, task
+from tests.helpers.references import png
+
+CASES = {"both": [(20, 20, 200), (44, 30, 250)], "scratch": [(20, 20, 200)], "none": []}
+
+
+def with_references(backend: Backend, count: int = 3, project: str = "1") -> None:
+    for number in range(count):
+        backend.services.references.add(project, png(80 + number), source="upload", name=f"{number}.png")
+    backend.work()
+
+
+def predict(backend: Backend, url: str, config: str = CONFIG, project: str = "1") -> Any:
+    proposer = backend.services.proposer
+    serving = proposer.serving(project)
+    return proposer.predict(project, Task(**task(url)), parse_labeling_config(config), serving)
+
+
+def test_a_trained_version_brings_a_region_for_each_label(backend: Backend) -> None:
+    backend.serve_version()
+    prediction = predict(backend, backend.draw("a.png", CASES["both"]))
+    by_label = {region["value"]["brushlabels"][0]: region for region in prediction["result"]}
+    assert np.array_equal(mask_of(by_label["scratch"]), square(20, 20))
+    assert np.array_equal(mask_of(by_label["dent"]), square(44, 30))
+    region = by_label["dent"]
+    region["value"].pop("rle")
+    assert region.pop("id").startswith("adclick-proposal-")
+    assert region == {
+        "from_name": "brush",
+        "to_name": "image",
+        "type": "brushlabels",
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "image_rotation": 0,
+        "value": {"format": "rle", "brushlabels": ["dent"]},
+        "score": 0.7,
+    }
+    assert (prediction["score"], prediction["model_version"]) == (0.6, "fake-1+p1-v1")
+
+
+def test_references_alone_bring_what_is_unusual_and_say_so(backend: Backend) -> None:
+    with_references(backend)
+    prediction = predict(backend, backend.draw("a.png", CASES["both"]))
+    (region,) = prediction["result"]
+    assert region["meta"] == {"text": [NOTES["residual"]]}
+    assert region["value"]["brushlabels"] == ["scratch"]  # the first label, for nobody said which defect
+    assert np.array_equal(mask_of(region), square(20, 20) | square(44, 30))
+    assert prediction["model_version"] == "fake-1"
+
+
+def test_a_normal_image_is_said_to_be_normal(backend: Backend) -> None:
+    backend.serve_version()
+    url = backend.draw("a.png")
+    (choice,) = predict(backend, url)["result"]
+    assert choice["type"] == "choices"
+    assert choice["from_name"] == "state"
+    assert choice["value"] == {"choices": ["normal"]}
+    assert predict(backend, url)["score"] == 0.9
+    without = CONFIG.replace('<Choice value="normal"/>', "")
+    assert predict(backend, url, without) is None  # an empty prediction would be kept and block later ones
+
+
+def test_before_any_training_nothing_is_called_normal(backend: Backend) -> None:
+    with_references(backend)
+    assert predict(backend, backend.draw("a.png")) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (["scratch", "dent"], {"scratch": square(20, 20), "dent": square(44, 30)}),
+        (["flaw"], {"flaw": square(20, 20) | square(44, 30)}),
+        (["Dent", "stain"], {"Dent": square(44, 30)}),
+        (["stain", "hole"], None),
+    ],
+)
+def test_types_go_to_the_brush_labels_that_there_are(
+    backend: Backend, labels: list[str], found: dict[str, Any] | None
+) -> None:
+    """Reliability row 13: never a label that does not exist."""
+    backend.serve_version()
+    painted = "".join(f'<Label value="{label}"/>' for label in labels)
+    config = f"""<View><Image name="image" value="$image"/>
+      <BrushLabels name="brush" toName="image">{painted}</BrushLabels></View>"""
+    prediction = predict(backend, backend.draw("a.png", CASES["both"]), config)
+    if found is None:
+        assert prediction is None
+        return
+    masks = {region["value"]["brushlabels"][0]: mask_of(region) for region in prediction["result"]}
+    assert masks.keys() == found.keys()
+    assert all(np.array_equal(masks[label], mask) for label, mask in found.items())
+
+
+def test_an_unknown_defect_is_never_painted_as_background(backend: Backend) -> None:
+    with_references(backend)
+    url = backend.draw("a.png", CASES["scratch"])
+    for labels, expected in ((["background", "stain"], "stain"), (["stain", "Defect"], "Defect")):
+        painted = "".join(f'<Label value="{label}"/>' for label in labels)
+        config = CONFIG.replace('<Label value="scratch"/><Label value="dent"/></Brush', f"{painted}</Brush")
+        (region,) = predict(backend, url, config)["result"]
+        assert region["value"]["brushlabels"] == [expected]
+
+
+def test_a_region_keeps_its_id_until_the_version_changes(backend: Backend) -> None:
+    backend.serve_version()
+    url = backend.draw("a.png", CASES["scratch"])
+    ids = [predict(backend, url)["result"][0]["id"] for _ in range(2)]
+    backend.serve_version()
+    ids.append(predict(backend, url)["result"][0]["id"])
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_version_of_one_project_never_serves_another(backend: Backend) -> None:
+    """Reliability row 24."""
+    backend.serve_version()
+    with_references(backend, project="2")
+    url = backend.draw("a.png", CASES["both"])
+    assert predict(backend, url, project="1")["model_version"] == "fake-1+p1-v1"
+    assert predict(backend, url, project="2")["model_version"] == "fake-1"
+    (one, _, weights_of_one), (two, bank, weights_of_two) = backend.engine.proposed
+    assert (one.project, two.project, bank.project) == ("1", "2", "2")
+    assert weights_of_one is not None
+    assert "/projects/1/" in str(weights_of_one)
+    assert weights_of_two is None
+
+
+def test_a_version_activated_in_one_worker_is_served_by_the_other(
+    make_backend: Callable[..., Backend], tmp_path: Path
+) -> None:
+    """Reliability row 16: two workers on one data folder, activation and roll back."""
+    first, second = make_backend(), make_backend()
+    with_references(first)
+    url = first.draw("a.png", CASES["scratch"])
+
+    def served_by_second() -> tuple[str, str]:
+        answer = second.open_tasks([task(url)]).json["results"][0]
+        return answer["model_version"], second.setup().json["model_version"]
+
+    assert served_by_second() == ("fake-1", "fake-1")
+    first.serve_version()
+    assert served_by_second() == ("fake-1+p1-v1",) * 2
+    first.services.registry.roll_back("1")
+    assert served_by_second() == ("fake-1",) * 2
+    assert second.engine.proposed[1][2] == first.services.registry.get("1", "v1").weights
+    shutil.rmtree(tmp_path / "data/projects/1/models/v1")
+    assert served_by_second() == ("fake-1",) * 2

@@ -1,0 +1,346 @@
+"""Clicks that Label Studio sends apart and a person means as one object."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.clicks.memory import MAX_OBJECTS, ClickMemory
+from model.clicks import Click
+
+WIDTH, HEIGHT = 400, 300  # a diagonal of 500 pixels: a lone click reaches 75
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(tmp_path: Path, clock: Clock) -> ClickMemory:
+    return ClickMemory(tmp_path / "adclick.db", ttl_s=600, max_clicks=8, clock=clock)
+
+
+def plus(x: float, y: float = 100) -> Click:
+    return Click(x, y, True)
+
+
+def minus(x: float, y: float = 100) -> Click:
+    return Click(x, y, False)
+
+
+def request(first: str, *clicks: Click, label: str = "scratch", width: int = WIDTH) -> ClickObject:
+    """A context whose first key point is called ``first``."""
+    background = label == "background"
+    return ClickObject(f"adclick-{first}", label, clicks, width, HEIGHT, ("a warning",), background)
+
+
+def test_a_growing_context_stays_one_object(memory: ClickMemory) -> None:
+    clicks = [plus(10), plus(20), minus(30)]
+    for count in (1, 2, 3):
+        sent = request("a", *clicks[:count])
+        assert memory.merge("1", "7", sent) == sent
+
+
+def test_an_undone_click_is_gone(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(10), plus(20)))
+    assert memory.merge("1", "7", request("a", plus(10))).clicks == (plus(10),)
+
+
+def test_a_new_context_of_several_clicks_is_a_new_object(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(10), plus(20)))
+    other = memory.merge("1", "7", request("b", plus(11), plus(21)))
+    assert (other.region_id, other.clicks) == ("adclick-b", (plus(11), plus(21)))
+
+
+def test_a_background_click_joins_the_object_being_clicked(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(10), label="dent"))
+    memory.merge("1", "7", request("b", plus(300)))
+    joined = memory.merge("1", "7", request("n", minus(30), label="background"))
+    assert (joined.region_id, joined.label) == ("adclick-b", "scratch")
+    assert joined.clicks == (plus(300), minus(30))
+    assert not joined.background
+    assert joined.warnings == ("a warning",)
+
+
+def test_background_clicks_outlast_the_next_positive_click(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(10)))
+    memory.merge("1", "7", request("n", minus(30), label="background"))
+    again = memory.merge("1", "7", request("a", plus(10), plus(20)))
+    assert again.clicks == (plus(10), plus(20), minus(30))
+
+
+def test_background_clicks_are_replaced_as_a_set(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(10)))
+    memory.merge("1", "7", request("n", minus(30), label="background"))
+    memory.merge("1", "7", request("n", minus(30), minus(40), label="background"))
+    moved = memory.merge("1", "7", request("m", minus(50), minus(60), label="background"))
+    assert moved.clicks == (plus(10), minus(50), minus(60))
+
+
+def test_lone_background_clicks_add_up(memory: ClickMemory) -> None:
+    """Auto-accept deletes each of them before the next."""
+    memory.merge("1", "7", request("a", plus(10)))
+    memory.merge("1", "7", request("n", minus(30), label="background"))
+    both = memory.merge("1", "7", request("m", minus(40), label="background"))
+    assert both.clicks == (plus(10), minus(30), minus(40))
+
+
+def test_a_background_click_on_nothing_comes_back_as_it_is(memory: ClickMemory) -> None:
+    alone = request("n", minus(30), label="background")
+    assert memory.merge("1", "7", alone) == alone
+    assert memory.merge("1", "7", request("a", plus(10))).clicks == (plus(10),)
+
+
+def test_lone_positive_clicks_near_the_mask_are_one_object(memory: ClickMemory) -> None:
+    """Auto-accept: each click comes alone, and its answer must replace the region."""
+    first = memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", first.region_id, (90, 90, 150, 110))
+    inside = memory.merge("1", "7", request("b", plus(120)))
+    assert (inside.region_id, inside.clicks) == ("adclick-a", (plus(100), plus(120)))
+    near = memory.merge("1", "7", request("c", plus(225)))  # 75 pixels from the mask
+    assert (near.region_id, near.clicks) == ("adclick-a", (plus(100), plus(120), plus(225)))
+    far = memory.merge("1", "7", request("d", plus(225.1, 186)))
+    assert (far.region_id, far.clicks) == ("adclick-d", (plus(225.1, 186),))
+
+
+def test_a_context_that_began_as_a_lone_click_keeps_its_object(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.merge("1", "7", request("b", plus(120)))
+    grown = memory.merge("1", "7", request("b", plus(120), minus(140)))
+    assert (grown.region_id, grown.clicks) == ("adclick-a", (plus(100), plus(120), minus(140)))
+
+
+def test_after_a_mask_accepted_by_hand_a_lone_positive_click_is_a_new_object(
+    memory: ClickMemory, clock: Clock
+) -> None:
+    """Its key points were still there long after an answer, so auto-accept is off."""
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 2
+    memory.merge("1", "7", request("a", plus(100), minus(160)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 120, 110))
+    near = memory.merge("1", "7", request("b", plus(160)))
+    assert (near.region_id, near.clicks) == ("adclick-b", (plus(160),))
+    again = memory.merge("1", "7", request("b", plus(160), plus(170)))
+    assert (again.region_id, again.clicks) == ("adclick-b", (plus(160), plus(170)))
+    first = memory.merge("1", "7", request("a", plus(100), minus(160), plus(95)))  # an acceptance undone
+    assert (first.region_id, len(first.clicks)) == ("adclick-a", 3)
+
+
+def test_an_accepted_mask_can_still_be_corrected_by_a_negative_click(
+    memory: ClickMemory, clock: Clock
+) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 2
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    corrected = memory.merge("1", "7", request("b", minus(140)))
+    assert (corrected.region_id, corrected.clicks) == ("adclick-a", (plus(100), plus(120), minus(140)))
+
+
+@pytest.mark.parametrize("answered, later", [(True, 1.4), (False, 5.0)])
+def test_two_quick_clicks_do_not_end_the_growth_of_auto_accept(
+    memory: ClickMemory, clock: Clock, answered: bool, later: float
+) -> None:
+    """The second is made before the answer to the first has come, so both key points are still there."""
+    memory.merge("1", "7", request("a", plus(100)))
+    if answered:
+        memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += later
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 20
+    third = memory.merge("1", "7", request("b", plus(160)))
+    assert (third.region_id, third.clicks) == ("adclick-a", (plus(100), plus(120), plus(160)))
+
+
+def test_clicks_that_wait_for_their_answer_say_nothing_about_auto_accept(
+    memory: ClickMemory, clock: Clock
+) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 20
+    memory.merge("1", "7", request("b", plus(120)))  # its answer takes three seconds
+    clock.now += 2
+    memory.merge("1", "7", request("b", plus(120), plus(140)))
+    assert memory.merge("1", "7", request("c", plus(160))).region_id == "adclick-a"
+
+
+def test_the_same_context_again_is_no_growth(memory: ClickMemory, clock: Clock) -> None:
+    """Label Studio repeats a request, or a click was taken back."""
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    memory.remember_mask("1", "7", "adclick-a", (90, 90, 150, 110))
+    clock.now += 20
+    memory.merge("1", "7", request("a", plus(100), plus(120)))
+    assert memory.merge("1", "7", request("b", plus(160))).region_id == "adclick-a"
+
+
+def test_a_lone_positive_click_joins_the_nearest_object(memory: ClickMemory) -> None:
+    for name, x in (("a", 100.0), ("b", 200.0)):
+        memory.merge("1", "7", request(name, plus(x), plus(x + 1)))
+        memory.remember_mask("1", "7", f"adclick-{name}", (x - 10, 90, x + 10, 110))
+    assert memory.merge("1", "7", request("c", plus(140))).region_id == "adclick-a"
+    assert memory.merge("1", "7", request("d", plus(160))).region_id == "adclick-b"
+
+
+def test_of_overlapping_objects_the_newest_is_joined(memory: ClickMemory) -> None:
+    for name in ("a", "b"):
+        memory.merge("1", "7", request(name, plus(100), plus(110)))
+        memory.remember_mask("1", "7", f"adclick-{name}", (50, 50, 150, 150))
+    assert memory.merge("1", "7", request("c", plus(140))).region_id == "adclick-b"
+
+
+def test_before_the_first_answer_the_clicks_say_where_the_object_is(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    assert memory.merge("1", "7", request("b", plus(170))).region_id == "adclick-a"
+
+
+def test_a_lone_negative_click_joins_the_newest_object_of_its_label(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(10)))
+    memory.merge("1", "7", request("b", plus(390)))
+    memory.merge("1", "7", request("c", plus(200), label="dent"))
+    joined = memory.merge("1", "7", request("d", minus(10)))  # however near to the first
+    assert (joined.region_id, joined.clicks) == ("adclick-b", (plus(390), minus(10)))
+
+
+def test_a_lone_negative_click_on_nothing_is_an_object(memory: ClickMemory) -> None:
+    assert memory.merge("1", "7", request("a", minus(10))).clicks == (minus(10),)
+
+
+def test_a_lone_click_of_another_label_is_another_object(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    assert memory.merge("1", "7", request("b", plus(101), label="dent")).region_id == "adclick-b"
+
+
+def test_an_object_renamed_by_its_label_stays_the_object(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    renamed = memory.merge("1", "7", request("a", plus(100), plus(110), label="dent"))
+    assert (renamed.region_id, renamed.label) == ("adclick-a", "dent")
+    negative = memory.merge("1", "7", request("b", minus(120), label="dent"))
+    assert negative.region_id == "adclick-a"
+
+
+def test_the_same_click_twice_counts_once(memory: ClickMemory) -> None:
+    """reliability row 12"""
+    memory.merge("1", "7", request("a", plus(100)))
+    for name in ("b", "c", "b"):
+        assert memory.merge("1", "7", request(name, plus(100))).clicks == (plus(100),)
+
+
+def test_of_many_lone_clicks_the_newest_are_kept(memory: ClickMemory, tmp_path: Path) -> None:
+    """reliability row 12"""
+    for i in range(40):
+        merged = memory.merge("1", "7", request(str(i), plus(100 + i)))
+    assert merged.region_id == "adclick-0"
+    assert merged.clicks == tuple(plus(100 + i) for i in range(32, 40))
+    with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
+        assert db.execute("SELECT COUNT(*), MAX(LENGTH(state)) < 1000 FROM clicked_objects").fetchone() == (
+            1,
+            1,
+        )
+
+
+def test_tasks_and_projects_are_apart(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    for project, task in (("1", "8"), ("2", "7")):
+        assert memory.merge(project, task, request("b", plus(101))).clicks == (plus(101),)
+
+
+def test_an_image_of_another_size_is_another_image(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    assert memory.merge("1", "7", request("b", plus(101), width=WIDTH + 1)).clicks == (plus(101),)
+
+
+def test_a_forgotten_task_begins_anew(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    memory.merge("1", "8", request("a", plus(100)))
+    memory.forget("1", "7")
+    assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-b"
+    assert memory.merge("1", "8", request("b", plus(101))).region_id == "adclick-a"
+
+
+def test_an_object_that_is_no_longer_clicked_expires(
+    memory: ClickMemory, clock: Clock, tmp_path: Path
+) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    clock.now += 599
+    assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-a"
+    clock.now += 599  # since the last click, not since the first
+    assert memory.merge("1", "7", request("c", plus(102))).region_id == "adclick-a"
+    clock.now += 601
+    assert memory.merge("1", "9", request("d", plus(103))).region_id == "adclick-d"
+    with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
+        assert db.execute("SELECT task FROM clicked_objects").fetchall() == [("9",)]
+
+
+def test_the_time_can_be_said(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(100)), now=0)
+    assert memory.merge("1", "7", request("b", plus(101)), now=601).region_id == "adclick-b"
+
+
+def test_a_task_keeps_a_limited_number_of_objects(memory: ClickMemory, tmp_path: Path) -> None:
+    """reliability row 12"""
+    for i in range(MAX_OBJECTS + 5):
+        memory.merge("1", "7", request(f"many {i}", plus(i), plus(i + 1)))
+    with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
+        names = [name for (name,) in db.execute("SELECT region_id FROM clicked_objects ORDER BY rowid")]
+    assert names == [f"adclick-many {i}" for i in range(5, MAX_OBJECTS + 5)]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as db:
+        yield db
+
+
+def test_a_borrowed_connection_is_left_open(connection: sqlite3.Connection) -> None:
+    memory = ClickMemory(lambda: connection, ttl_s=600)
+    memory.merge("1", "7", request("a", plus(100)))
+    assert not connection.in_transaction
+    assert connection.execute("SELECT region_id FROM clicked_objects").fetchall() == [("adclick-a",)]
+
+
+def test_a_failed_merge_leaves_nothing_behind(connection: sqlite3.Connection) -> None:
+    memory = ClickMemory(lambda: connection, ttl_s=600)
+    unwritable = request("a", plus(100), label=b"scratch")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        memory.merge("1", "7", unwritable)
+    assert not connection.in_transaction
+    assert memory.merge("1", "7", request("b", plus(101))).clicks == (plus(101),)
+
+
+def test_two_workers_share_an_object(tmp_path: Path) -> None:
+    """Both add lone clicks to it at the same time, and none is lost."""
+    workers = [ClickMemory(tmp_path / "adclick.db", ttl_s=600) for _ in range(2)]
+    workers[0].merge("1", "7", request("a", plus(100)))
+    start = threading.Barrier(len(workers))
+
+    def click(worker: int) -> None:
+        start.wait()
+        for i in range(25):
+            name, x = f"{worker} {i}", 101 + worker + i * 2
+            merged = workers[worker].merge("1", "7", request(name, plus(x)))
+            workers[worker].remember_mask("1", "7", merged.region_id, (90, 90, 160, 110))
+
+    threads = [threading.Thread(target=click, args=(worker,)) for worker in range(len(workers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    merged = workers[1].merge("1", "7", request("last", minus(10)))
+    assert merged.region_id == "adclick-a"
+    assert sorted(merged.clicks) == [minus(10), *(plus(x) for x in range(100, 151))]

@@ -1,0 +1,84 @@
+"""``adclick predict`` on drawn images, with a folder of references and with a project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from adclick_backend.cli import main
+from adclick_backend.commands import predict as predict_command
+from adclick_backend.settings import get_settings
+from tests.helpers.backend import Backend
+from tests.helpers.references import png
+
+
+def draw(path: Path, seed: int, spot: bool = False) -> None:
+    """A grey plate with a bolt and noise, and maybe a dark spot of radius 9 at (60, 110)."""
+    rng = np.random.default_rng(seed)
+    image = np.full((160, 240, 3), 140, np.uint8)
+    cv2.circle(image, (120, 80), 40, (190, 185, 180), -1)
+    if spot:
+        cv2.circle(image, (60, 110), 9, (60, 40, 30), -1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noisy = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+    cv2.imwrite(str(path), noisy)
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADCLICK_DATA_DIR", str(tmp_path / "data"))
+    get_settings.cache_clear()
+
+
+def test_a_folder_of_references_judges_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(4):
+        draw(tmp_path / f"good/{seed}.png", seed)
+    draw(tmp_path / "new/spot.png", 63, spot=True)
+    (tmp_path / "new/broken.png").write_bytes(b"no image")
+    out = tmp_path / "masks"
+    words = [str(tmp_path / "new"), "--references", str(tmp_path / "good"), "--out", str(out)]
+    assert main(["predict", *words]) == 1
+    printed = capsys.readouterr()
+    assert "spot.png: defect, certainty" in printed.out
+    assert "(packaged network" in printed.out
+    assert "broken.png: " in printed.err
+    (file,) = out.iterdir()
+    assert file.name == "spot.defect.png"
+    mask = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    assert mask is not None
+    assert (mask.shape, set(np.unique(mask))) == ((160, 240), {0, 255})
+    assert mask[110, 60] == 255
+    assert (mask > 0).mean() < 0.05
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_project_judges_by_its_references_and_its_version(
+    make_backend: Callable[..., Backend],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backend = make_backend()
+    monkeypatch.setattr(predict_command, "Engine", lambda _: backend.engine)
+    backend.draw("a.png", [(20, 20, 200), (44, 30, 250)])
+    words = ["predict", str(backend.images), "--project", "1", "--out", str(tmp_path / "masks")]
+    assert main(words) == 1
+    assert "There are 0 references and no trained version" in capsys.readouterr().err
+    for number in range(3):
+        backend.services.references.add("1", png(80 + number), source="upload")
+    backend.work()
+    backend.serve_version()
+    assert main(words) == 0
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"a.scratch.png", "a.dent.png"}
+    assert "scratch, score 0.70" in capsys.readouterr().out
+
+
+def test_wrong_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.png", "--project", "../x"]) == 2
+    assert "project id is a number" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["predict", "a.png"])

@@ -1,0 +1,339 @@
+"""Labeling configs as people write them: what belongs together, what is wrong, what to paste instead."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config, summary_sentence
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+IMAGE = '<Image name="image" value="$image"/>'
+LABELS = '<Label value="scratch"/><Label value="dent"/>'
+BRUSH = f'<BrushLabels name="brush" toName="image" smart="false">{LABELS}</BrushLabels>'
+CLICK = f'<KeyPointLabels name="click" toName="image" smart="true">{LABELS}</KeyPointLabels>'
+CHOICES = '<Choices name="state" toName="image"><Choice value="normal"/><Choice value="defective"/></Choices>'
+
+
+def view(*parts: str) -> str:
+    return f"<View>{''.join(parts)}</View>"
+
+
+GOOD = view(IMAGE, BRUSH, CLICK, CHOICES)
+
+READY = {
+    "recommended": GOOD,
+    "without choices": view(IMAGE, BRUSH, CLICK),
+    "key points first": view(CLICK, IMAGE, BRUSH),
+    "nested views": view(IMAGE, "<View><View>", BRUSH, "</View>", CLICK, "</View>"),
+    "tags and attributes in any case": GOOD.replace("BrushLabels", "brushlabels").replace("toName", "toname"),
+    "entities, comments and a declaration": '<?xml version="1.0" encoding="utf-8"?>'
+    + GOOD.replace("<Image", "<!-- a &amp; b --><Header value='a &lt; b &#228;'/><Image"),
+    "smart by default": GOOD.replace(' smart="true"', ""),
+    "key points that are only smart": GOOD.replace(' smart="true"', ' smart="true" smartOnly="true"'),
+    "a background label to click": view(
+        IMAGE, BRUSH, CLICK.replace(LABELS, LABELS + '<Label value="Background"/>')
+    ),
+    "labels in another case": view(IMAGE, BRUSH, CLICK.replace("scratch", "Scratch")),
+    "labels from the task": view(
+        IMAGE,
+        '<BrushLabels name="brush" toName="image" smart="false" value="$labels"/>',
+        '<KeyPointLabels name="click" toName="image" smart="true" value="$labels"/>',
+    ),
+    "rectangles that are not smart": view(
+        IMAGE, '<Rectangle name="r" toName="image" smart="false"/>', BRUSH, CLICK
+    ),
+}
+
+
+@pytest.mark.parametrize("xml", READY.values(), ids=READY.keys())
+def test_a_config_without_a_fault_is_left_as_it_is(xml: str) -> None:
+    config = parse_labeling_config(xml)
+    assert config.problems == ()
+    assert config.can_click
+    assert config.corrected == xml
+    assert summary_sentence(config).startswith("The labeling config is ready")
+
+
+# name: config, what the problems say, can a click be answered
+FAULTS: dict[str, tuple[str, list[str], bool]] = {
+    "no image": (view(BRUSH, CLICK), ["There is no <Image>"], False),
+    "no brush": (view(IMAGE, CLICK), ["There is no <BrushLabels>"], False),
+    "brush without labels": (
+        view(IMAGE, BRUSH.replace(LABELS, ""), CLICK),
+        ['The <BrushLabels> "brush" has no <Label>'],
+        False,
+    ),
+    "smart brush": (
+        GOOD.replace(' smart="false"', ""),
+        ['The <BrushLabels> "brush" needs smart="false"'],
+        True,
+    ),
+    "brush that is only smart": (
+        GOOD.replace('smart="false"', 'smart="false" smartOnly="true"'),
+        ['The <BrushLabels> "brush" needs smart="false"'],
+        True,
+    ),
+    "smart brush and smart rectangle": (
+        view(IMAGE, BRUSH.replace("false", "true"), '<RectangleLabels name="box" toName="image"/>', CLICK),
+        ['<BrushLabels> "brush" needs smart="false"', '<RectangleLabels> "box" needs smart="false"'],
+        True,
+    ),
+    "no key points": (view(IMAGE, BRUSH), ["There is no <KeyPointLabels>"], False),
+    "key points that are not smart": (
+        GOOD.replace('smart="true"', 'smart="False"'),
+        ['The <KeyPointLabels> "click" needs smart="true"'],
+        True,
+    ),
+    "key points without labels": (
+        view(IMAGE, BRUSH, CLICK.replace(LABELS, "")),
+        ['The <KeyPointLabels> "click" has no <Label>'],
+        True,
+    ),
+    "a label missing in each": (
+        view(IMAGE, BRUSH, CLICK.replace("dent", "stain")),
+        ['add to <BrushLabels>: "stain".', 'add to <KeyPointLabels>: "dent".'],
+        True,
+    ),
+    "no labels at all": (
+        view(IMAGE, BRUSH, CLICK).replace(LABELS, ""),
+        ['The <BrushLabels> "brush" has no <Label>', 'The <KeyPointLabels> "click" has no <Label>'],
+        False,
+    ),
+    "another image clicked than painted": (
+        view(IMAGE, BRUSH, CLICK.replace('toName="image"', 'toName="other"')),
+        ['both need toName="image", but have "image", "other"'],
+        False,
+    ),
+    "an image that is not in the task": (
+        GOOD.replace("$image", "https://example.com/a.png"),
+        ['The <Image> "image" has value="https://example.com/a.png"'],
+        False,
+    ),
+    "polygons only": (
+        view(IMAGE, f'<PolygonLabels name="label" toName="image">{LABELS}</PolygonLabels>'),
+        ["There is no <BrushLabels>", "There is no <KeyPointLabels>"],
+        False,
+    ),
+    "no labeling interface yet": ("<View></View>", ["<Image>", "<BrushLabels>", "<KeyPointLabels>"], False),
+    "not a view": (BRUSH, ["<Image>", "<KeyPointLabels>"], False),
+    "empty": ("", ["The labeling config is empty."], False),
+    "not XML": ("<View><Image></View>", ["The labeling config is not valid XML (mismatched tag"], False),
+    "undefined entity": (GOOD.replace("scratch", "&bomb;"), ["not valid XML (undefined entity"], False),
+    "text": ("brush and click, please", ["not valid XML (syntax error"], False),
+}
+
+
+@pytest.mark.parametrize(("xml", "sentences", "can_click"), FAULTS.values(), ids=FAULTS.keys())
+def test_every_fault_is_said_and_corrected(xml: str, sentences: list[str], can_click: bool) -> None:
+    """reliability row 13"""
+    config = parse_labeling_config(xml)
+    assert len(config.problems) == len(sentences)
+    for problem, sentence in zip(config.problems, sentences, strict=True):
+        assert sentence in problem
+        assert problem.endswith(".")
+    assert config.can_click == can_click
+    assert summary_sentence(config).endswith(config.problems[0])
+
+    corrected = parse_labeling_config(config.corrected)
+    assert corrected.problems == ()
+    assert corrected.can_click
+    assert corrected.choices_name
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ('<Image name="second" value="$second"/>', 'There are 2 images ("image", "second"); only "image"'),
+        (BRUSH.replace('"brush"', '"brush2"'), 'There are 2 <BrushLabels> ("brush", "brush2"); only "brush"'),
+        (
+            CLICK.replace('"click"', '"click2"'),
+            'There are 2 <KeyPointLabels> ("click", "click2"); only "click"',
+        ),
+    ],
+)
+def test_what_only_a_person_can_decide_is_said_and_left_alone(extra: str, sentence: str) -> None:
+    """reliability row 13"""
+    config = parse_labeling_config(view(IMAGE, BRUSH, CLICK, extra))
+    assert len(config.problems) == 1
+    assert sentence in config.problems[0]
+    assert config.can_click
+    assert parse_labeling_config(config.corrected).problems == config.problems
+
+
+def test_among_several_controls_the_pair_on_one_image_answers() -> None:
+    config = parse_labeling_config(
+        view(
+            IMAGE,
+            '<Image name="detail" value="$close up"/>',
+            BRUSH,
+            BRUSH.replace("image", "detail").replace("brush", "paint"),
+            CLICK.replace("image", "detail").replace("click", "plain").replace("true", "false"),
+            CLICK.replace("image", "detail"),
+            CHOICES,
+            CHOICES.replace('"state"', '"region state"')
+            .replace("image", "detail")
+            .replace("toName", 'perRegion="true" toName'),
+            CHOICES.replace('"state"', '"detail state"').replace("image", "detail"),
+        )
+    )
+    assert (config.image_name, config.image_value) == ("detail", "close up")
+    assert (config.brush_name, config.click_name, config.choices_name) == ("paint", "click", "detail state")
+
+
+def test_the_config_of_the_recorded_setup_request() -> None:
+    requests = json.loads((FIXTURES / "requests_to_backend.json").read_text())
+    config = parse_labeling_config(requests["POST /setup"]["body"]["schema"])
+    assert (config.image_name, config.image_value) == ("image", "image")
+    assert (config.brush_name, config.brush_labels) == ("brush", ("scratch", "dent"))
+    assert (config.click_name, config.click_labels) == ("click", ("scratch", "background"))
+    assert (config.choices_name, config.choices) == ("state", ("normal", "defective"))
+    assert config.can_click  # Label Studio sent clicks with it, though not along every path
+    assert len(config.problems) == 2
+
+
+def test_labels_are_read_as_regions_store_them() -> None:
+    labels = (
+        '<View><Label value="Scratch" alias="s"/></View><Label value=" dent "/><Label value="dent"/><Label/>'
+    )
+    config = parse_labeling_config(view(IMAGE, BRUSH, CLICK).replace(LABELS, labels))
+    assert config.brush_labels == config.click_labels == ("s", "dent")
+
+
+def test_the_corrected_config_is_still_the_persons() -> None:
+    xml = view(
+        "<!-- line 4, camera 2 -->",
+        "<Style>.a > .b { color: red }</Style>",
+        '<Image name="foto" value="$bild" rotateControl="true"/>',
+        '<BrushLabels name="maske" toName="foto" opacity="0.5">',
+        '<Label value="Kratzer &amp; Riß" background="#ff0000" hotkey="1"/>',
+        "</BrushLabels>",
+        '<TextArea name="click" toName="foto"/>',
+        '<Choices name="gut" toName="foto"><Choice value="i.O."/></Choices>',
+    )
+    config = parse_labeling_config(xml)
+    assert len(config.problems) == 1
+    root = ET.fromstring(config.corrected)
+    assert root.findtext("Style") == ".a > .b { color: red }"
+    assert "<!-- line 4, camera 2 -->" in config.corrected
+    assert root.find("Image").attrib == {"name": "foto", "value": "$bild", "rotateControl": "true"}  # type: ignore[union-attr]
+    assert [element.get("name") for element in root if element.get("name")] == [
+        *("foto", "maske", "click", "gut"),
+        "click2",  # "click" was taken
+    ]
+    click = root.find("KeyPointLabels")
+    assert click is not None
+    assert click.attrib == {"name": "click2", "toName": "foto", "smart": "true", "smartOnly": "true"}
+    # The colour comes along, the hotkey stays with the brush.
+    assert [label.attrib for label in click] == [{"value": "Kratzer & Riß", "background": "#ff0000"}]
+    brush = root.find("BrushLabels")
+    assert brush is not None
+    assert brush.attrib == {"name": "maske", "toName": "foto", "opacity": "0.5", "smart": "false"}
+
+
+def test_a_background_label_is_never_given_to_the_brush() -> None:
+    clicks = CLICK.replace(LABELS, LABELS + '<Label value="Nicht"/><Label value="stain"/>')
+    config = parse_labeling_config(view(IMAGE, BRUSH, clicks), background_labels=("nicht",))
+    assert parse_labeling_config(config.corrected).brush_labels == ("scratch", "dent", "stain")
+
+
+def test_the_recommended_config_has_the_shape_that_works() -> None:
+    xml = recommended_config(["scratch", 'a "b" <c>'])
+    config = parse_labeling_config(xml)
+    assert config.problems == ()
+    assert config.brush_labels == config.click_labels == ("scratch", 'a "b" <c>')
+    assert config.choices == ("normal", "defective")
+    assert xml.splitlines()[1:3] == [
+        '  <Image name="image" value="$image" zoom="true" />',
+        '  <BrushLabels name="brush" toName="image" smart="false">',
+    ]
+    assert '<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">' in xml
+
+
+@pytest.mark.parametrize(
+    ("labels", "clicked", "painted"),
+    [
+        (("scratch", "dent"), "dent", "dent"),
+        (("scratch", "dent"), " DENT", "dent"),
+        (("Dent", "dent"), "dent", "dent"),
+        (("scratch", "dent"), "renamed", None),
+        (("scratch", "dent"), "", None),
+        (("defect",), "renamed", "defect"),
+        (("defect",), "", "defect"),
+        ((), "dent", None),
+    ],
+)
+def test_a_click_is_painted_with_a_label_that_exists(
+    labels: tuple[str, ...], clicked: str, painted: str | None
+) -> None:
+    """reliability row 13"""
+    written = "".join(f'<Label value="{label}"/>' for label in labels)
+    config = parse_labeling_config(view(IMAGE, BRUSH.replace(LABELS, written), CLICK))
+    assert config.brush_label_for(clicked) == painted
+
+
+def test_labels_from_the_task_are_trusted() -> None:
+    config = parse_labeling_config(READY["labels from the task"])
+    assert config.brush_label_for("stain") == "stain"
+    assert config.brush_label_for("") is None
+    assert "labels of the task" in summary_sentence(config)
+
+
+def test_labels_from_the_task_reach_the_other_control_too() -> None:
+    brush = '<BrushLabels name="brush" toName="image" smart="false" value="$labels"/>'
+    config = parse_labeling_config(view(IMAGE, brush))
+    click = ET.fromstring(config.corrected).find("KeyPointLabels")
+    assert click is not None
+    assert click.get("value") == "$labels"
+
+
+BOMB = '<!DOCTYPE v [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><View>&b;</View>'
+INCLUDE = '<!DOCTYPE v [<!ENTITY f SYSTEM "file:///etc/hostname">]><View>&f;</View>'
+
+
+@pytest.mark.parametrize(
+    ("xml", "sentence"),
+    [
+        (BOMB, "declares a DTD or entities"),
+        (INCLUDE, "declares a DTD or entities"),
+        ("<View>" * 100_000, "more than 100 tags deep"),
+        ("<View>" * 500 + "</View>" * 500, "more than 100 tags deep"),
+        (view(IMAGE) + " " * 1_000_000, "longer than 1000000 characters"),
+        (view("\0"), "not valid XML"),
+        (view("\ud800"), "not valid XML"),
+    ],
+    ids=["billion laughs", "file inclusion", "unclosed nesting", "nesting", "size", "null", "lone surrogate"],
+)
+def test_hostile_xml_is_refused(xml: str, sentence: str) -> None:
+    config = parse_labeling_config(xml)
+    assert len(config.problems) == 1
+    assert sentence in config.problems[0]
+    assert parse_labeling_config(config.corrected).can_click
+
+
+PARTS = [
+    IMAGE,
+    BRUSH,
+    CLICK,
+    CHOICES,
+    LABELS,
+    '<Image name="b"/>',
+    "<BrushLabels/>",
+    "<KeyPointLabels/>",
+    "<View>x</View>",
+]
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=6).map(lambda parts: view(*parts)) | st.text(max_size=40))
+def test_whatever_the_config_the_corrected_one_can_be_clicked(xml: str) -> None:
+    """reliability row 13"""
+    config = parse_labeling_config(xml)
+    assert all(problem.endswith(".") for problem in config.problems)
+    assert parse_labeling_config(config.corrected).can_click

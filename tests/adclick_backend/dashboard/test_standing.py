@@ -1,0 +1,59 @@
+"""How far a project is, and what a person should do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adclick_backend.dashboard.standing import next_step
+from adclick_backend.labels.mirror import LabelCounts
+from adclick_backend.store import Job
+from adclick_backend.store.versions import Version
+from tests.helpers.backend import Backend
+from tests.helpers.dashboard import page
+
+NONE, SOME = LabelCounts({}, 0, 0), LabelCounts({"dent": {"clicked": 3}}, 0, 0)
+
+
+def training(state: str) -> Job:
+    return Job(1, "1", "train", state, "", "", 0.5, None, "", None, None, False, 0.0, None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("references", "counts", "jobs", "said"),
+    [
+        (0, NONE, [], "Mark a few images as normal"),
+        (3, NONE, [], "click a defect"),
+        (3, SOME, [], "Press Start Training"),
+        (3, SOME, [training("failed")], "Press Start Training"),
+        (3, SOME, [training("queued")], "A training is running"),
+    ],
+)
+def test_the_next_step_is_the_one_that_helps_most(
+    references: int, counts: LabelCounts, jobs: list[Job], said: str
+) -> None:
+    assert said in next_step(references, counts, jobs, None)
+
+
+def test_labels_that_nothing_has_learned_from_are_a_reason_to_train_again(tmp_path: Path) -> None:
+    version = Version("v1", tmp_path, 0.0, {}, {}, serving=True)
+    assert "Open the next tasks" in next_step(3, SOME, [training("done")], version)
+    assert next_step(3, SOME, [training("done")], version, 1).startswith("1 image was labelled since")
+    assert next_step(3, SOME, [training("cancelled")], version, 7).startswith("7 images were labelled since")
+    assert "A training is running" in next_step(3, SOME, [training("training")], version, 7)
+
+
+def test_the_overview_has_a_line_for_each_page(connected: Backend) -> None:
+    text = page(connected)
+    for said in ("0 ready", "0 labels", "never", "none trained", "Mark a few images as normal"):
+        assert said in text
+    jobs = connected.services.store.jobs
+    job = connected.services.jobs.enqueue("1", "train", "a test")
+    jobs.begin(job.id, "Reading labels.")
+    jobs.report(job.id, "training", message="Step 5 of 10.", progress=0.5, seconds_left=None)
+    text = page(connected)
+    assert "50 %" in text
+    assert "Step 5 of 10." in text
+    jobs.end(job.id, "failed", "The disk is full.")
+    assert "last failed" in page(connected)

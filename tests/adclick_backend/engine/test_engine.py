@@ -1,0 +1,386 @@
+"""The engine with the packaged weights, on small drawn images."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import threading
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine.engine import Engine
+from adclick_backend.engine.networks import Segmenters
+from adclick_backend.engine.windows import LOOKED_AT
+from adclick_backend.settings import Settings
+from model.checkpoint.manifest import (
+    PACKAGED_SEG,
+    PACKAGED_STATED,
+    CheckpointError,
+    read_manifest,
+    start_of_training,
+)
+from model.clicks import Click
+from model.evidence.prepared import Prepared
+from model.features.encoding import Frame
+from model.interactive.predictor import Predictor
+from model.interactive.zoom import Window
+
+Pixels = NDArray[np.uint8]
+
+
+def draw(seed: int, defect: tuple[int, int] | None = None) -> Pixels:
+    """A grey plate with a bolt, noise, and maybe a dark spot of radius 9 at (x, y)."""
+    rng = np.random.default_rng(seed)
+    image = np.full((160, 240, 3), 140, np.uint8)
+    cv2.circle(image, (120, 80), 40, (190, 185, 180), -1)
+    if defect:
+        cv2.circle(image, defect, 9, (60, 40, 30), -1)
+    return np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+def no_image() -> Pixels:
+    raise AssertionError("the image should not be read")
+
+
+class Shelf:
+    """An engine with the references of one project kept where the backend keeps them."""
+
+    def __init__(self, folder: Path):
+        self.settings = Settings(data_dir=folder)  # type: ignore[call-arg]
+        self.engine = Engine(self.settings)
+        self.shas: list[str] = []
+
+    def add(self, pixels: Pixels) -> str:
+        data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+        sha = hashlib.sha256(data).hexdigest()
+        folder = self.settings.data_dir / "projects/7/references"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{sha}.png").write_bytes(data)
+        self.engine.encode_reference(ImageKey("7", sha), pixels)
+        self.shas.append(sha)
+        return sha
+
+    @property
+    def bank(self) -> Bank:
+        return Bank("7", "", tuple(sorted(self.shas)))
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    shelf = Shelf(tmp_path_factory.mktemp("data"))
+    for seed in range(5):
+        shelf.add(draw(seed))
+    return shelf
+
+
+def test_an_engine_knows_its_version_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from adclick_backend.engine.engine import Engine, Settings\n"
+        f"version = Engine(Settings(data_dir=pathlib.Path({str(tmp_path)!r}))).version\n"
+        "sys.exit('torch' in sys.modules or not version.startswith('adclick'))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_click_gives_the_mask_of_the_spot(shelf: Shelf) -> None:
+    key = ImageKey("7", "a" * 64)
+    found = shelf.engine.click(key, shelf.bank, lambda: draw(50, (60, 110)), [Click(60.5, 110.5, True)])
+    true = np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9
+    assert found.mask.shape == (160, 240)
+    assert (found.mask & true).sum() / (found.mask | true).sum() > 0.6
+    assert 0 < found.score <= 1
+    assert {"features", "match", "network"} <= found.milliseconds.keys()
+
+
+def test_an_opened_image_is_not_read_again(shelf: Shelf) -> None:
+    key = ImageKey("7", "b" * 64)
+    shelf.engine.prepare(key, shelf.bank, lambda: draw(51, (60, 110)))
+    assert shelf.engine.prepare(key, shelf.bank, no_image) == {}
+    assert shelf.engine.click(key, shelf.bank, no_image, [Click(60, 110, True)]).mask.any()
+
+
+def test_a_restarted_engine_finds_prepared_images_on_disk(shelf: Shelf) -> None:
+    key, clicks, image = ImageKey("7", "c" * 64), [Click(60.0, 110.0, True)], draw(52, (60, 110))
+    before = shelf.engine.click(key, shelf.bank, lambda: image, clicks)
+    after = Engine(shelf.settings).click(key, shelf.bank, lambda: image, clicks)
+    assert "features" not in after.milliseconds
+    assert (before.mask ^ after.mask).mean() < 0.005  # kept in half precision
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_or_with_one_reference_a_click_still_gives_a_mask(shelf: Shelf, count: int) -> None:
+    """Reliability row 21."""
+    bank = Bank("7", "few", shelf.bank.references[:count])
+    found = shelf.engine.click(
+        ImageKey("7", "d" * 64), bank, lambda: draw(53, (60, 110)), [Click(60, 110, True)]
+    )
+    assert found.mask[110, 60]
+    assert found.mask.mean() < 0.2
+
+
+def test_the_weights_of_stated_licences_answer_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chosen by name; no segmentation network that saw other sets has a say."""
+    monkeypatch.setenv("ADCLICK_CHECKPOINT", "stated-licences")
+    settings = Settings(data_dir=tmp_path)
+    assert settings.checkpoint == PACKAGED_STATED
+    assert start_of_training(settings.checkpoint) == PACKAGED_STATED
+    assert start_of_training(None) == start_of_training(tmp_path / "own.safetensors") == PACKAGED_SEG
+    engine, bank = Engine(settings), Bank("7", "", ("a" * 64, "b" * 64, "c" * 64))
+    assert engine.source(bank, None) == "residual"
+    key = ImageKey("7", "d" * 64)
+    found = engine.click(key, Bank("7", "", ()), lambda: draw(53, (60, 110)), [Click(60, 110, True)])
+    assert found.mask[110, 60]
+    assert found.mask.mean() < 0.2
+    products = read_manifest(PACKAGED_STATED)["training"]["products"]
+    stated = {"aws_cookie", "bsdata", "deeppcb", "intel_hazelnut"}
+    assert {product.split("/")[0] for product in products} == stated
+
+
+def test_an_image_is_no_reference_of_its_own(shelf: Shelf) -> None:
+    """Matched with itself it would have no residual at all."""
+    key = ImageKey("7", shelf.shas[0])
+    shelf.engine.prepare(key, shelf.bank, lambda: draw(0))
+    opened = shelf.engine._open(key, shelf.bank.without(key.sha), no_image, {})
+    assert float(opened.prepared.log_energies.mean()) > -6
+
+
+def test_lost_features_are_computed_again_from_the_kept_copy(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for seed in range(2):
+        shelf.add(draw(seed))
+    for path in tmp_path.glob("projects/7/cache/*/*"):
+        path.unlink()
+    engine = Engine(shelf.settings)
+    assert engine.click(
+        ImageKey("7", "e" * 64), shelf.bank, lambda: draw(9, (60, 110)), [Click(60, 110, True)]
+    ).mask.any()
+    for path in [*tmp_path.glob("projects/7/cache/*/*"), *tmp_path.glob("projects/7/references/*")]:
+        path.unlink()
+    with pytest.raises(EngineError, match="is gone; remove it and add the image again"):
+        Engine(shelf.settings).prepare(ImageKey("7", "f" * 64), shelf.bank, lambda: draw(9))
+
+
+def test_leave_one_out_finds_the_odd_one(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for seed in range(4):
+        shelf.add(draw(seed))
+    odd = shelf.add(draw(9, (190, 40)))
+    told: list[tuple[int, int]] = []
+    energies = shelf.engine.leave_one_out(shelf.bank, lambda done, of: told.append((done, of)))
+    assert max(energies, key=energies.__getitem__) == odd
+    assert told == [(i, 5) for i in range(1, 6)]
+    assert shelf.engine.leave_one_out(Bank("7", "", shelf.bank.references[:2])) == {}
+
+
+def test_leave_one_out_reads_a_bank_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cost grows linearly with the bank: nothing of the whole bank is read again for each reference."""
+    shelf, reads = Shelf(tmp_path), []
+    for seed in range(4):
+        shelf.add(draw(seed))
+    rows = FeatureFiles._rows
+    monkeypatch.setattr(
+        FeatureFiles, "_rows", lambda self, project: reads.append(project) or rows(self, project)
+    )
+    assert len(shelf.engine.leave_one_out(shelf.bank)) == 4
+    assert reads == ["7"]
+
+
+def test_further_clicks_see_the_mask_before(shelf: Shelf) -> None:
+    key, first = ImageKey("7", "1" * 64), Click(60.0, 110.0, True)
+    image = draw(60, (60, 110))
+    shelf.engine.click(key, shelf.bank, lambda: image, [first])
+    both = shelf.engine.click(key, shelf.bank, no_image, [first, Click(120.0, 80.0, False)])
+    assert both.mask[110, 60]
+    assert not both.mask[80, 120]
+
+
+def test_a_window_is_opened_once_and_compared_with_the_references(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    look = Predictor.look
+
+    def counted(self: Predictor, image: Pixels, window: Window, references: list[Pixels]) -> Prepared:
+        looks.append(len(references))
+        return look(self, image, window, references)
+
+    monkeypatch.setattr(Predictor, "look", counted)
+    monkeypatch.setattr("model.interactive.zoom.SMALLEST", 48)
+    key, image = ImageKey("7", "3" * 64), cv2.resize(draw(61, (60, 110)), (960, 640))
+    clicks = [Click(240.0, 440.0, True), Click(250.0, 446.0, True), Click(236.0, 430.0, True)]
+    for count in (1, 2, 3):
+        found = shelf.engine.click(key, shelf.bank, lambda: image, clicks[:count])
+    assert looks == [LOOKED_AT]
+    assert found.mask.shape == (640, 960)
+    assert found.mask[440, 240]
+
+
+def test_a_first_click_finds_open_what_was_expected(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a window is opened for it, nor is the whole image looked at."""
+    monkeypatch.setattr("model.interactive.zoom.SMALLEST", 48)
+    key, image = ImageKey("7", "9" * 64), cv2.resize(draw(62, (60, 110)), (960, 640))
+    proposed = shelf.engine.propose(key, shelf.bank, lambda: image)
+    assert proposed.regions[0].mask[440, 240]
+    shelf.engine.look_ahead(key, shelf.bank, no_image)
+    seen: list[Frame] = []
+    logits = Predictor.logits
+    monkeypatch.setattr(Predictor, "look", lambda *_: pytest.fail("a window was opened"))
+    monkeypatch.setattr(
+        Predictor,
+        "logits",
+        lambda self, prepared, frame, *rest: (seen.append(frame), logits(self, prepared, frame, *rest))[1],
+    )
+    found = shelf.engine.click(key, shelf.bank, no_image, [Click(243.0, 441.0, True)])
+    assert found.mask[440, 240]
+    assert found.mask.mean() < 0.02
+    assert [(frame.image_height, frame.image_width) for frame in seen] != [(640, 960)]
+    assert len(seen) == 1
+
+
+def test_two_threads_open_an_image_once(shelf: Shelf) -> None:
+    reads: list[int] = []
+
+    def load() -> Pixels:
+        reads.append(1)
+        return draw(70)
+
+    threads = [
+        threading.Thread(target=shelf.engine.prepare, args=(ImageKey("7", "2" * 64), shelf.bank, load))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reads) == 1
+
+
+def test_projects_share_nothing_on_disk(shelf: Shelf) -> None:
+    """Reliability row 24."""
+    sha = shelf.shas[0]
+    shelf.engine.encode_reference(ImageKey("8", sha), draw(0))
+    files = {p.parts[-4] for p in shelf.settings.data_dir.glob(f"projects/*/cache/*/{sha}*")}
+    assert files == {"7", "8"}
+
+
+def test_a_damaged_checkpoint_is_said_in_words(tmp_path: Path) -> None:
+    """Reliability row 8."""
+    engine = Engine(Settings(data_dir=tmp_path), tmp_path / "no.safetensors")  # type: ignore[call-arg]
+    assert engine.state == "failed"
+    with pytest.raises(EngineError, match=r"no\.json"):
+        engine.warm_up()
+
+
+def test_the_cache_forgets_what_was_used_longest_ago() -> None:
+    cache: WeightedLru[str, str] = WeightedLru(10)
+    for name in "abc":
+        cache.put(name, name, 4)
+    assert [cache.get(n) for n in "abc"] == [None, "b", "c"]
+    cache.put("d", "d", 50)
+    assert [cache.get(n) for n in "bcd"] == [None, None, "d"]
+
+
+def test_usual_energies_are_measured_again_when_the_bank_has_doubled(tmp_path: Path) -> None:
+    usual = Usual(tmp_path, "")
+    assert usual.wanted(["a", "b"]) == "a"
+    usual.put({"a": {"joint": 4.0}}, 2)
+    usual.put({"b": {"joint": 2.0}}, 2)
+    assert usual.wanted(["a", "b"]) is None
+    assert usual.mean(["a", "b"]) == {"joint": 3.0}
+    assert usual.wanted(["a", "b", "c", "d", "e"]) == "a"
+
+
+# --- proposing
+
+
+class FakeSegmenter:
+    """Says that the dark spot is a stain, from the very image that was prepared."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def maps(self, prepared: Prepared, frame: Frame) -> dict[str, NDArray[np.float32]]:
+        self.asked += 1
+        log = prepared.log_energies[0, 0].float().numpy()
+        dark = cv2.resize(log, (frame.width, frame.height)) > log.max() - 1
+        return {"stain": np.where(dark, 0.9, 0.05).astype(np.float32)}
+
+
+def spot() -> NDArray[np.bool_]:
+    return np.asarray(np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9)
+
+
+def test_references_alone_propose_what_is_unusual(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with other weights than the packaged ones, which no segmentation network comes with."""
+    monkeypatch.setattr(shelf.engine._segmenters, "packaged", None)
+    key = ImageKey("7", "1" * 64)
+    found = shelf.engine.propose(key, shelf.bank, lambda: draw(63, (60, 110)))
+    assert (found.source, found.size) == ("residual", (160, 240))
+    (region,) = found.regions
+    assert region.type == "defect"
+    assert (region.mask & spot()).sum() / (region.mask | spot()).sum() > 0.4
+    assert 0 < found.score < 0.6  # it is only the residual
+    assert shelf.engine.propose(key, shelf.bank, no_image) is found
+    assert shelf.engine.click(key, shelf.bank, no_image, [Click(60, 110, True)]).mask.any()
+
+
+def test_the_packaged_network_proposes_before_any_training(shelf: Shelf) -> None:
+    key = ImageKey("7", "7" * 64)
+    found = shelf.engine.propose(key, shelf.bank, lambda: draw(64, (60, 110)))
+    assert found.source == "packaged"
+    (region,) = found.regions
+    assert region.type == "defect"
+    assert (region.mask & spot()).sum() / (region.mask | spot()).sum() > 0.4
+    assert shelf.engine.propose(ImageKey("7", "6" * 64), shelf.bank, lambda: draw(22)).regions == ()
+
+
+def test_two_references_propose_nothing(shelf: Shelf) -> None:
+    """Reliability row 21: with so few nobody can say what is usual."""
+    bank = Bank("7", "two", shelf.bank.references[:2])
+    found = shelf.engine.propose(ImageKey("7", "3" * 64), bank, lambda: draw(65, (60, 110)))
+    assert (found.regions, found.source) == ((), "none")
+    assert shelf.engine.source(bank, None) == "none"
+    assert shelf.engine.source(bank, Path("trained")) == "trained"
+
+
+def test_a_trained_version_proposes_and_each_version_is_asked_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = {Path("v1"): FakeSegmenter(), Path("v2"): FakeSegmenter()}
+    monkeypatch.setattr(shelf.engine._segmenters, "get", networks.__getitem__)
+    key = ImageKey("7", "4" * 64)
+    for weights in (Path("v1"), Path("v2"), Path("v1")):
+        found = shelf.engine.propose(key, shelf.bank, lambda: draw(66, (60, 110)), weights)
+        assert found.source == "trained"
+        assert [region.type for region in found.regions] == ["stain"]
+        assert found.regions[0].mask[110, 60]
+    assert [network.asked for network in networks.values()] == [1, 1]
+
+
+def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(_: Path) -> None:
+        raise CheckpointError("weights.safetensors is truncated.")
+
+    monkeypatch.setattr(shelf.engine._segmenters, "get", damaged)
+    with pytest.raises(EngineError, match="network could not be loaded: weights"):
+        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), Path("v1"))
+
+
+def test_segmenters_stay_loaded_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[Path, str]] = []
+    module = types.ModuleType("model.segmentation.predictor")
+    module.SegPredictor = lambda *args: loaded.append(args) or object()  # type: ignore[attr-defined, func-returns-value]
+    monkeypatch.setitem(sys.modules, "model.segmentation.predictor", module)
+    segmenters = Segmenters("cpu", kept=2)
+    names = [Path(name) for name in ("a", "b", "a", "c", "a", "b")]
+    for name in names:
+        segmenters.get(name)
+    assert [path.name for path, _ in loaded] == ["a", "b", "c", "b"]

@@ -1,0 +1,208 @@
+"""Versions on disk: published whole or not at all, switched in one step, never served when damaged."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from adclick_backend.store.versions import Registry, RegistryError
+from tests.helpers.versions import candidate, publish
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "data", "adclick-lite-2")
+
+
+def names(registry: Registry) -> list[str]:
+    return [version.name for version in registry.list("3")]
+
+
+def test_an_untrained_project_is_served_by_the_packaged_network(registry: Registry) -> None:
+    assert (registry.list("3"), registry.current("3")) == ([], None)
+    assert (registry.serving_name("3"), registry.new_name("3")) == ("adclick-lite-2", "v1")
+
+
+def test_the_name_begins_with_the_version_in_the_package(tmp_path: Path) -> None:
+    assert Registry(tmp_path).serving_name("3").startswith("adclick-")
+
+
+def test_a_published_version_serves_once_it_is_activated(registry: Registry, tmp_path: Path) -> None:
+    publish(registry, tmp_path, activate=False)
+    assert names(registry) == ["v1"]
+    assert registry.current("3") is None
+    registry.activate("3", "v1")
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
+    assert registry.serving_name("4") == "adclick-lite-2"
+    serving = registry.current("3")
+    assert serving is not None and serving.serving
+    assert serving.weights.read_bytes() == b"v1"
+
+
+def test_the_newest_version_is_listed_first(registry: Registry, tmp_path: Path) -> None:
+    for _ in range(11):
+        publish(registry, tmp_path)
+    assert names(registry)[:3] == ["v11", "v10", "v9"]
+    assert [version.name for version in registry.list("3") if version.serving] == ["v11"]
+
+
+def test_rolling_back_goes_through_what_served_before_down_to_the_package(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry, tmp_path)
+    publish(registry, tmp_path, activate=False)
+    publish(registry, tmp_path)
+    first = registry.roll_back("3")
+    assert first is not None and first.name == "v1"
+    assert registry.roll_back("3") is None
+    assert registry.serving_name("3") == "adclick-lite-2"
+    with pytest.raises(RegistryError, match="nothing to roll back"):
+        registry.roll_back("3")
+
+
+def test_rolling_back_and_activating_again_does_not_go_in_circles(registry: Registry, tmp_path: Path) -> None:
+    publish(registry, tmp_path)
+    publish(registry, tmp_path)
+    registry.roll_back("3")
+    registry.activate("3", "v2")
+    again = registry.roll_back("3")
+    assert again is not None and again.name == "v1"
+    assert registry.roll_back("3") is None
+
+
+def test_the_serving_version_cannot_be_deleted_and_no_name_comes_back(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry, tmp_path)
+    publish(registry, tmp_path)
+    with pytest.raises(RegistryError, match="v2 serves project 3: activate another version or roll back"):
+        registry.delete("3", "v2")
+    registry.roll_back("3")
+    registry.delete("3", "v2")
+    assert (names(registry), registry.new_name("3")) == (["v1"], "v3")
+
+
+def test_an_unknown_version_is_refused_with_those_that_there_are(registry: Registry, tmp_path: Path) -> None:
+    publish(registry, tmp_path)
+    for name in ("v7", "../v1", ""):
+        with pytest.raises(RegistryError, match=r"has no version .*; it has: v1\."):
+            registry.activate("3", name)
+        with pytest.raises(RegistryError, match="has no version"):
+            registry.delete("3", name)
+
+
+def test_a_damaged_version_is_listed_and_the_one_before_serves(registry: Registry, tmp_path: Path) -> None:
+    """Reliability row 8: wrong hash, the previous version keeps serving."""
+    publish(registry, tmp_path)
+    newer = publish(registry, tmp_path)
+    newer.weights.write_bytes(b"v")
+    serving = registry.current("3")
+    assert serving is not None and serving.name == "v1"
+    assert "damaged or were exchanged" in registry.list("3")[0].damage
+    with pytest.raises(RegistryError, match="v2 cannot serve"):
+        registry.activate("3", "v2")
+    serving.weights.unlink()
+    assert registry.current("3") is None
+
+
+def test_a_damaged_candidate_is_not_published(registry: Registry, tmp_path: Path) -> None:
+    folder = candidate(tmp_path / "candidate")
+    (folder / "weights.safetensors").write_bytes(b"cut")
+    with pytest.raises(RegistryError, match="was not kept"):
+        registry.publish("3", folder, "v1")
+    assert names(registry) == []
+
+
+def test_a_full_disk_leaves_no_version_and_no_files(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 19: the disk is full while a version is published."""
+    publish(registry, tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        (registry.list("3")[0].folder.parent / ".v2.half").mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space left"):
+        publish(registry, tmp_path)
+    assert names(registry) == ["v1"]
+    assert not list(registry.list("3")[0].folder.parent.glob(".v2*"))
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
+
+
+def test_what_a_killed_process_left_of_a_version_is_no_version(registry: Registry, tmp_path: Path) -> None:
+    """Reliability row 18: no half version is visible."""
+    publish(registry, tmp_path)
+    models = registry.list("3")[0].folder.parent
+    candidate(models / ".v2.half")
+    assert (names(registry), registry.new_name("3")) == (["v1"], "v2")
+    assert publish(registry, tmp_path).weights.read_bytes() == b"v2"
+
+
+def test_a_project_id_stays_below_the_data_folder(registry: Registry) -> None:
+    """Reliability row 24: ids are validated before they become paths."""
+    with pytest.raises(ValueError, match="A project id is a number"):
+        registry.serving_name("../x")
+
+
+OTHER_WORKER = """
+import sys
+from pathlib import Path
+from adclick_backend.store.versions import Registry
+
+registry = Registry(Path(sys.argv[1]), "adclick-lite-2")
+print(registry.serving_name("3"), flush=True)
+for _ in sys.stdin:
+    print(registry.serving_name("3"), flush=True)
+"""
+
+
+def test_a_switch_is_seen_by_another_worker(registry: Registry, tmp_path: Path) -> None:
+    """Reliability row 16: what one process activates the other serves, and back again."""
+    publish(registry, tmp_path)
+    publish(registry, tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER_WORKER, str(tmp_path / "data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin and other.stdout
+        assert other.stdout.readline() == "adclick-lite-2+p3-v2\n"
+        for switch, expected in ((registry.roll_back, "v1"), (lambda p: registry.activate(p, "v2"), "v2")):
+            switch("3")
+            print(file=other.stdin, flush=True)
+            assert other.stdout.readline() == f"adclick-lite-2+p3-{expected}\n"
+
+
+def test_readers_see_one_version_or_the_other_while_versions_switch(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Reliability row 14: the switch is one step."""
+    publish(registry, tmp_path)
+    publish(registry, tmp_path)
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        own = Registry(tmp_path / "data", "adclick-lite-2")
+        while not stop.is_set():
+            version = own.current("3")
+            seen.add("nothing" if version is None else version.weights.read_text())
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(20):
+        registry.activate("3", f"v{number % 2 + 1}")
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert seen == {"v1", "v2"}

@@ -1,0 +1,129 @@
+"""Reliability row 9: passwords, on every route, against everything that may stand in the header."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import pytest
+
+from adclick_backend.settings import Settings
+from adclick_backend.web.auth import BasicAuth
+from tests.helpers.backend import CONFIG, Backend, annotation, point, task
+
+USER, PASSWORD = "u", "p w:ü"
+
+
+def basic(user: str, password: str, charset: str = "utf-8") -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode(charset)).decode()}
+
+
+@pytest.fixture
+def guarded(make_backend: Callable[..., Backend]) -> Backend:
+    return make_backend(basic_auth_user=USER, basic_auth_pass=PASSWORD)
+
+
+GARBAGE = [
+    None,
+    "",
+    "Basic",
+    "Basic ",
+    "Basic !!!",
+    "Basic dTpw",  # u:p
+    "Basic " + base64.b64encode(b"no colon").decode(),
+    "Basic " + base64.b64encode(b":").decode(),
+    "Basic " + base64.b64encode(b"u:p w:\xff").decode(),
+    "Basic " + base64.b64encode(b"\xff\xfe\x00").decode(),
+    "Basic " + "A" * 100_000,
+    "Basic dTpw dTpw",
+    "Bearer abcdef",
+    "Token 0123456789abcdef",
+    "Digest username=u",
+    "Bäsic dTpw",
+    "Basic dTpwIHc6ü",
+    "\x00\x01",
+    "basic",
+]
+
+
+@pytest.mark.parametrize("header", GARBAGE)
+@pytest.mark.parametrize(
+    ("method", "route"), [("POST", "/predict"), ("POST", "/setup"), ("GET", "/"), ("GET", "/metrics")]
+)
+def test_whatever_is_not_the_password_is_refused(
+    guarded: Backend, method: str, route: str, header: str | None
+) -> None:
+    """Reliability row 9: Bearer, garbage, non-ASCII and missing are 401, never 500."""
+    environ = {} if header is None else {"HTTP_AUTHORIZATION": header}
+    answer = guarded.client.open(route, method=method, json={}, environ_overrides=environ)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+def test_the_password_opens_every_route(guarded: Backend, charset: str) -> None:
+    """Reliability row 9: browsers send UTF-8 and Label Studio sends Latin-1."""
+    headers = basic(USER, PASSWORD, charset)
+    for route in ("/", "/versions", "/metrics", "/static/dashboard.css"):
+        assert guarded.client.get(route, headers=headers, buffered=True).status_code == 200
+    body = {
+        "tasks": [task(guarded.draw("a.png"))],
+        "project": "1.1",
+        "params": {"context": {"result": [point(1, 1)]}},
+    }
+    assert guarded.client.post("/predict", json=body, headers=headers).status_code == 200
+
+
+def test_health_is_open(guarded: Backend) -> None:
+    """Reliability row 9: a container's health check carries no password."""
+    answer = guarded.client.get("/health")
+    assert answer.json == {"status": "UP", "model_class": "ADClickBackend"}
+
+
+@pytest.mark.parametrize(("user", "password"), [("u", ""), ("", "p"), ("ü", "日本")])
+def test_half_a_password_is_a_password(user: str, password: str) -> None:
+    auth = BasicAuth(Settings(basic_auth_user=user, basic_auth_pass=password))
+    assert not auth.allows(None)
+    assert not auth.allows("Basic " + base64.b64encode(b":").decode())
+    assert not auth.allows(basic(user or "x", "??", "utf-8")["Authorization"])
+    assert auth.allows(basic(user, password)["Authorization"])
+
+
+def test_without_a_password_everybody_may_call(backend: Backend) -> None:
+    assert backend.client.get("/versions", headers={"Authorization": "Bearer x"}).status_code == 200
+
+
+def test_a_webhook_about_an_annotation_comes_without_a_password(guarded: Backend) -> None:
+    """Label Studio does not send it along; with no API key to read the annotation back, the webhook is believed."""
+    url = guarded.draw("a.png")
+    data = {"id": 1, "data": {"image": url}}
+    config = {"id": 1, "label_config": "<View/>"}
+    guarded.client.post("/setup", json={"project": "1.1", "schema": CONFIG}, headers=basic(USER, PASSWORD))
+    answer = guarded.webhook("ANNOTATION_CREATED", annotation=annotation(1), task=data)
+    assert (answer.status_code, answer.json["result"]) == (201, {"references_changed": True})
+    guarded.client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": config})
+    assert guarded.services.store.projects.get("1").label_config == CONFIG
+
+
+def test_training_needs_the_password(guarded: Backend) -> None:
+    assert guarded.webhook("START_TRAINING").status_code == 401
+    answer = guarded.webhook("START_TRAINING", headers=basic(USER, PASSWORD))
+    assert answer.status_code == 201
+    assert "waits for its turn" in answer.json["result"]["message"]
+
+
+def test_a_webhook_without_password_is_not_believed_where_it_can_be_checked(
+    make_backend: Callable[..., Backend],
+) -> None:
+    guarded = make_backend(
+        basic_auth_pass="p", label_studio_url="http://127.0.0.1:9", label_studio_api_key="0123456789"
+    )
+    data = {"id": 1, "data": {"image": guarded.draw("a.png")}}
+    guarded.webhook("ANNOTATION_CREATED", annotation=annotation(1), task=data)
+    store = guarded.services.store
+    assert store.references.of_project("1") == []
+    check = store.annotations.next_check()
+    assert check is not None
+    assert (check.project, check.annotation_id) == ("1", 1)
+    guarded.webhook("ANNOTATION_CREATED", headers=basic("", "p"), annotation=annotation(1), task=data)
+    assert len(store.references.of_project("1")) == 1

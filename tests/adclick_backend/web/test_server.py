@@ -1,0 +1,160 @@
+"""The server as a process: `adclick serve`, `gunicorn adclick_backend._wsgi:app`, `label-studio-ml start`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from adclick_backend.settings import Settings
+from adclick_backend.web.server import greeting, serve
+
+ROOT = Path(__file__).parents[3]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A server process with its data in `folder`; without weights, so that it is a light one."""
+    env = {
+        **os.environ,
+        "ADCLICK_DATA_DIR": str(folder / "data"),
+        "ADCLICK_CHECKPOINT": str(folder / "missing.safetensors"),
+        **environment,
+    }
+    process = subprocess.Popen(
+        command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        finally:
+            assert process.stdout
+            process.stdout.close()
+
+
+def wait_until_up(port: int, process: subprocess.Popen[str], **options: object) -> requests.Response:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/health", timeout=30, **options)  # type: ignore[arg-type]
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError(
+        process.stdout.read() if process.stdout and process.poll() is not None else "no answer"
+    )
+
+
+def test_the_greeting_holds_what_a_person_needs() -> None:
+    text = greeting(Settings(port=9191, host="0.0.0.0"))
+    assert f"http://{socket.gethostname()}:9191" in text
+    assert "http://localhost:9191" in text
+    assert '<BrushLabels name="brush" toName="image" smart="false">' in text
+
+
+def test_a_taken_port_is_explained(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = Settings(host="127.0.0.1", port=taken.getsockname()[1], data_dir=tmp_path)
+        with pytest.raises(SystemExit, match="adclick serve --port 9091"):
+            serve(settings)
+
+
+def test_serve_answers_tells_how_to_connect_and_ends_in_good_order(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "adclick_backend", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, tmp_path, WORKERS="2") as process:
+        assert wait_until_up(port, process).json()["status"] == "UP"
+        answers = [
+            requests.get(f"http://127.0.0.1:{port}/versions", timeout=10).status_code for _ in range(8)
+        ]
+        assert answers == [200] * 8
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        counted = re.search(r'adclick_requests_total\{[^}]*route="/versions"[^}]*\} (\S+)', text)
+        assert counted
+        assert float(counted[1]) == 8  # whichever of the two workers answered
+        page = requests.get(f"http://127.0.0.1:{port}/", timeout=10).text
+        assert "missing" in page  # the weights are, and the page says so
+        assert process.stdout
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        printed = process.stdout.read()
+    assert f"http://127.0.0.1:{port}" in printed
+    assert "Traceback" not in printed
+
+
+def test_gunicorn_serves_the_wsgi_module(tmp_path: Path) -> None:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--threads",
+        "2",
+        "-b",
+        f"127.0.0.1:{port}",
+        "adclick_backend._wsgi:app",
+    ]
+    with running(command, tmp_path) as process:
+        assert wait_until_up(port, process).json() == {"status": "UP", "model_class": "ADClickBackend"}
+
+
+def test_the_wsgi_module_is_a_script_too(tmp_path: Path) -> None:
+    """The way that `label-studio-ml start adclick_backend` runs it."""
+    port = free_port()
+    script = str(ROOT / "adclick_backend" / "_wsgi.py")
+    flags = [
+        "-p",
+        str(port),
+        "--host",
+        "127.0.0.1",
+        "--log-level",
+        "WARNING",
+        "--model-dir",
+        str(tmp_path / "models"),
+    ]
+    flags += ["--basic-auth-user", "u", "--basic-auth-pass", "p", "--kwargs", "a=b"]
+    with running([sys.executable, script, *flags], tmp_path) as process:
+        wait_until_up(port, process)
+        assert requests.get(f"http://127.0.0.1:{port}/versions", timeout=10).status_code == 401
+        assert (
+            requests.get(f"http://127.0.0.1:{port}/versions", timeout=10, auth=("u", "p")).status_code == 200
+        )
+    assert (tmp_path / "models" / "adclick.sqlite3").is_file()
+
+
+def test_a_check_that_fails_does_not_serve(tmp_path: Path) -> None:
+    script = str(ROOT / "adclick_backend" / "_wsgi.py")
+    env = {
+        **os.environ,
+        "ADCLICK_DATA_DIR": str(tmp_path),
+        "ADCLICK_CHECKPOINT": str(tmp_path / "missing.safetensors"),
+    }
+    done = subprocess.run(
+        [sys.executable, script, "--check"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "missing" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,91 @@
+"""Reliability row 8: a hostile or damaged checkpoint is refused in words, and nothing in it runs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from model.checkpoint.files import load_into, read_weights, write_checkpoint
+from model.checkpoint.manifest import PACKAGED, CheckpointError, manifest_path, read_manifest
+from model.interactive.predictor import Predictor
+
+ABOUT = {"version": "test-1", "preset": "lite"}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "w.safetensors"
+    write_checkpoint(path, {"a": torch.arange(6.0).view(2, 3)}, ABOUT)
+    return path
+
+
+def test_what_is_written_is_read_back(checkpoint: Path) -> None:
+    assert read_weights(checkpoint)["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read_manifest(checkpoint)["version"] == "test-1"
+    assert not list(checkpoint.parent.glob(".*"))
+
+
+def test_a_pickle_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (witness,)
+
+    for name in ("w.pt", "w.safetensors"):
+        path = tmp_path / name
+        data = pickle.dumps(Payload())
+        path.write_bytes(data)
+        import hashlib
+
+        manifest_path(path).write_text(json.dumps({**ABOUT, "sha256": hashlib.sha256(data).hexdigest()}))
+        with pytest.raises(CheckpointError, match=name):
+            read_weights(path)
+    assert not witness.exists()
+
+
+def test_an_exchanged_file_is_refused(checkpoint: Path) -> None:
+    checkpoint.write_bytes(checkpoint.read_bytes() + b"x")
+    with pytest.raises(CheckpointError, match="damaged or were exchanged"):
+        read_weights(checkpoint)
+
+
+def test_a_truncated_file_is_refused(checkpoint: Path) -> None:
+    checkpoint.write_bytes(checkpoint.read_bytes()[:20])
+    with pytest.raises(CheckpointError, match="sha256"):
+        read_weights(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "not valid JSON"), ("{}", "lacks one of"), ("[]", "lacks one of")]
+)
+def test_a_bad_manifest_is_refused(checkpoint: Path, text: str, says: str) -> None:
+    manifest_path(checkpoint).write_text(text)
+    with pytest.raises(CheckpointError, match=says):
+        read_weights(checkpoint)
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone\.json.*cannot be read"):
+        read_manifest(tmp_path / "gone.safetensors")
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    layer = nn.Linear(2, 3)
+    good = {k: v.clone() for k, v in layer.state_dict().items()}
+    with pytest.raises(CheckpointError, match="lacks bias"):
+        load_into(layer, {"weight": good["weight"]}, "these weights")
+    with pytest.raises(CheckpointError, match="unknown extra"):
+        load_into(layer, {**good, "extra": good["bias"]}, "these weights")
+    with pytest.raises(CheckpointError, match="other shapes for weight"):
+        load_into(layer, {**good, "weight": good["weight"].T}, "these weights")
+
+
+def test_the_packaged_weights_are_small_and_load() -> None:
+    assert PACKAGED.stat().st_size < 12_000_000
+    assert Predictor().version == read_manifest(PACKAGED)["version"]
