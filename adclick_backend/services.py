@@ -52,7 +52,7 @@ class Services:
         self.registry = Registry(settings.data_dir, self.engine.version)
         self.jobs = Jobs(self.store, settings)
         self.answers = AnswerKeeper(self.store)
-        self.labels = Labels(settings, self.store, self.connections, self.jobs.count_label)
+        self.labels = Labels(settings, self.store, self.jobs.count_label)
         self.memory = ClickMemory(
             settings.data_dir / "clicks.sqlite3",
             ttl_s=settings.click_memory_s,

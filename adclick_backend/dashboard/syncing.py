@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 
+from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ class LabelSyncs:
                 self._say(project, f"{100 * share:.0f} % of the labelled images are here.", running=True)
 
         try:
-            problem = self._services.labels.sync(project, progress)
+            services = self._services
+            problem = sync(project, services.labels, services.store, services.connections, progress)
             sentence = problem or "All labels that Label Studio has are here."
         except Exception:
             log.exception("The labels of project %s could not be synchronised", project)

@@ -12,10 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
-from adclick_backend.images.connections import Connections
 from adclick_backend.labels.proposed import KEPT, PREFIX
 from adclick_backend.labels.results import UNNAMED, newest, read_result
-from adclick_backend.labels.sync import sync
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.events import Annotation, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings
@@ -48,7 +46,6 @@ class Labels:
     Args:
         settings: of the backend.
         store: where annotations are kept.
-        connections: to Label Studio.
         on_label: told the project whenever an annotation came in or changed.
     """
 
@@ -56,13 +53,11 @@ class Labels:
         self,
         settings: Settings,
         store: Store,
-        connections: Connections,
         on_label: Callable[[str], object] = lambda project: None,
     ) -> None:
         self._on_label = on_label
         self._settings = settings
         self._store = store
-        self._connections = connections
 
     def config(self, project: str) -> LabelingConfig:
         """The labeling config of a project, as far as it is known."""
@@ -129,10 +124,6 @@ class Labels:
         """The tasks are gone for good; answer whether any was labelled."""
         self._store.answers.delete_tasks(project, tasks)
         return self._store.labels.delete_tasks(project, tasks)
-
-    def sync(self, project: str, progress: Callable[[float], None] = lambda share: None) -> str:
-        """Bring the copy up to date; see `label_sync.sync`."""
-        return sync(project, self, self._store, self._connections, progress)
 
     def _task(self, project: str, task_id: int, data: Mapping[str, Any]) -> LabelledTask:
         """A task without annotations."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from adclick_backend.errors import ImageError
 from adclick_backend.files import copy_name, is_young, write_atomically
@@ -12,10 +11,8 @@ from adclick_backend.images.addresses import image_name
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.labels.mirror import Labels
 from adclick_backend.store import Store
-
-if TYPE_CHECKING:
-    from adclick_backend.labels.mirror import Labels
 
 PAGE = 50  # tasks; each comes with all its masks
 NO_IMAGE = "The task has no image in the field that the labeling config names."
@@ -27,7 +24,7 @@ def sync(
     labels: Labels,
     store: Store,
     connections: Connections,
-    progress: Callable[[float], None],
+    progress: Callable[[float], None] = lambda share: None,
 ) -> str:
     """Bring the copy of a project's labels up to date: annotations first, then the images that are missing.
 

@@ -22,6 +22,7 @@ from adclick_backend.files import write_atomically
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.labels.since_training import note_learned
+from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 from adclick_backend.store.versions import WEIGHTS, Version
 from adclick_backend.training.comparison_pictures import draw_pictures
@@ -112,8 +113,12 @@ class TrainingJob:
         """The labels as they are now; what Label Studio does not give is taken from the kept copy."""
         words = "Fetching labels and images from Label Studio."
         self._control.report(words, 0.0, "preparing")
-        said = self._services.labels.sync(
-            self._project, lambda share: self._control.report(words, 0.08 * share, "preparing")
+        said = sync(
+            self._project,
+            self._services.labels,
+            self._services.store,
+            self._services.connections,
+            lambda share: self._control.report(words, 0.08 * share, "preparing"),
         )
         log.info(said)
         self._control.report("Reading the labels.", 0.08, "preparing")

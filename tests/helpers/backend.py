@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from werkzeug.test import TestResponse
 
 from adclick_backend.brush.rle import decode_rle
+from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.web.app import create_app
@@ -42,6 +43,10 @@ class Backend:
         self.app = create_app(self.settings, self.engine, background=False)  # type: ignore[arg-type]
         self.services: Services = self.app.extensions["adclick"]
         self.client = self.app.test_client()
+
+    def sync(self, project: str = "1", progress: Callable[[float], None] = lambda share: None) -> str:
+        """Read all labels of a project from Label Studio, as *Start Training* does."""
+        return sync(project, self.services.labels, self.services.store, self.services.connections, progress)
 
     def close(self) -> None:
         self.services.stop()

@@ -154,7 +154,7 @@ def backend(
     label_images(made)
     made.work()
     made.services.connections.label_studio("1")._transport._sleep = lambda seconds: None
-    made.services.labels.sync("1")
+    made.sync()
     monkeypatch.setattr(evaluate_command, "Services", lambda settings: Services(settings, TrainingEngine()))  # type: ignore[arg-type]
     monkeypatch.setattr(project_arguments, "get_settings", lambda: made.settings)
     yield made

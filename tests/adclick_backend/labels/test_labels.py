@@ -258,7 +258,7 @@ def test_all_labels_and_their_images_are_kept(
 ) -> None:
     backend = connect(make_backend, server, key)
     shares: list[float] = []
-    assert backend.services.labels.sync("1", shares.append) == ""
+    assert backend.sync("1", shares.append) == ""
     assert kept(backend) == {1: [1], 2: [2], 3: [3]}
     assert backend.services.labels.details("1") == LabelCounts({"scratch": {"mask": 1, "box": 1}}, 1, 0)
     for row in backend.services.store.labels.of_project("1"):
@@ -267,7 +267,7 @@ def test_all_labels_and_their_images_are_kept(
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     seen = len(server.requests)
-    assert backend.services.labels.sync("1") == ""
+    assert backend.sync() == ""
     assert not [path for path in server.paths[seen:] if "upload" in path]  # what is here is not fetched again
 
 
@@ -276,7 +276,7 @@ def test_tasks_come_page_by_page(
 ) -> None:
     """Reliability row 22."""
     monkeypatch.setattr("adclick_backend.labels.sync.PAGE", 2)
-    assert connected.services.labels.sync("1") == ""
+    assert connected.sync() == ""
     assert len(server.calls("/api/tasks")) == 2
     assert set(kept(connected)) == {1, 2, 3}
 
@@ -284,11 +284,11 @@ def test_tasks_come_page_by_page(
 def test_deleted_task(connected: Backend, server: FakeLabelStudio) -> None:
     """A task that Label Studio no longer has is forgotten, also when no webhook said so; its image goes later."""
     labels = connected.services.labels
-    labels.sync("1")
+    connected.sync()
     (gone,) = [row for row in connected.services.store.labels.of_project("1") if row.task_id == 1]
     server.tasks = server.tasks[1:]
     server.tasks[1]["annotations"] = []  # task 3: its annotation was deleted
-    assert labels.sync("1") == ""
+    assert connected.sync() == ""
     assert kept(connected) == {2: [2]}
     assert labels.path("1", gone.file).is_file()  # a training may still be reading it
     saved(connected, 1, [brush(MASK)])  # a webhook that comes too late
@@ -299,9 +299,9 @@ def test_a_project_that_may_no_longer_be_seen_is_not_taken_for_an_empty_one(
     connected: Backend, server: FakeLabelStudio
 ) -> None:
     """Reliability row 22."""
-    connected.services.labels.sync("1")
+    connected.sync()
     server.tasks, server.projects = [], []
-    assert "404" in connected.services.labels.sync("1")
+    assert "404" in connected.sync()
     assert set(kept(connected)) == {1, 2, 3}
 
 
@@ -317,24 +317,22 @@ def test_label_studio_away_refusing_or_busy_leaves_what_is_known(
     connected: Backend, server: FakeLabelStudio, failures: list[Reply], words: str
 ) -> None:
     """Reliability row 22."""
-    labels = connected.services.labels
-    labels.sync("1")
+    connected.sync()
     before = connected.services.store.labels.of_project("1")
     server.failures = failures
-    problem = labels.sync("1")
+    problem = connected.sync()
     assert words in problem
     assert "those known before are used" in problem
     assert connected.services.store.labels.of_project("1") == before
     server.failures = [Reply(status=503), Reply.json({}, 429)]  # passes by itself
-    assert labels.sync("1") == ""
+    assert connected.sync() == ""
 
 
 def test_label_studio_going_away_between_two_pages_loses_nothing(
     connected: Backend, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reliability row 22."""
-    labels = connected.services.labels
-    labels.sync("1")
+    connected.sync()
     monkeypatch.setattr("adclick_backend.labels.sync.PAGE", 1)
     whole, pages = server._page, []
 
@@ -343,15 +341,15 @@ def test_label_studio_going_away_between_two_pages_loses_nothing(
         return whole(query) if pages == ["1"] else Reply(status=502)
 
     monkeypatch.setattr(server, "_page", one_page)
-    assert labels.sync("1")
+    assert connected.sync()
     assert set(kept(connected)) == {1, 2, 3}
 
 
 def test_an_access_token_that_expired_is_replaced(connected: Backend, server: FakeLabelStudio) -> None:
     """Reliability row 22."""
-    connected.services.labels.sync("1")
+    connected.sync()
     server.access_tokens.append("another")  # the one in use is no longer good
-    assert connected.services.labels.sync("1") == ""
+    assert connected.sync() == ""
 
 
 def test_what_a_webhook_said_while_the_pages_came_is_kept(
@@ -373,7 +371,7 @@ def test_a_corrupt_image_is_named_and_the_others_are_kept(
 ) -> None:
     server.files["/data/upload/1/1.png"] = Reply(body=png()[:-30])
     server.files["/data/upload/1/3.png"] = Reply(status=404)
-    assert connected.services.labels.sync("1") == ""
+    assert connected.sync() == ""
     rows: dict[int, LabelledTask] = {
         row.task_id: row for row in connected.services.store.labels.of_project("1")
     }
@@ -382,7 +380,7 @@ def test_a_corrupt_image_is_named_and_the_others_are_kept(
     assert "404" in rows[3].problem
     assert rows[2].file
     server.files["/data/upload/1/3.png"] = Reply(body=png(30))
-    connected.services.labels.sync("1")
+    connected.sync()
     assert {row.task_id for row in connected.services.store.labels.of_project("1") if row.file} == {2, 3}
 
 
@@ -396,16 +394,16 @@ def test_images_are_not_asked_for_for_ever_when_label_studio_gives_none(
         server.files[f"/data/upload/1/{number}.png"] = Reply(status=401)
     for number in (1, 2, 3):
         server.files[f"/data/upload/1/{number}.png"] = Reply(status=401)
-    assert "could not be fetched" in connected.services.labels.sync("1")
+    assert "could not be fetched" in connected.sync()
     asked = {path for path in server.paths if "upload" in path}
     assert len(asked) == PATIENCE
     assert len(kept(connected)) == 23
 
 
 def test_a_task_with_another_image_is_fetched_again(connected: Backend, server: FakeLabelStudio) -> None:
-    connected.services.labels.sync("1")
+    connected.sync()
     server.tasks[0]["data"] = {"image": "/data/upload/1/4.png"}
-    connected.services.labels.sync("1")
+    connected.sync()
     row = connected.services.store.labels.of_project("1")[0]
     assert connected.services.labels.path("1", row.file).read_bytes() == png(40)
 
@@ -414,11 +412,11 @@ def test_odd_annotations_are_left_out_and_do_not_stop_the_others(
     connected: Backend, server: FakeLabelStudio
 ) -> None:
     server.tasks[0]["annotations"] = [{"id": "?"}, annotated(1, [brush(MASK)])]
-    assert connected.services.labels.sync("1") == ""
+    assert connected.sync() == ""
     assert kept(connected)[1] == [1]
 
 
 def test_a_task_without_an_image_says_so(connected: Backend, server: FakeLabelStudio) -> None:
     server.tasks[0]["data"] = {"text": "no image"}
-    assert connected.services.labels.sync("1") == ""
+    assert connected.sync() == ""
     assert "no image in the field" in connected.services.store.labels.of_project("1")[0].problem

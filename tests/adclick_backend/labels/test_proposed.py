@@ -96,7 +96,7 @@ def test_what_a_person_changed_of_a_proposal_is_known_after_a_look_at_label_stud
         server.files["/data/upload/1/1.png"] = Reply(body=png(10))
         backend = make_backend(label_studio_url=server.url, label_studio_api_key=PERSONAL_TOKEN)
         backend.services.store.projects.save("1", label_config=CONFIG, hostname=server.url)
-        assert backend.services.labels.sync("1") == ""
+        assert backend.sync() == ""
     assert backend.services.labels.details("1").types == {"scratch": {"clicked": 1}}
     (image,) = build_training_set("1", backend.services).images
     label = image.labels["scratch"]

@@ -98,13 +98,13 @@ def test_ten_kills_lose_nothing_and_the_last_good_version_serves(tmp_path: Path)
     backend = Backend(tmp_path, TrainingEngine())
     label_images(backend)
     backend.services.connections.label_studio("1")._transport._sleep = lambda seconds: None
-    backend.services.labels.sync("1")
+    backend.sync()
     registry = backend.services.registry
     first = backend.services.jobs.enqueue("1", "train", "test")
     backend.services.store.jobs.begin(first.id, "Starting.")
     training_process._run(first.id, backend.services, trainer(0.8))
     label_images(backend, 1, normal=0, first=20)  # so that there is something new to learn
-    backend.services.labels.sync("1")
+    backend.sync()
     labelled, rng, killed = snapshot(backend), random.Random(18), []
     for moment in range(MOMENTS):
         good = registry.serving_name("1")

@@ -29,7 +29,7 @@ def label(backend: Backend, number: int, result: Any, grey: int | None = None, *
 def build(backend: Backend) -> TrainingSet:
     """The training set of project 1, its images fetched as far as they can be; Label Studio itself is away."""
     backend.services.connections.label_studio("1")._transport._sleep = lambda seconds: None
-    backend.services.labels.sync("1")
+    backend.sync()
     return build_training_set("1", backend.services)
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import torch
-from test_model_evidence import prepared
 
 from model.evidence.prepared import CHANNELS
 from model.evidence.previous_mask import MASK_CHANNELS, mask_evidence, towards_mask
 from model.interactive.lite import LiteClickNetwork, LiteConfig
+from tests.helpers.evidence import prepared
 
 SPREAD = slice(1, 6)
 GRID = (24, 40)
