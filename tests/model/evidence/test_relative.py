@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from model.evidence.prepared import CHANNELS, LAYOUT, STATIC_CHANNELS, static_maps
+from model.evidence.prepared import CHANNELS, LAYOUT, STATIC_CHANNELS, Prepared, static_maps
 from model.evidence.relative import columns, evidence
 from tests.helpers.evidence import prepared
 
