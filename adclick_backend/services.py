@@ -20,8 +20,8 @@ from adclick_backend.images.connections import Connections, LinkChecker
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.prompts.phrases import Prompts
-from adclick_backend.references.bank import References
 from adclick_backend.references.check import BankCheck
+from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
 from adclick_backend.references.keeper import ReferenceKeeper
 from adclick_backend.settings import Settings, get_settings

@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+CLICK_RADIUS = 3.0
+"""ρ of Eq. 8, in pixels of the working frame: so near to a click the person has said what it is."""
+
 
 class Click(NamedTuple):
     """A click in pixels of the map it belongs to: x right, y down, pixel (i, j) covers [i, i + 1) x [j, j + 1)."""

@@ -17,7 +17,8 @@ from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.protocol.body import Task
 from adclick_backend.settings import Settings
 from adclick_backend.store.versions import Registry
-from model.segmentation.regions import UNKNOWN, Proposals, Source
+from model.labels.labelled import DEFECT
+from model.segmentation.regions import Proposals, Source
 
 Prediction = dict[str, Any]
 
@@ -128,12 +129,12 @@ class Proposer:
 
     def _label_of(self, type_: str, config: LabelingConfig) -> str | None:
         """The brush label to paint a defect type with; None when the config has none for it."""
-        if type_ != UNKNOWN:
+        if type_ != DEFECT:
             return config.brush_label_for(type_)
         painted = [
             name for name in config.brush_labels if name.lower() not in self._settings.background_labels
         ]
-        named = [name for name in painted if name.lower() == UNKNOWN]
+        named = [name for name in painted if name.lower() == DEFECT]
         return next(iter(named or painted), None)
 
     def _normal_choice(self, config: LabelingConfig) -> str | None:

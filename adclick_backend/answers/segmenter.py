@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from adclick_backend.brush.shapes import resize_mask
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.engine.bank import Bank, ImageKey, Load
+from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
 from adclick_backend.engine.engine import Engine, Segmentation
 from adclick_backend.images.addresses import image_url
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.protocol.body import Task
-from adclick_backend.references.bank import References
+from adclick_backend.references.collection import References
 from adclick_backend.telemetry import Telemetry
 from model.clicks import Click
 from model.segmentation.regions import Proposals, Source
@@ -102,7 +102,7 @@ class Segmenter:
         with self._telemetry.phase("proposal"):
             return self._engine.propose(*asked, weights)
 
-    def _asked(self, project: str, task: Task, image_field: str) -> tuple[ImageKey, Bank, Load]:
+    def _asked(self, project: str, task: Task, image_field: str) -> tuple[ImageKey, ReferenceBank, Load]:
         """What the engine is told of a task: its image, its references, and how to read it."""
         image = self._fetch(project, task, image_field)
         return ImageKey(project, image.sha256), self._bank(project, task), self._loader(image)
@@ -112,7 +112,7 @@ class Segmenter:
         with self._telemetry.phase("fetch"):
             return self._connections.load_image(url, project, task.id)
 
-    def _bank(self, project: str, task: Task) -> Bank:
+    def _bank(self, project: str, task: Task) -> ReferenceBank:
         return self._references.bank(project, self._references.product_of(task.data))
 
     def _loader(self, image: LoadedImage) -> Load:

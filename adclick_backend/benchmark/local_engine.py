@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adclick_backend.benchmark.protocol import Answer, Segment
-from adclick_backend.engine.bank import Bank, ImageKey
+from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.images.decode import Pixels, decode_image
 from adclick_backend.settings import get_settings
@@ -34,9 +34,9 @@ class LocalEngine:
         changes = {"data_dir": folder, "checkpoint": checkpoint, "model_threads": 1}
         self._settings = get_settings().model_copy(update=changes)
         self.engine = Engine(self._settings)
-        self._banks: dict[tuple[str, tuple[Path, ...]], Bank] = {}
+        self._banks: dict[tuple[str, tuple[Path, ...]], ReferenceBank] = {}
 
-    def bank(self, project: str, files: Sequence[Path]) -> Bank:
+    def bank(self, project: str, files: Sequence[Path]) -> ReferenceBank:
         """The references of a project, ready as a server has them once its leave-one-out check is through.
 
         Args:
@@ -47,7 +47,7 @@ class LocalEngine:
         if known is not None:
             return known
         shas = sorted({self._keep(project, file) for file in files})
-        bank = Bank(project, "", tuple(shas))
+        bank = ReferenceBank(project, "", tuple(shas))
         folder = self._folder(project)
         with _alone(folder / "lock"):
             ready = folder / "ready"
@@ -60,7 +60,7 @@ class LocalEngine:
         self._banks[project, tuple(files)] = bank
         return bank
 
-    def open(self, bank: Bank, file: Path) -> Segment:
+    def open(self, bank: ReferenceBank, file: Path) -> Segment:
         """Open an image; it is prepared by the first click."""
         data = file.read_bytes()
         key = ImageKey(bank.project, hashlib.sha256(data).hexdigest())

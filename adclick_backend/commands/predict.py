@@ -21,12 +21,12 @@ import numpy as np
 
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.commands.references import images_below
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.errors import ImageError
 from adclick_backend.files import write_atomically
 from adclick_backend.images.task_images import decode_image
-from adclick_backend.references.bank import References
+from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
 from adclick_backend.store.versions import Registry
@@ -64,7 +64,7 @@ class _Judge:
     """The engine with all that it judges images by."""
 
     engine: Engine
-    bank: Bank
+    bank: ReferenceBank
     weights: Path | None
     max_megapixels: float
 
@@ -101,7 +101,7 @@ def _of_folder(settings: Settings, folder: Path) -> Iterator[_Judge]:
             pixels = decode_image(data, max_megapixels=settings.max_megapixels)
             engine.encode_reference(ImageKey("0", sha), pixels)
             shas.add(sha)
-        yield _Judge(engine, Bank("0", "", tuple(sorted(shas))), None, settings.max_megapixels)
+        yield _Judge(engine, ReferenceBank("0", "", tuple(sorted(shas))), None, settings.max_megapixels)
 
 
 def _judge_all(judge: _Judge, paths: Iterable[Path], out: Path) -> int:

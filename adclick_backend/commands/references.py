@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
-from adclick_backend.references.bank import References
+from adclick_backend.references.collection import References
 from adclick_backend.store import Reference, Store, project_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})

@@ -80,7 +80,7 @@ class JobLine:
 
 
 @dataclass(frozen=True)
-class JobView:
+class JobPage:
     """One job with its curves and the end of its log."""
 
     line: JobLine
@@ -100,10 +100,10 @@ def list_past(jobs: Sequence[Job], versions: Sequence[Version]) -> list[JobLine]
     return [JobLine(job, " ".join(learned.get(job.version, [])[:1])) for job in jobs if not job.active]
 
 
-def view_job(jobs: Jobs, job: Job) -> JobView:
+def job_page(jobs: Jobs, job: Job) -> JobPage:
     """Gather what is known of a job."""
     log = jobs.log(job.project, job.id).splitlines()
-    return JobView(JobLine(job), draw_curves(jobs.curve(job.project, job.id)), "\n".join(log[-LOG_LINES:]))
+    return JobPage(JobLine(job), draw_curves(jobs.curve(job.project, job.id)), "\n".join(log[-LOG_LINES:]))
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
@@ -148,18 +148,18 @@ def add_training(blueprint: Blueprint, pages: Pages) -> None:
             project,
             advice=advise(pages.services.labels.details(project)),
             since=labels_since_training(pages.services.store, project),
-            running=[view_job(jobs, job) for job in found if job.active],
+            running=[job_page(jobs, job) for job in found if job.active],
             past=list_past(found, pages.services.registry.list(project)),
         )
 
     @blueprint.get("/projects/<project>/training/<int:job>")
     def job(project: str, job: int) -> ResponseReturnValue:
         found = find(project, job)
-        return pages.show("training", found.project, template="job.html", view=view_job(jobs, found))
+        return pages.show("training", found.project, template="job.html", view=job_page(jobs, found))
 
     @blueprint.get("/projects/<project>/training/<int:job>/live")
     def live(project: str, job: int) -> ResponseReturnValue:
-        answer = Response(render_template("progress.html", view=view_job(jobs, find(project, job))))
+        answer = Response(render_template("progress.html", view=job_page(jobs, find(project, job))))
         answer.headers["Cache-Control"] = "no-store"
         return answer
 

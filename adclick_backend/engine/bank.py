@@ -25,7 +25,7 @@ class ImageKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bank:
+class ReferenceBank:
     """The references of one product of one project.
 
     Attributes:
@@ -44,8 +44,8 @@ class Bank:
         text = "\n".join((self.project, self.product, *self.references))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def without(self, sha: str) -> Bank:
+    def without(self, sha: str) -> ReferenceBank:
         """The bank an image is compared with: it is no reference of its own."""
         if sha not in self.references:
             return self
-        return Bank(self.project, self.product, tuple(r for r in self.references if r != sha))
+        return ReferenceBank(self.project, self.product, tuple(r for r in self.references if r != sha))

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey, Load
+from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank
 from adclick_backend.engine.cache import FeatureFiles, WeightedLru
-from adclick_backend.engine.networks import Segmenters
+from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.reference_features import ReferenceFeatures
 from adclick_backend.engine.windows import Windows
 from adclick_backend.images.decode import Pixels
@@ -100,7 +100,7 @@ class Engine:
         self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
         packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
-        self._segmenters = Segmenters(settings.device, packaged)
+        self._segmentation = SegmentationNetworks(settings.device, packaged)
         self._loading = threading.Lock()
         self._clicking = ThreadPoolExecutor(1, "adclick-click")
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
@@ -150,7 +150,7 @@ class Engine:
             self._preparing.submit(self._references.encode, key, pixels).result()
 
     def leave_one_out(
-        self, bank: Bank, progress: Callable[[int, int], None] | None = None
+        self, bank: ReferenceBank, progress: Callable[[int, int], None] | None = None
     ) -> dict[str, float]:
         """How far each reference is from the others: its residual energy when it is matched with them.
 
@@ -173,7 +173,7 @@ class Engine:
 
     # --- opening and clicking
 
-    def prepare(self, key: ImageKey, bank: Bank, load: Load) -> dict[str, float]:
+    def prepare(self, key: ImageKey, bank: ReferenceBank, load: Load) -> dict[str, float]:
         """Make an image ready to be clicked; quick when it already is.
 
         Args:
@@ -188,7 +188,7 @@ class Engine:
         self._open(key, bank.without(key.sha), load, milliseconds)
         return milliseconds
 
-    def click(self, key: ImageKey, bank: Bank, load: Load, clicks: Sequence[Click]) -> Segmentation:
+    def click(self, key: ImageKey, bank: ReferenceBank, load: Load, clicks: Sequence[Click]) -> Segmentation:
         """The mask after some clicks (in image pixels, oldest first). See :meth:`prepare` for the other arguments."""
         from model.clicks import Click as ModelClick
 
@@ -206,7 +206,7 @@ class Engine:
         return Segmentation(mask, found.probability, score, milliseconds)
 
     def _answer(
-        self, key: ImageKey, bank: Bank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
+        self, key: ImageKey, bank: ReferenceBank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
     ) -> Answer:
         """The answer to ``clicks``, each click seeing the answer to those before."""
         from model.interactive.answer import answer
@@ -231,15 +231,17 @@ class Engine:
 
     # --- proposing
 
-    def source(self, bank: Bank, weights: Path | None) -> Source:
+    def source(self, bank: ReferenceBank, weights: Path | None) -> Source:
         """What a proposal for an image with these references would come from; "none" when there is nothing."""
         if weights is not None:
             return "trained"
         if len(bank.references) < FEWEST_REFERENCES:
             return "none"
-        return "residual" if self._segmenters.packaged is None else "packaged"
+        return "residual" if self._segmentation.packaged is None else "packaged"
 
-    def propose(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> Proposals:
+    def propose(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path | None = None
+    ) -> Proposals:
         """Regions for an image that nobody has clicked yet. See :meth:`prepare` for the other arguments.
 
         Args:
@@ -267,7 +269,7 @@ class Engine:
             self._expected.put((key, bank.fingerprint), self._windows_round(found, opened.frame), 1)
             return found
 
-    def look_ahead(self, key: ImageKey, bank: Bank, load: Load) -> None:
+    def look_ahead(self, key: ImageKey, bank: ReferenceBank, load: Load) -> None:
         """Open the windows in which a first click is to be expected, as :meth:`propose` left them."""
         bank = bank.without(key.sha)
         windows = self._expected.get((key, bank.fingerprint)) or []
@@ -283,7 +285,9 @@ class Engine:
         mask = np.logical_or.reduce([region.mask for region in found.regions])
         return expected_windows(mask, max(frame.height, frame.width))
 
-    def maps(self, key: ImageKey, bank: Bank, load: Load, weights: Path | None = None) -> dict[str, Map]:
+    def maps(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path | None = None
+    ) -> dict[str, Map]:
         """What :meth:`propose` proposes from: defect type -> probability (h, w) float32, in the working frame.
 
         Without weights there must be `FEWEST_REFERENCES` references.
@@ -291,17 +295,17 @@ class Engine:
         bank = bank.without(key.sha)
         return self._maps_of(bank, self._open(key, bank, load, {}), weights)
 
-    def _maps_of(self, bank: Bank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
+    def _maps_of(self, bank: ReferenceBank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
         from model.checkpoint.manifest import CheckpointError
 
         peaks = self._peaks(bank) if weights is None else []
-        judged = self._segmenters.maps
+        judged = self._segmentation.maps
         try:
             return self._preparing.submit(judged, opened.prepared, opened.frame, weights, peaks).result()
         except CheckpointError as error:
             raise EngineError(f"The segmentation network could not be loaded: {error}") from error
 
-    def _peaks(self, bank: Bank) -> list[float]:
+    def _peaks(self, bank: ReferenceBank) -> list[float]:
         """The highest suspicion in some references of a bank, each left out of it in turn."""
         from model.evidence.anomaly_map import PEAK
 
@@ -311,7 +315,9 @@ class Engine:
             self._preparing.submit(self._references.measure, bank, sha).result()
         return usual.every(bank.references, PEAK)
 
-    def _open(self, key: ImageKey, bank: Bank, load: Load, milliseconds: dict[str, float]) -> _Opened:
+    def _open(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, milliseconds: dict[str, float]
+    ) -> _Opened:
         name = (key, bank.fingerprint)
         with self._opened.flight(name):
             if (opened := self._opened.get(name)) is not None:
@@ -328,7 +334,7 @@ class Engine:
             return opened
 
     def _prepare(
-        self, key: ImageKey, bank: Bank, pixels: Pixels, milliseconds: dict[str, float]
+        self, key: ImageKey, bank: ReferenceBank, pixels: Pixels, milliseconds: dict[str, float]
     ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]]:
         predictor = self._model()
         started = time.perf_counter()

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.segmentation.regions import UNKNOWN, Map
+from model.labels.labelled import DEFECT
+from model.segmentation.regions import Map
 
 if TYPE_CHECKING:
     from model.evidence.prepared import Prepared
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from model.segmentation.predictor import SegPredictor
 
 
-class Segmenters:
+class SegmentationNetworks:
     """Loads a checkpoint when it is first needed and keeps the few that were used last.
 
     Args:
@@ -71,6 +72,6 @@ class Segmenters:
         if weights is not None:
             return self.get(weights).maps(prepared, frame)
         if self.packaged is None:
-            return {UNKNOWN: residual_probability(prepared, frame, peaks)}
+            return {DEFECT: residual_probability(prepared, frame, peaks)}
         found = self.get(self.packaged).maps(prepared, frame)
         return {name: agreed(map_, prepared, peaks) for name, map_ in found.items()}

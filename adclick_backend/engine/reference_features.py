@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels
@@ -55,7 +55,7 @@ class ReferenceFeatures:
         )
         return encoded
 
-    def nearest(self, bank: Bank, image: Encoded, besides: str | None = None) -> tuple[str, ...]:
+    def nearest(self, bank: ReferenceBank, image: Encoded, besides: str | None = None) -> tuple[str, ...]:
         """The references of a bank that an image is matched with, besides itself when it is one of them."""
         if not bank.references:
             return ()
@@ -63,24 +63,24 @@ class ReferenceFeatures:
             bank.project, bank.fingerprint, bank.references, self._redescribe
         )
         itself = None if besides is None else bank.references.index(besides)
-        order = self._model().rank(image.descriptor.cpu().numpy(), descriptors, itself)
+        order = self._model().retrieve(image.descriptor.cpu().numpy(), descriptors, itself)
         return tuple(bank.references[i] for i in order)
 
-    def usual(self, bank: Bank) -> Usual:
+    def usual(self, bank: ReferenceBank) -> Usual:
         """What was measured of a bank so far."""
         return Usual(self._files.folder(bank.project), bank.product)
 
-    def usual_of(self, bank: Bank, sha: str) -> dict[str, float]:
+    def usual_of(self, bank: ReferenceBank, sha: str) -> dict[str, float]:
         """Residual energies of one reference matched with the others of its bank."""
         image = self.of(bank.project, sha)
         others = [self.of(bank.project, other) for other in self.nearest(bank, image, besides=sha)]
         return self._model().usual(image, others)
 
-    def measure(self, bank: Bank, sha: str) -> None:
+    def measure(self, bank: ReferenceBank, sha: str) -> None:
         """Measure one reference of a bank and keep what was found."""
         self.usual(bank).put({sha: self.usual_of(bank, sha)}, len(bank.references))
 
-    def normal(self, bank: Bank) -> dict[str, float] | None:
+    def normal(self, bank: ReferenceBank) -> dict[str, float] | None:
         """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
         if len(bank.references) < 2:
             return None

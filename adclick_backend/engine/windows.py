@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adclick_backend.engine.bank import Bank, ImageKey, Load
+from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
 from adclick_backend.engine.cache import WeightedLru
 from adclick_backend.images.decode import Pixels
 
@@ -35,7 +35,7 @@ class Windows:
     def look(
         self,
         key: ImageKey,
-        bank: Bank,
+        bank: ReferenceBank,
         nearest: tuple[str, ...],
         load: Load,
         window: Window,

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from adclick_backend.brush.shapes import resize_mask
 from adclick_backend.store import Answer
-from model.clicks import Click
+from model.clicks import CLICK_RADIUS, Click
 from model.labels.weak import strengthen
-
-CLICK_RADIUS = 3.0
-"""ρ of Eq. 8 in pixels of the model's working frame, as large as a click is when a mask is answered."""
 
 BORDER = 2
 """Image pixels by which a border may move without having been moved by hand: Label Studio draws masks anew."""

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
 from adclick_backend.labels.proposed import KEPT, PREFIX
-from adclick_backend.labels.results import UNNAMED, newest, read_result
+from adclick_backend.labels.results import newest, read_result
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.events import Annotation, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Annotated, LabelledTask, Store, project_id
 from adclick_backend.store.labels import Kinds
+from model.labels.labelled import DEFECT
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Labels:
         found: defaultdict[str, Counter[str]] = defaultdict(Counter)
         rows, known = self._store.labels.kinds(project), self.vocabulary(project)
         for name, kind in (pair for kinds in rows if kinds for pair in sorted(kinds.items())):
-            if name == UNNAMED or known.label(name) is not None:  # not removed from the config since then
+            if name == DEFECT or known.label(name) is not None:  # not removed from the config since then
                 found[name][kind] += 1
         types = {name: dict(found[name]) for name in sorted(found)}
         return LabelCounts(types, normal=rows.count({}), unusable=rows.count(None))

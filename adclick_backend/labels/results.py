@@ -30,10 +30,7 @@ from adclick_backend.labels.proposed import KEPT, PREFIX, proposed_target
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.events import image_choices, is_click, is_region
 from adclick_backend.store import Annotated, Answer
-from model.labels.labelled import Kind, WeakLabel
-
-UNNAMED = "defect"
-"""The defect type of an image of which is only said that it is defective."""
+from model.labels.labelled import DEFECT, Kind, WeakLabel
 
 _KIND_OF_SHAPE: dict[str, Kind] = {"brush": "mask", "polygon": "mask", "rectangle": "box", "ellipse": "box"}
 _WEAKEST_LAST: tuple[Kind, ...] = ("mask", "clicked", "box")
@@ -217,7 +214,7 @@ def _with_choices(
     marked = {one.type for one in drawn}
     tags = [label for label in dict.fromkeys(named.values()) if label is not None and label not in marked]
     if choices and not tags and not drawn:
-        tags = [UNNAMED]
+        tags = [DEFECT]
     if has_regions and not drawn and not tags and not problems:
         problems.append("The annotation holds no mask; key points alone say nothing about pixels.")
     normal = not (choices or has_regions)

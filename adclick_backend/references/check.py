@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from adclick_backend.engine.bank import Bank, EngineError
+from adclick_backend.engine.bank import EngineError, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.store import Store
 
@@ -74,7 +74,7 @@ class BankCheck:
             checked = self._checked(project, product)
             members = groups(self._store.references.bank(project, product))
             for number, group in enumerate(members):
-                bank = Bank(project, product, group)
+                bank = ReferenceBank(project, product, group)
                 if checked.get(str(number)) == bank.fingerprint:
                     continue
                 since = self._seen[bank.fingerprint] = seen.get(bank.fingerprint, time.monotonic())
@@ -86,7 +86,7 @@ class BankCheck:
                     return True
         return False
 
-    def _check(self, bank: Bank, give_way: Callable[[], None]) -> None:
+    def _check(self, bank: ReferenceBank, give_way: Callable[[], None]) -> None:
         try:
             residuals = self._engine.leave_one_out(bank, progress=lambda *_: give_way())
         except EngineError as error:

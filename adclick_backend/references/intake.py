@@ -20,7 +20,7 @@ from adclick_backend.images.task_images import decode_image
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.protocol.events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
-from adclick_backend.references.bank import References
+from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import AnnotationCheck, Reference, Store
 

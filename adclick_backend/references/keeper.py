@@ -9,8 +9,8 @@ from pathlib import Path
 
 from adclick_backend.engine.engine import Engine
 from adclick_backend.locked_thread import LockedThread
-from adclick_backend.references.bank import References
 from adclick_backend.references.check import BankCheck
+from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
 from adclick_backend.store import Store
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.local_engine import LocalEngine
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.images.decode import decode_image
 from adclick_backend.services import Services
@@ -112,7 +112,9 @@ def _apart(good: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return list(good[::2]), list(good[1::2])
 
 
-def _looker(engine: Engine, project: str, bank_of: Callable[[str], Bank], weights: Path | None) -> Look:
+def _looker(
+    engine: Engine, project: str, bank_of: Callable[[str], ReferenceBank], weights: Path | None
+) -> Look:
     """What the engine sees in an image of a project, given the bank of each product."""
 
     def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:

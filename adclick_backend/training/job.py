@@ -30,8 +30,7 @@ from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.training_set import TrainingSet, build_training_set
 from model.checkpoint.manifest import manifest_path, read_manifest, start_of_training
-from model.labels.labelled import LabelledImage
-from model.segmentation.regions import UNKNOWN
+from model.labels.labelled import DEFECT, LabelledImage
 
 if TYPE_CHECKING:
     from model.training.segmentation.project import Progress
@@ -131,7 +130,7 @@ class TrainingJob:
     def _phrases(self, data: TrainingSet) -> Phrases:
         """What the defect types are described with, and what any defect is."""
         types = {type_ for image in data.images for type_ in image.labels}
-        return self._services.prompts.for_labels(self._project, sorted({*types, UNKNOWN}))
+        return self._services.prompts.for_labels(self._project, sorted({*types, DEFECT}))
 
     def _trained_before(self, data: TrainingSet, phrases: Phrases) -> str | None:
         """A sentence when a version was trained on exactly this; many asking for a training cost only one."""

@@ -1,4 +1,4 @@
-"""Where an image is unlike its references, judged by the residual alone: nothing here was learned from labels."""
+"""The anomaly map of the residual: where an image is unlike its references. Nothing here was learned from labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MARGIN = 0.15
 FEW = 3.0
 """With so many references the margin is doubled: the highest of a few says little about the highest of many."""
 
-EXTENT = 0.25
+REACH = 0.25
 """A defect that exceeds the threshold somewhere reaches as far as the log-energy is no more than this below it."""
 
 DEPTH = 1.0
@@ -45,14 +45,14 @@ MOST_TRUST = 0.75
 near the IoU that they were measured to have, about one half."""
 
 
-def suspicion(prepared: Prepared) -> NDArray[np.float32]:
+def anomaly_score(prepared: Prepared) -> NDArray[np.float32]:
     """(h, w) smoothed log of the joint residual energy of one image, on the stride-2 grid."""
     joint = prepared.log_energies[0, RATIO_ENERGIES.index("joint")]
     return _smoothed(joint)
 
 
 def usual_peak(residual: Residual, grid: tuple[int, int]) -> float:
-    """The highest suspicion in a defect-free image that was matched with others, on the scale of `suspicion`.
+    """The highest anomaly score in a defect-free image that was matched with others, on the scale of `anomaly_score`.
 
     Args:
         residual: of that image.
@@ -63,7 +63,7 @@ def usual_peak(residual: Residual, grid: tuple[int, int]) -> float:
 
 
 def threshold(peaks: Sequence[float]) -> float:
-    """The suspicion from which a place counts as a defect: above the highest peak of any reference, with room to spare.
+    """The anomaly score from which a place counts as a defect: above the highest peak of any reference, with a margin.
 
     Args:
         peaks: `usual_peak` of two or more references, each left out of the bank in turn.
@@ -84,14 +84,14 @@ def residual_probability(prepared: Prepared, frame: Frame, peaks: Sequence[float
     Returns:
         (frame.height, frame.width) float32 in [0, MOST_TRUST]; above 0.5 in a defect.
     """
-    excess = suspicion(prepared) - threshold(peaks)
-    labels = cv2.connectedComponents((excess > -EXTENT).astype(np.uint8), connectivity=8)[1]
+    excess = anomaly_score(prepared) - threshold(peaks)
+    labels = cv2.connectedComponents((excess > -REACH).astype(np.uint8), connectivity=8)[1]
     highest = np.full(
         int(labels.max()) + 1, -np.inf, np.float32
     )  # of each part; part 0 is the rest of the image
     np.maximum.at(highest, np.asarray(labels, np.int64), excess)
     peak = highest[labels]
-    border = np.where(labels > 0, np.maximum(-EXTENT, peak - DEPTH), -EXTENT)
+    border = np.where(labels > 0, np.maximum(-REACH, peak - DEPTH), -REACH)
     probability = np.minimum(1 / (1 + np.exp((border - excess) / SOFTNESS)), MOST_TRUST).astype(np.float32)
     probability = np.where(peak > 0, probability, np.minimum(probability, DOUBT))
     size = frame.width, frame.height
@@ -111,10 +111,10 @@ def agreed(
         peaks: `usual_peak` of references of its bank.
 
     Returns:
-        The same, but at most DOUBT in parts that nowhere come within EXTENT of the threshold.
+        The same, but at most DOUBT in parts that nowhere come within REACH of the threshold.
     """
     height, width = probability.shape
-    unusual = suspicion(prepared) > threshold(peaks) - EXTENT
+    unusual = anomaly_score(prepared) > threshold(peaks) - REACH
     unusual = cv2.resize(unusual.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     labels = cv2.connectedComponents((probability > 0.5).astype(np.uint8), connectivity=8)[1]
     believed = np.isin(labels, np.unique(labels[unusual]))

@@ -1,7 +1,7 @@
-"""What the mask after the click before says of every place, for networks that are told (``previous`` in the manifest).
+"""Previous mask: what the mask after the click before says of every place (``previous`` in the manifest).
 
-Of two equal trainings from scratch the one that is told is not the better one (see the ablations in the model card):
-new ones are not told. The packaged `adclick-lite-6` goes on from one that was, and is.
+Of two equal trainings from scratch the one with the previous mask is not the better one (see the ablations in the model
+card): new networks go without. The packaged `adclick-lite-6` goes on from one that had it, and has it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Encoded:
     Attributes:
         colour: (1, 3, H/2, W/2) float32, CIELAB / 255, of the working frame.
         pyramid: feature maps by stride.
-        descriptor: (D,) float32, for :func:`model.matching.retrieval.rank`.
+        descriptor: (D,) float32, for :func:`model.matching.retrieval.retrieve`.
     """
 
     colour: Tensor
@@ -90,7 +90,7 @@ def encode(image: NDArray[np.uint8], backbone: Backbone, long_side: int, device:
 def describe(pyramid: Pyramid) -> Tensor:
     """Descriptor (D,) of an image: the mean features of 6 x 6 blocks of the stride-8 map, block by block.
 
-    Blocks, so that :func:`model.matching.retrieval.rank` can leave the least alike ones out (CPR, section "global
+    Blocks, so that :func:`model.matching.retrieval.retrieve` can leave the least alike ones out (CPR, section "global
     retrieval"; the learning-free metric of the final ADClick compares windows at the same place, as here).
     """
     blocks = F.adaptive_avg_pool2d(pyramid[8], DESCRIPTOR_BLOCKS)  # (1, C, 6, 6)

@@ -12,9 +12,9 @@ from model.clicks import Click
 from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
 from model.interactive.mask import Map, Mask
+from model.interactive.prediction import Prediction, blank, click_history, predict
 from model.interactive.predictor import Predictor
-from model.interactive.threshold_selection import Shown
-from model.interactive.view import View, blank, made_at, see
+from model.interactive.threshold_selection import ClickOnMask
 from model.interactive.zoom import ZOOM_SIDE, Box, Window, window_for
 
 OUTSIDE = -0.04
@@ -36,9 +36,9 @@ class Answer:
     """
 
     frame: Frame
-    whole: View
+    whole: Prediction
     window: Window | None = None
-    close: View | None = None
+    close: Prediction | None = None
 
     @property
     def nbytes(self) -> int:
@@ -96,7 +96,7 @@ def answer(
             near = _from_near(predictor, frame, clicks, window, before, look)
             if near is not None:
                 return near
-    whole = see(predictor, prepared, frame, clicks, None if before is None else before.whole)
+    whole = predict(predictor, prepared, frame, clicks, None if before is None else before.whole)
     window = _wanted(whole, frame, clicks, None if before is None else before.window)
     if window is None:
         return Answer(frame, whole)
@@ -113,12 +113,14 @@ def _from_near(
 ) -> Answer | None:
     """The answer of one window alone; None when another one, or none, is asked for by what is found in it."""
     start = None if before is None else before.whole
-    whole = View((start or blank(frame)).logits, made_at(start, clicks, frame))
+    whole = Prediction((start or blank(frame)).logits, click_history(start, clicks, frame))
     found = _looked(predictor, frame, clicks, whole, window, before, look)
     return found if _wanted(found.whole, frame, clicks, window) == window else None
 
 
-def _wanted(whole: View, frame: Frame, clicks: Sequence[Click], open_window: Window | None) -> Window | None:
+def _wanted(
+    whole: Prediction, frame: Frame, clicks: Sequence[Click], open_window: Window | None
+) -> Window | None:
     """The window to look at closely, judged by a view of the whole image."""
     shape, long_side = (frame.image_height, frame.image_width), max(frame.height, frame.width)
     return window_for(_extent(whole, frame), clicks, shape, long_side, open_window)
@@ -128,7 +130,7 @@ def _looked(
     predictor: Predictor,
     frame: Frame,
     clicks: Sequence[Click],
-    whole: View,
+    whole: Prediction,
     window: Window,
     before: Answer | None,
     look: Look,
@@ -140,12 +142,12 @@ def _looked(
     elif before is not None and inside:
         seen = _part(before.whole, frame, window, near)
     if inside or seen is None:  # a click outside of an open window says nothing of what is in it
-        seen = see(predictor, look(window), near, window.inside(clicks), seen)
+        seen = predict(predictor, look(window), near, window.inside(clicks), seen)
     pasted = _pasted(whole.logits, frame, window, seen.logits)
     return Answer(frame, replace(whole, logits=pasted), window, seen)
 
 
-def _extent(whole: View, frame: Frame) -> Box | None:
+def _extent(whole: Prediction, frame: Frame) -> Box | None:
     """The box round the mask, in image pixels; None when it is empty."""
     sx, sy = frame.scale_xy
     mask = whole.logits > 0
@@ -155,7 +157,7 @@ def _extent(whole: View, frame: Frame) -> Box | None:
     return rows[0] / sy, columns[0] / sx, (rows[-1] + 1) / sy, (columns[-1] + 1) / sx
 
 
-def _part(whole: View, frame: Frame, window: Window, close: Frame) -> View:
+def _part(whole: Prediction, frame: Frame, window: Window, close: Frame) -> Prediction:
     """A window of a view of the whole image, enlarged to the window's own frame."""
     sx, sy = frame.scale_xy
     enlarge = np.array(
@@ -166,12 +168,12 @@ def _part(whole: View, frame: Frame, window: Window, close: Frame) -> View:
     )
     enlarge[:, 2] += 0.5 * enlarge[:, :2].sum(1) - 0.5  # pixel areas map onto pixel areas
     part = cv2.warpAffine(whole.logits, enlarge, (close.width, close.height), borderMode=cv2.BORDER_REPLICATE)
-    shown = tuple(
-        Shown(click, _cut(s.mask, frame, window, close))
-        for s in whole.shown
+    history = tuple(
+        ClickOnMask(click, _cut(s.previous, frame, window, close))
+        for s in whole.history
         for click in window.inside([s.click])
     )
-    return View(np.asarray(part, np.float32), shown)
+    return Prediction(np.asarray(part, np.float32), history)
 
 
 def _cut(mask: Mask, frame: Frame, window: Window, close: Frame) -> Mask:

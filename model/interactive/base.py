@@ -116,7 +116,7 @@ class BaseClickNetwork(ClickNetwork):
         known = 0 if itself else len(compared.references)
         return replace(without_levels(image, residual, normal, known), vectors=vectors)
 
-    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """R (B, D, h/4, w/4), and prompts (B, 3, 2h, 2w); see :class:`model.interactive.network.ClickNetwork`."""
         h, w = previous.shape[-2:]
         pixels = clicks * clicks.new_tensor([2, 2, 1])

@@ -22,7 +22,7 @@ class LiteConfig:
     """Sizes of the ``lite`` click network."""
 
     inputs: int = CHANNELS
-    previous: bool = False  # whether it is told the mask after the click before
+    previous: bool = False  # whether it sees the previous mask, after the click before
     dropout: float = 0.15  # share of the kinds of evidence that a sample goes without in training
     widths: tuple[int, ...] = (24, 40, 64, 96, 128)  # strides 2, 4, 8, 16, 32
 
@@ -82,7 +82,7 @@ class LiteClickNetwork(ClickNetwork):
         """See :class:`model.interactive.network.ClickNetwork`."""
         return compare(image, compared, normal, itself)
 
-    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """The evidence (B, CHANNELS, h, w); see :class:`model.interactive.network.ClickNetwork`."""
         shown = evidence(prepared, clicks)
         if self.config.previous:

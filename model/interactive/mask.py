@@ -9,14 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.clicks import Click
+from model.clicks import CLICK_RADIUS, Click
 from model.features.encoding import Frame
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-CLICK_RADIUS = 3.0
-"""ρ of Eq. 8 in working pixels: so near to a click the person has said what it is."""
 
 NEIGHBOURHOOD = 12
 """Working pixels round a "not this" in which a part of the mask counts as meant by it."""

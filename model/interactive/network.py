@@ -34,7 +34,7 @@ class ClickNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """The arguments of a call of the network.
 
         Args:

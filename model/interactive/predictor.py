@@ -21,8 +21,8 @@ from model.interactive import presets
 from model.interactive.mask import Map
 from model.interactive.zoom import ZOOM_SIDE, Window
 from model.matching.nearest import matching_dtype
-from model.matching.residual import match, misfit
-from model.matching.retrieval import Retrieved, rank
+from model.matching.residual import match, mismatch_ratio
+from model.matching.retrieval import Retrieved, retrieve
 
 NEAREST_REFERENCES = 8
 """K of Eq. 3: how many references an image is matched with, the most similar ones of its bank."""
@@ -30,10 +30,10 @@ NEAREST_REFERENCES = 8
 FEW_REFERENCES = 2
 """So few references may show the product in another pose than the image; among more, one that fits is found."""
 
-MOST_MISFIT = 3.0
-"""A few references that explain an image so much worse than it explains itself are left out (:func:`misfit`)."""
+LARGEST_MISMATCH_RATIO = 3.0
+"""A few references that explain an image so much worse than it does itself are left out (:func:`mismatch_ratio`)."""
 
-MAX_SHOWN = 24
+MOST_CLICKS_SEEN = 24
 """Clicks of each sign that the network is shown at most, the newest; as many as training ever drew is far below."""
 
 
@@ -88,12 +88,12 @@ class Predictor:
 
         Args:
             image: the image.
-            references: those that :func:`model.matching.retrieval.rank` chose from its bank; may be empty.
+            references: those that :func:`model.matching.retrieval.retrieve` chose from its bank; may be empty.
             normal: what is usual among the references (:meth:`usual`), if known.
         """
         retrieved = Retrieved([r.to(self.device) for r in references]) if references else None
         few = 0 < len(references) <= FEW_REFERENCES
-        if retrieved is None or (few and misfit(image, retrieved) > MOST_MISFIT):
+        if retrieved is None or (few and mismatch_ratio(image, retrieved) > LARGEST_MISMATCH_RATIO):
             return self.network.prepare(image, Retrieved([image]), None, itself=True)
         return self.network.prepare(image, retrieved, normal)
 
@@ -107,7 +107,7 @@ class Predictor:
         height, width = image.colour.shape[-2:]
         return {**normal_levels([residual]), PEAK: usual_peak(residual, (height, width))}
 
-    def rank(
+    def retrieve(
         self, descriptor: NDArray[np.float32], bank: NDArray[np.float32], left_out: int | None = None
     ) -> list[int]:
         """Which references of a bank (N, D) an image with this descriptor (D,) is matched with, best first.
@@ -115,7 +115,7 @@ class Predictor:
         ``left_out`` is the row of the image itself, when it is one of them.
         """
         count = NEAREST_REFERENCES + (left_out is not None)
-        order = rank(torch.from_numpy(descriptor), torch.from_numpy(bank), count)
+        order = retrieve(torch.from_numpy(descriptor), torch.from_numpy(bank), count)
         return [i for i in order if i != left_out][:NEAREST_REFERENCES]
 
     @torch.inference_mode()
@@ -131,21 +131,25 @@ class Predictor:
         Returns:
             (frame.height, frame.width) float32, at the checkpoint's temperature.
         """
-        told = torch.zeros(1, 1, frame.height, frame.width, device=self.device)
+        previous = torch.zeros(1, 1, frame.height, frame.width, device=self.device)
         if before is not None:  # at the temperature of 1, at which the network was trained to see it
-            told = torch.sigmoid(torch.from_numpy(before).to(self.device)[None, None] * self.temperature)
-        told = torch.nn.functional.avg_pool2d(told, 2)
-        shown = self.network.show(prepared.to(self.device), _to_grid(clicks, frame).to(self.device), told)
+            previous = torch.sigmoid(torch.from_numpy(before).to(self.device)[None, None] * self.temperature)
+        previous = torch.nn.functional.avg_pool2d(previous, 2)
+        seen = self.network.inputs(
+            prepared.to(self.device), _to_grid(clicks, frame).to(self.device), previous
+        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
-            logits = self.network(*shown)
+            logits = self.network(*seen)
         return np.asarray((logits[0, 0].float() / self.temperature).cpu().numpy())
 
 
 def _to_grid(clicks: Sequence[Click], frame: Frame) -> Tensor:
-    """(1, N, 3): clicks on the stride-2 grid, the newest ``MAX_SHOWN`` of each sign."""
+    """(1, N, 3): clicks on the stride-2 grid, the newest ``MOST_CLICKS_SEEN`` of each sign."""
     sx, sy = frame.scale_xy
     kept = [
-        c for positive in (True, False) for c in [c for c in clicks if c.positive == positive][-MAX_SHOWN:]
+        c
+        for positive in (True, False)
+        for c in [c for c in clicks if c.positive == positive][-MOST_CLICKS_SEEN:]
     ]
     rows = [[c.x * sx / 2, c.y * sy / 2, 1.0 if c.positive else -1.0] for c in kept]
     return torch.tensor(rows, dtype=torch.float32).view(1, -1, 3)

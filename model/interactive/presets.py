@@ -14,7 +14,7 @@ def new(manifest: dict[str, Any], source: str) -> ClickNetwork:
     """The untrained click network that a checkpoint's manifest describes.
 
     Args:
-        manifest: ``preset``, for ``lite`` whether it is told the ``previous`` mask, and for ``base`` the sizes as
+        manifest: ``preset``, for ``lite`` whether it sees the ``previous`` mask, and for ``base`` the sizes as
             ``network`` (:class:`model.interactive.base.BaseConfig`).
         source: name of the checkpoint, for the message.
 

@@ -1,4 +1,4 @@
-"""How far the defect reaches, judged by where the person clicked.
+"""Threshold selection: of several masks that a probability map allows, the one that explains the clicks best.
 
 The network ranks places well and cuts them badly: the best threshold for an image would be worth five to ten points of
 IoU. The clicks tell of it. A person clicks in the middle of what is most wrong about the mask they see: the first time
@@ -37,19 +37,20 @@ UNDECIDED = 0.4
 """Logit of what stays as it was although the newest map says otherwise; negative outside of the mask."""
 
 
-class Shown(NamedTuple):
+class ClickOnMask(NamedTuple):
     """A click, and the mask that the person saw when they made it.
 
     Attributes:
         click: in image pixels.
-        mask: (frame.height // 2, frame.width // 2), on the stride-2 grid; empty before the first click.
+        previous: the previous mask (frame.height // 2, frame.width // 2), on the stride-2 grid; empty before the first
+            click.
     """
 
     click: Click
-    mask: Mask
+    previous: Mask
 
 
-class Extent(NamedTuple):
+class Selection(NamedTuple):
     """The mask that is meant.
 
     Attributes:
@@ -71,21 +72,23 @@ class _Hypothesis(NamedTuple):
     expected_iou: float
 
 
-def extent(logits: Map, probability: Map, frame: Frame, shown: Sequence[Shown], before: Map | None) -> Extent:
+def select_threshold(
+    logits: Map, probability: Map, frame: Frame, history: Sequence[ClickOnMask], before: Map | None
+) -> Selection:
     """Of the masks that may be meant, the one that the clicks and the map speak for.
 
     Args:
         logits: (frame.height, frame.width), smoothed, from the network.
         probability: the same size, in [0, 1], not smoothed.
         frame: working frame.
-        shown: the clicks with the masks that they were made at, oldest first, as far as they are known.
+        history: the clicks with the masks that they were made at, oldest first, as far as they are known.
         before: the logits whose cut at 0 was the mask at the newest click; None when there was none.
     """
-    found = sorted(_hypotheses(logits, probability, frame, shown, before), key=lambda h: -h.expected_iou)
+    found = sorted(_hypotheses(logits, probability, frame, history, before), key=lambda h: -h.expected_iou)
     best, most = found[0], -1.0
     for hypothesis in found:
         value = hypothesis.expected_iou
-        for one in reversed(shown):
+        for one in reversed(history):
             if value <= most:  # a likelihood is at most 1: it cannot become the best any more
                 break
             value *= _likelihood(hypothesis.mask, one, frame)
@@ -97,11 +100,11 @@ def extent(logits: Map, probability: Map, frame: Frame, shown: Sequence[Shown], 
         near = cv2.dilate(best.changed.astype(np.uint8), np.ones((3, 3), np.uint8)).repeat(2, 0).repeat(2, 1)
         overturned = ((cut > 0) != (before > 0)) & (near == 0)
         cut = np.where(overturned, np.where(before > 0, UNDECIDED, -UNDECIDED), cut)
-    return Extent(np.asarray(cut, np.float32), best.expected_iou * explained ** (1 / max(1, len(shown))))
+    return Selection(np.asarray(cut, np.float32), best.expected_iou * explained ** (1 / max(1, len(history))))
 
 
 def _hypotheses(
-    logits: Map, probability: Map, frame: Frame, shown: Sequence[Shown], before: Map | None
+    logits: Map, probability: Map, frame: Frame, history: Sequence[ClickOnMask], before: Map | None
 ) -> Iterator[_Hypothesis]:
     """Each level's mask; and the mask shown, with the level's at the newest click."""
     size = frame.width // 2, frame.height // 2
@@ -113,33 +116,33 @@ def _hypotheses(
         offset = float(np.log(level / (1 - level)))
         mask = small > offset
         yield _Hypothesis(mask, offset, None, expected_iou(sure, mask))
-        if before is None or not shown:
+        if before is None or not history:
             continue
-        newest = shown[-1]
-        labels = cv2.connectedComponents((mask != newest.mask).astype(np.uint8), connectivity=4)[1]
+        newest = history[-1]
+        labels = cv2.connectedComponents((mask != newest.previous).astype(np.uint8), connectivity=4)[1]
         here = np.unique(surroundings(labels, *_cell(newest.click, frame), NEAR))
         changed = np.isin(labels, here[here > 0])
         if changed.any():
-            local = np.where(changed, mask, newest.mask)
+            local = np.where(changed, mask, newest.previous)
             yield _Hypothesis(local, offset, changed, expected_iou(sure, local))
 
 
-def _likelihood(mask: Mask, shown: Shown, frame: Frame) -> float:
+def _likelihood(mask: Mask, on: ClickOnMask, frame: Frame) -> float:
     """How near the click is to the deepest place of all errors of the mask shown, if ``mask`` is the truth.
 
     Returns:
         From ``MISSED`` to 1.
     """
-    left, top, width, height = cv2.boundingRect((mask != shown.mask).astype(np.uint8))
+    left, top, width, height = cv2.boundingRect((mask != on.previous).astype(np.uint8))
     if not width:
         return MISSED
     box = slice(top, top + height), slice(left, left + width)
     missing, excess = (
         cv2.distanceTransform(np.pad((a & ~b).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-        for a, b in ((mask[box], shown.mask[box]), (shown.mask[box], mask[box]))
+        for a, b in ((mask[box], on.previous[box]), (on.previous[box], mask[box]))
     )
-    x, y = _cell(shown.click, frame)
-    own = surroundings(missing if shown.click.positive else excess, x - left, y - top, NEAR)
+    x, y = _cell(on.click, frame)
+    own = surroundings(missing if on.click.positive else excess, x - left, y - top, NEAR)
     return MISSED + (1 - MISSED) * float(own.max(initial=0.0)) / float(max(missing.max(), excess.max()))
 
 

@@ -49,7 +49,7 @@ def joint_features(encoded: Encoded, retrieved: Retrieved) -> dict[int, Tensor]:
     return levels
 
 
-def misfit(query: Encoded, retrieved: Retrieved) -> float:
+def mismatch_ratio(query: Encoded, retrieved: Retrieved) -> float:
     """How much worse references explain an image than the image explains itself; about 1 for good references.
 
     The ratio of the median energies of the best matches in the references and, some way off, in the image. A woven

@@ -13,7 +13,7 @@ MATCH_STRIDES = (4, 8, 16)  # the levels in which places are compared
 KEPT_SHARE = 0.8  # of the blocks: the least alike fifth may be the defect
 
 
-def rank(query: Tensor, bank: Tensor, count: int) -> list[int]:
+def retrieve(query: Tensor, bank: Tensor, count: int) -> list[int]:
     """Indices of the ``count`` references most similar to an image, most similar first.
 
     Block distances are squared L2 between blocks at the same place; an image's distance is the mean of its smallest

@@ -43,7 +43,7 @@ class SegConfig:
     dropout: float = 0.3  # share of training samples that go without a view
 
 
-class View(nn.Module):
+class FeatureView(nn.Module):
     """A learned, strongly reduced view of a feature level or of the residual vectors, added to the U-Net's features.
 
     The click network sees nothing of the kind, for it would memorise the products of its training. A project's network
@@ -116,11 +116,11 @@ class ADClickSeg(nn.Module):
         widths = {2 << i: width for i, width in enumerate(sizes.widths)}  # stride -> channels
         self.views = nn.ModuleDict(
             {
-                name: View(inputs, widths[int(name.removeprefix("stride"))], config)
+                name: FeatureView(inputs, widths[int(name.removeprefix("stride"))], config)
                 for name, inputs in config.views
             }
         )
-        self.views["vectors"] = View(config.vectors, widths[8], config)
+        self.views["vectors"] = FeatureView(config.vectors, widths[8], config)
         self.language = PixelWordAttention(widths[WORD_STRIDE], config.words)
         self.skip = ResidualSkip()
 

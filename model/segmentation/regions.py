@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 Map = NDArray[np.float32]
 Source = Literal["trained", "packaged", "residual", "none"]
 
-UNKNOWN = "defect"
-"""The type of a defect of which nobody said what it is."""
 
 SMOOTHING = 1.0
 """Standard deviation, in working pixels, of the blur of the logits: masks without frayed edges. The maps are smooth
@@ -49,7 +47,7 @@ class Region:
     """One defect type found in an image.
 
     Attributes:
-        type: defect type; `UNKNOWN` when nobody said which.
+        type: defect type; `DEFECT` when nobody said which.
         mask: (H, W) bool in image pixels, not empty.
         score: the IoU that the mask has if the probabilities are right, in [0, 1].
     """

@@ -20,11 +20,17 @@ from model.evidence.prepared import LAYOUT, Prepared
 from model.evidence.relative import columns
 from model.features.encoding import Frame
 from model.interactive.lite import LiteClickNetwork, LiteConfig
+from model.interactive.prediction import predict
 from model.interactive.predictor import Predictor
-from model.interactive.view import see
 from model.language.vocabulary import Vocabulary
 from model.metrics.masks import iou
-from model.studies.text_conditioning import NAMELESS, CalledSamples, Hearing, vocabulary_of, with_words
+from model.studies.text_conditioning import (
+    NAMELESS,
+    TextConditionedNetwork,
+    TextConditionedSamples,
+    vocabulary_of,
+    with_words,
+)
 from model.training.interactive.batches import ClickTraining, SampleFiles, Sampler
 from model.training.interactive.samples import Sample
 from model.training.interactive.trainer import ClickTrainer
@@ -84,9 +90,9 @@ class Blinded(LiteClickNetwork):
         super().__init__(config)
         self.hidden = hidden
 
-    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """See :class:`model.interactive.network.ClickNetwork`."""
-        (shown,) = super().show(prepared, clicks, previous)
+        (shown,) = super().inputs(prepared, clicks, previous)
         shown[:, self.hidden] = 0.0
         return (shown,)
 
@@ -111,14 +117,14 @@ def open_images(categories: Sequence[Category], limit: int) -> list[Opened]:
         descriptors = np.stack([b.descriptor.numpy() for b in bank]) if bank else np.zeros((0, 1), np.float32)
         usual = []
         for i, one in enumerate(bank if len(bank) > 1 else []):
-            nearest = predictor.rank(one.descriptor.numpy(), descriptors, left_out=i)
+            nearest = predictor.retrieve(one.descriptor.numpy(), descriptors, left_out=i)
             usual.append(predictor.usual(one, [bank[j] for j in nearest]))
         normal = {name: float(np.mean([u[name] for u in usual])) for name in usual[0]} if usual else None
         pairs = category.defects()
         for i in np.unique(np.linspace(0, len(pairs) - 1, min(limit, len(pairs))).round().astype(int)):
             pixels, mask = read_rgb(pairs[i][0]), read_mask(pairs[i][1])
             image = predictor.encode(pixels)
-            nearest = predictor.rank(image.descriptor.numpy(), descriptors) if bank else []
+            nearest = predictor.retrieve(image.descriptor.numpy(), descriptors) if bank else []
             prepared = predictor.prepare(image, [bank[j] for j in nearest], normal).kept()
             frame = Frame.of(mask.shape[0], mask.shape[1], predictor.long_side)
             found.append(Opened(category.name, pairs[i][0].parent.name, frame, prepared, mask))
@@ -135,7 +141,7 @@ def mean_ious(predictor: Predictor, images: Sequence[Opened]) -> NDArray[np.floa
             click = next_click(image.mask, mask, clicks)
             if click is not None:
                 clicks.append(click)
-                before = see(predictor, image.prepared, image.frame, clicks, before)
+                before = predict(predictor, image.prepared, image.frame, clicks, before)
                 mask = before.mask(image.frame)
             ious.append(iou(mask, image.mask))
         products.setdefault(image.category, []).append(ious)
@@ -211,7 +217,7 @@ def _trained(
     torch.manual_seed(seed)
     if variant.words:
         vocabulary = vocabulary_of({*(s.kind for s in samples), *(i.kind for i in images)})
-        network, source = Hearing(sizes), CalledSamples(sampler, vocabulary)
+        network, source = TextConditionedNetwork(sizes), TextConditionedSamples(sampler, vocabulary)
     else:
         vocabulary = None
         network, source = Blinded(columns(*variant.without), sizes), SampleFiles(sampler)

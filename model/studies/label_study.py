@@ -21,16 +21,16 @@ from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.detectors.patchcore import PatchCore
 from model.evidence.prepared import Prepared
 from model.features.encoding import Encoded, Frame
-from model.interactive.bank import Bank
+from model.interactive.encoded_references import EncodedReferences
+from model.interactive.prediction import predict
 from model.interactive.predictor import Predictor
-from model.interactive.view import see
 from model.labels.labelled import LabelledImage, WeakLabel, painted
 from model.labels.weak import strengthen
 from model.metrics.ranking import image_auroc, rank_pixels
 from model.segmentation.predictor import SegPredictor
 from model.training.segmentation.project import SegTraining, train_segmentation
 
-CLICK_RADIUS = 0.006  # ρ of Eq. 8, as a share of the longer side: 3 px at 512
+CLICK_RADIUS_SHARE = 0.006  # ρ of Eq. 8, as a share of the longer side: 3 px at 512
 JITTER = (
     0.006  # standard deviation of the simulated clicks, the same share: people do not hit the exact middle
 )
@@ -105,9 +105,9 @@ class Split:
         return train, test
 
     @cached_property
-    def bank(self) -> Bank:
+    def bank(self) -> EncodedReferences:
         """The references, encoded."""
-        return Bank(self.predictor, self.references)
+        return EncodedReferences(self.predictor, self.references)
 
     @cached_property
     def tested(self) -> list[tuple[Encoded, Prepared, Frame]]:
@@ -141,7 +141,11 @@ class Split:
 
 
 def click_labels(
-    predictor: Predictor, bank: Bank, defect: Defect, counts: tuple[int, ...], rng: np.random.Generator
+    predictor: Predictor,
+    bank: EncodedReferences,
+    defect: Defect,
+    counts: tuple[int, ...],
+    rng: np.random.Generator,
 ) -> dict[int, WeakLabel]:
     """ADClick's label of a defect after given numbers of simulated clicks, each on the largest error (Eq. 8)."""
     height, width = defect.mask.shape
@@ -153,11 +157,11 @@ def click_labels(
         click = next_click(defect.mask, mask, clicks, rng, JITTER * side)
         if click is not None:
             clicks.append(click)
-            view = see(predictor, prepared, frame, clicks, view)
+            view = predict(predictor, prepared, frame, clicks, view)
             mask = view.mask(frame)
         if number in counts and view is not None:
             probability = cv2.resize(view.probability, (width, height), interpolation=cv2.INTER_LINEAR)
-            target = strengthen(np.asarray(probability, np.float32), clicks, CLICK_RADIUS * side)
+            target = strengthen(np.asarray(probability, np.float32), clicks, CLICK_RADIUS_SHARE * side)
             found[number] = WeakLabel("clicked", target, np.zeros_like(defect.mask))
     return found
 

@@ -1,7 +1,7 @@
-"""A click network that is told what the defect is called (Eq. 6), to measure what that is worth.
+"""A text-conditioned click network, which attends to what the defect is called (Eq. 6), to measure what that is worth.
 
-The packaged networks hear nothing: told the true name or one that says nothing, this one draws the same masks (see the
-ablations in the model card).
+The packaged click networks are not text-conditioned: given the true name or one that says nothing, this one draws the
+same masks (see the ablations in the model card).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ WORDS = "words"
 """Where the words of an image are kept among its levels: (B, T, D + 1), states and how much of a word there is."""
 
 
-class Hearing(LiteClickNetwork):
+class TextConditionedNetwork(LiteClickNetwork):
     """A click network whose places attend to words."""
 
     def __init__(self, config: LiteConfig | None = None):
         super().__init__(config)
         self.language = PixelWordAttention(self.config.widths[WORD_LEVEL])
 
-    def show(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """See :class:`model.interactive.network.ClickNetwork`."""
-        return (*super().show(prepared, clicks, previous), prepared.levels[WORDS])
+        return (*super().inputs(prepared, clicks, previous), prepared.levels[WORDS])
 
     def forward(self, evidence: Tensor, words: Tensor) -> Tensor:  # type: ignore[override]
         """Logits (B, 1, 2h, 2w) from evidence (B, CHANNELS, h, w) and words (B, T, D + 1)."""
@@ -56,7 +56,7 @@ def with_words(prepared: Prepared, states: Tensor, present: Tensor) -> Prepared:
 
 
 @dataclass(frozen=True)
-class CalledSamples(SampleFiles):
+class TextConditionedSamples(SampleFiles):
     """Crops with the words for their defects: half the time one phrase, else the mean of all."""
 
     vocabulary: Vocabulary

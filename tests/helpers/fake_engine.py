@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
 from model.clicks import Click
 from model.segmentation.regions import Proposals, Region, Source
@@ -32,10 +32,10 @@ class FakeEngine:
         self.failure: str | None = None
         self.error: Exception | None = None  # raised by everything while it is set
         self.encoded: dict[ImageKey, float] = {}
-        self.prepared: list[tuple[ImageKey, Bank]] = []
-        self.clicked: list[tuple[ImageKey, Bank, tuple[Click, ...]]] = []
-        self.proposed: list[tuple[ImageKey, Bank, Path | None]] = []
-        self.looked_ahead: list[tuple[ImageKey, Bank]] = []
+        self.prepared: list[tuple[ImageKey, ReferenceBank]] = []
+        self.clicked: list[tuple[ImageKey, ReferenceBank, tuple[Click, ...]]] = []
+        self.proposed: list[tuple[ImageKey, ReferenceBank, Path | None]] = []
+        self.looked_ahead: list[tuple[ImageKey, ReferenceBank]] = []
         self.hold = threading.Event()  # clear it to let `prepare` and `propose` wait
         self.hold.set()
         self._open: dict[ImageKey, Pixels] = {}
@@ -49,7 +49,7 @@ class FakeEngine:
         self.encoded[key] = float(pixels.mean())
 
     def leave_one_out(
-        self, bank: Bank, progress: Callable[[int, int], None] | None = None
+        self, bank: ReferenceBank, progress: Callable[[int, int], None] | None = None
     ) -> dict[str, float]:
         self._maybe_fail()
         means = {sha: self.encoded[ImageKey(bank.project, sha)] for sha in bank.references}
@@ -60,7 +60,7 @@ class FakeEngine:
                 progress(number, len(means))
         return found
 
-    def prepare(self, key: ImageKey, bank: Bank, load: Callable[[], Pixels]) -> dict[str, float]:
+    def prepare(self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels]) -> dict[str, float]:
         self._maybe_fail()
         assert self.hold.wait(10)
         with self._lock:
@@ -72,13 +72,13 @@ class FakeEngine:
             self._open[key] = pixels
         return {"features": 1.0, "match": 1.0}
 
-    def source(self, bank: Bank, weights: Path | None) -> Source:
+    def source(self, bank: ReferenceBank, weights: Path | None) -> Source:
         if weights is not None:
             return "trained"
         return "residual" if len(bank.references) >= FEWEST_REFERENCES else "none"
 
     def propose(
-        self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], weights: Path | None = None
+        self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], weights: Path | None = None
     ) -> Proposals:
         self._maybe_fail()
         assert self.hold.wait(10)
@@ -90,12 +90,12 @@ class FakeEngine:
         regions = tuple(Region(name, mask, 0.7) for name, mask in found.items())
         return Proposals(regions, 0.6 if regions else 0.9, self.source(bank, weights), pixels.shape[:2])
 
-    def look_ahead(self, key: ImageKey, bank: Bank, load: Callable[[], Pixels]) -> None:
+    def look_ahead(self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels]) -> None:
         self._maybe_fail()
         self.looked_ahead.append((key, bank))
 
     def click(
-        self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], clicks: Sequence[Click]
+        self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], clicks: Sequence[Click]
     ) -> Segmentation:
         self._maybe_fail()
         milliseconds = {"network": 1.0}

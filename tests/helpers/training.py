@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.bank import Bank, ImageKey
+from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from model.labels.labelled import LabelledImage
 from tests.helpers.backend import Backend
 from tests.helpers.fake_engine import FakeEngine, Pixels, red_masks
@@ -27,7 +27,7 @@ class TrainingEngine(FakeEngine):
     """Sees the ``quality`` share of each defect's rows, as the weights say; without weights 0.3."""
 
     def maps(
-        self, key: ImageKey, bank: Bank, load: Callable[[], Pixels], weights: Path | None = None
+        self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], weights: Path | None = None
     ) -> Maps:
         self._maybe_fail()
         pixels = load()

@@ -25,7 +25,7 @@ from model.generation.synthesis import Image, Mask, add_defect
 from model.interactive.network import ClickNetwork
 from model.training.interactive.batches import Batch, ClickTraining, Sampler
 from model.training.interactive.samples import DEFECTS_OF_DRAWN, PIECES_OF_DRAWN, images_of
-from model.training.interactive.views import Views
+from model.training.interactive.views import TrainingViews
 from model.training.losses import IGNORE
 
 TRIES = 100
@@ -151,9 +151,9 @@ class LiveBatches:
             f"{TRIES} views in a row showed no defect, the last of {defect.category}; look at its masks."
         )
 
-    def _views_of(self, source: Source) -> Views:
+    def _views_of(self, source: Source) -> TrainingViews:
         good, prepare = source.good(), self.network.prepare
-        return Views(
+        return TrainingViews(
             good, self.backbone, self.long_side, source.comparable, prepare, remembered=0, device=self.device
         )
 

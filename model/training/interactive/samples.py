@@ -24,7 +24,7 @@ from model.features.backbones import Backbone
 from model.generation.products import Product
 from model.generation.synthesis import Mask, add_defect
 from model.training.crops import pad, start
-from model.training.interactive.views import Views
+from model.training.interactive.views import TrainingViews
 
 MOST_GOOD = 24
 """Good images of a product that serve as references and as hosts of synthetic defects."""
@@ -86,7 +86,7 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
         good, pairs, rng = images_of(category, limit, seed)
         pixels_of_good, comparable = [read_rgb(p) for p in good], category.name not in without_references
-        views = Views(pixels_of_good, backbone, long_side, comparable, compare)
+        views = TrainingViews(pixels_of_good, backbone, long_side, comparable, compare)
         for i, (file, painted) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
             view = views.of(read_rgb(file), read_mask(painted), i % 2 == 0, rng)
             _save(folder / f"real-{i:04d}.safetensors", view, file.parent.name)
@@ -106,7 +106,7 @@ def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: 
         folder.mkdir(parents=True, exist_ok=True)
         rng, product = np.random.default_rng([seed, number]), Product(number)
         pieces = [product.image(rng) for _ in range(PIECES_OF_DRAWN)]
-        views = Views(pieces, backbone, long_side, True, compare)
+        views = TrainingViews(pieces, backbone, long_side, True, compare)
         for i in range(DEFECTS_OF_DRAWN):
             found = product.lacking(rng) if i % 3 == 0 else None
             pixels, mask, kind = (*found, "missing") if found else add_defect(product.image(rng), rng)

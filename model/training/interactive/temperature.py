@@ -49,7 +49,7 @@ def fit_temperature(
         valid = batch.mask[0] != IGNORE
         for _ in range(CLICKS):
             clicks, previous = simulation.tensor().to(device), simulation.previous.to(device)
-            logits: Tensor = network(*network.show(batch.prepared, clicks, previous)).float().cpu()
+            logits: Tensor = network(*network.inputs(batch.prepared, clicks, previous)).float().cpu()
             seen = logits[0, 0].numpy()[valid]
             looks.append((seen, iou(seen > 0, batch.mask[0][valid] > 0.5)))
             simulation.advance([0], logits.sigmoid())

@@ -143,7 +143,7 @@ class ClickTrainer:
         """(len(rows), 1, 2s, 2s) for the samples ``rows`` of a batch, of which ``prepared`` is."""
         device = self.worker.device
         clicks, previous = simulation.tensor()[rows].to(device), simulation.previous[rows].to(device)
-        shown = self.network.show(prepared, clicks, previous)
+        shown = self.network.inputs(prepared, clicks, previous)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
             return network(*shown).float()  # type: ignore[no-any-return]
 
@@ -183,19 +183,21 @@ class ClickTrainer:
             file.write(json.dumps(entry) + "\n")
 
 
-def new_network(seed: int, trained: dict[str, Tensor] | None = None, told: bool = False) -> LiteClickNetwork:
+def new_network(
+    seed: int, trained: dict[str, Tensor] | None = None, previous: bool = False
+) -> LiteClickNetwork:
     """A ``lite`` network, untrained (the same for the same seed) or going on from trained weights.
 
     Args:
         seed: of the initial weights.
-        told: whether it is told the mask so far (:mod:`model.evidence.previous_mask`).
+        previous: whether it sees the previous mask (:mod:`model.evidence.previous_mask`).
         trained: tensors of a click network. Evidence that it did not know yet starts without any influence; one that
-            was told the mask so far goes on being told.
+            saw the previous mask goes on seeing it.
     """
     torch.manual_seed(seed)
     if trained is not None:
-        told = told or trained["stem.weight"].shape[1] == CHANNELS + MASK_CHANNELS
-    network = LiteClickNetwork(LiteConfig(previous=told))
+        previous = previous or trained["stem.weight"].shape[1] == CHANNELS + MASK_CHANNELS
+    network = LiteClickNetwork(LiteConfig(previous=previous))
     if trained:
         known, stem = dict(trained), network.stem.weight
         widened = torch.zeros_like(stem)

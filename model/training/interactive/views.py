@@ -15,7 +15,7 @@ from model.features.encoding import Encoded, encode
 from model.generation.synthesis import Image, Mask
 from model.interactive.zoom import Window
 from model.matching.residual import match
-from model.matching.retrieval import Retrieved, rank
+from model.matching.retrieval import Retrieved, retrieve
 
 COUNTS = (0, 0, 1, 2, 4, 8)
 """Numbers of references of a view of a whole image, drawn at random: one network serves all cases."""
@@ -28,8 +28,8 @@ CPU = torch.device("cpu")
 Prepare = Callable[[Encoded, Retrieved, dict[str, float] | None, bool], Prepared]
 
 
-class Views:
-    """Views of the defects of one product, compared with its good images.
+class TrainingViews:
+    """TrainingViews of the defects of one product, compared with its good images.
 
     A view is the whole image or, as often as not, a window round the defect as :mod:`model.interactive.zoom` opens it,
     so that defects are seen at every size and references at every closeness.
@@ -97,7 +97,7 @@ class Views:
             return []
         query = whole if isinstance(whole, Encoded) else self._encode(whole, self.long_side // 2)
         descriptors = torch.stack([self.descriptors[i] for i in others])
-        return [others[i] for i in rank(query.descriptor, descriptors, count)]
+        return [others[i] for i in retrieve(query.descriptor, descriptors, count)]
 
     def _look(self, index: int, window: Window, shape: tuple[int, ...]) -> Encoded:
         """The same window of a reference."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from model.generation.pasting import cut_defect, paste
 from model.generation.synthesis import add_defect
-from model.interactive.bank import Bank, Image
+from model.interactive.encoded_references import EncodedReferences, Image
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, Kind, LabelledImage, WeakLabel, painted
 from model.segmentation.inputs import VIEWS, inputs
@@ -69,7 +69,7 @@ class SampleWriter:
         self, folder: Path, predictor: Predictor, product: str, references: Sequence[Image], seed: int
     ):
         self.folder, self.product, self.seed = folder, product, seed
-        self.bank = Bank(predictor, references)
+        self.bank = EncodedReferences(predictor, references)
         folder.mkdir(parents=True, exist_ok=True)
 
     @staticmethod

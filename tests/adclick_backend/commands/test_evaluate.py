@@ -20,7 +20,7 @@ from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.cli import main
 from adclick_backend.commands import evaluate as evaluate_command
 from adclick_backend.commands import project_arguments
-from adclick_backend.engine.bank import Bank
+from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.report.effort import efforts
 from adclick_backend.report.evaluation import evaluate, mean_figures
 from adclick_backend.report.page import Effort, Report, Section, render
@@ -247,17 +247,19 @@ def test_a_folder_is_evaluated_with_its_training_images_as_references(
     save_image(root / "test/stain/0.png", sample.image)
     save_image(root / "ground_truth/stain/0_mask.png", sample.mask.astype(np.uint8) * 255)
     get_settings.cache_clear()
-    banks: list[Bank] = []
+    banks: list[ReferenceBank] = []
 
     class Perfect(LocalEngine):
         """References without features, and maps without a network."""
 
-        def bank(self, project: str, files: object) -> Bank:
+        def bank(self, project: str, files: object) -> ReferenceBank:
             assert [file.parent.parent.name for file in files] == ["train"] * 3  # type: ignore[attr-defined]
-            banks.append(Bank(project, "", ("a", "b", "c", "d")))
+            banks.append(ReferenceBank(project, "", ("a", "b", "c", "d")))
             return banks[-1]
 
-    def maps(_: object, key: object, bank: Bank, load: Callable[[], NDArray[np.uint8]], __: object) -> object:
+    def maps(
+        _: object, key: object, bank: ReferenceBank, load: Callable[[], NDArray[np.uint8]], __: object
+    ) -> object:
         same = (load() == sample.image).all()
         return {"defect": cv2.blur((sample.mask * float(same)).astype(np.float32), (3, 3))}
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
 from adclick_backend.engine.engine import Engine
-from adclick_backend.engine.networks import Segmenters
+from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
 from model.checkpoint.manifest import (
@@ -69,8 +69,8 @@ class Shelf:
         return sha
 
     @property
-    def bank(self) -> Bank:
-        return Bank("7", "", tuple(sorted(self.shas)))
+    def bank(self) -> ReferenceBank:
+        return ReferenceBank("7", "", tuple(sorted(self.shas)))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_restarted_engine_finds_prepared_images_on_disk(shelf: Shelf) -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_without_or_with_one_reference_a_click_still_gives_a_mask(shelf: Shelf, count: int) -> None:
     """Reliability row 21."""
-    bank = Bank("7", "few", shelf.bank.references[:count])
+    bank = ReferenceBank("7", "few", shelf.bank.references[:count])
     found = shelf.engine.click(
         ImageKey("7", "d" * 64), bank, lambda: draw(53, (60, 110)), [Click(60, 110, True)]
     )
@@ -133,10 +133,10 @@ def test_the_weights_of_stated_licences_answer_alone(tmp_path: Path, monkeypatch
     assert settings.checkpoint == PACKAGED_STATED
     assert start_of_training(settings.checkpoint) == PACKAGED_STATED
     assert start_of_training(None) == start_of_training(tmp_path / "own.safetensors") == PACKAGED_SEG
-    engine, bank = Engine(settings), Bank("7", "", ("a" * 64, "b" * 64, "c" * 64))
+    engine, bank = Engine(settings), ReferenceBank("7", "", ("a" * 64, "b" * 64, "c" * 64))
     assert engine.source(bank, None) == "residual"
     key = ImageKey("7", "d" * 64)
-    found = engine.click(key, Bank("7", "", ()), lambda: draw(53, (60, 110)), [Click(60, 110, True)])
+    found = engine.click(key, ReferenceBank("7", "", ()), lambda: draw(53, (60, 110)), [Click(60, 110, True)])
     assert found.mask[110, 60]
     assert found.mask.mean() < 0.2
     products = read_manifest(PACKAGED_STATED)["training"]["products"]
@@ -177,7 +177,7 @@ def test_leave_one_out_finds_the_odd_one(tmp_path: Path) -> None:
     energies = shelf.engine.leave_one_out(shelf.bank, lambda done, of: told.append((done, of)))
     assert max(energies, key=energies.__getitem__) == odd
     assert told == [(i, 5) for i in range(1, 6)]
-    assert shelf.engine.leave_one_out(Bank("7", "", shelf.bank.references[:2])) == {}
+    assert shelf.engine.leave_one_out(ReferenceBank("7", "", shelf.bank.references[:2])) == {}
 
 
 def test_leave_one_out_reads_a_bank_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +320,7 @@ def spot() -> NDArray[np.bool_]:
 
 def test_references_alone_propose_what_is_unusual(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with other weights than the packaged ones, which no segmentation network comes with."""
-    monkeypatch.setattr(shelf.engine._segmenters, "packaged", None)
+    monkeypatch.setattr(shelf.engine._segmentation, "packaged", None)
     key = ImageKey("7", "1" * 64)
     found = shelf.engine.propose(key, shelf.bank, lambda: draw(63, (60, 110)))
     assert (found.source, found.size) == ("residual", (160, 240))
@@ -344,7 +344,7 @@ def test_the_packaged_network_proposes_before_any_training(shelf: Shelf) -> None
 
 def test_two_references_propose_nothing(shelf: Shelf) -> None:
     """Reliability row 21: with so few nobody can say what is usual."""
-    bank = Bank("7", "two", shelf.bank.references[:2])
+    bank = ReferenceBank("7", "two", shelf.bank.references[:2])
     found = shelf.engine.propose(ImageKey("7", "3" * 64), bank, lambda: draw(65, (60, 110)))
     assert (found.regions, found.source) == ((), "none")
     assert shelf.engine.source(bank, None) == "none"
@@ -355,7 +355,7 @@ def test_a_trained_version_proposes_and_each_version_is_asked_once(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = {Path("v1"): FakeSegmenter(), Path("v2"): FakeSegmenter()}
-    monkeypatch.setattr(shelf.engine._segmenters, "get", networks.__getitem__)
+    monkeypatch.setattr(shelf.engine._segmentation, "get", networks.__getitem__)
     key = ImageKey("7", "4" * 64)
     for weights in (Path("v1"), Path("v2"), Path("v1")):
         found = shelf.engine.propose(key, shelf.bank, lambda: draw(66, (60, 110)), weights)
@@ -369,7 +369,7 @@ def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch:
     def damaged(_: Path) -> None:
         raise CheckpointError("weights.safetensors is truncated.")
 
-    monkeypatch.setattr(shelf.engine._segmenters, "get", damaged)
+    monkeypatch.setattr(shelf.engine._segmentation, "get", damaged)
     with pytest.raises(EngineError, match="network could not be loaded: weights"):
         shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), Path("v1"))
 
@@ -379,7 +379,7 @@ def test_segmenters_stay_loaded_until_there_are_too_many(monkeypatch: pytest.Mon
     module = types.ModuleType("model.segmentation.predictor")
     module.SegPredictor = lambda *args: loaded.append(args) or object()  # type: ignore[attr-defined, func-returns-value]
     monkeypatch.setitem(sys.modules, "model.segmentation.predictor", module)
-    segmenters = Segmenters("cpu", kept=2)
+    segmenters = SegmentationNetworks("cpu", kept=2)
     names = [Path(name) for name in ("a", "b", "a", "c", "a", "b")]
     for name in names:
         segmenters.get(name)

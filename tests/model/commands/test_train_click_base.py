@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from adclick_backend.engine.bank import Bank, EngineError, ImageKey
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
 from model.checkpoint.manifest import PACKAGED_SEG, CheckpointError, read_manifest
@@ -180,7 +180,7 @@ class Shelf:
             shas.append(hashlib.sha256(data).hexdigest())
             (kept / f"{shas[-1]}.png").write_bytes(data)
             self.engine.encode_reference(ImageKey("7", shas[-1]), plate(i))
-        self.bank = Bank("7", "", tuple(sorted(shas)))
+        self.bank = ReferenceBank("7", "", tuple(sorted(shas)))
 
 
 def test_the_engine_answers_clicks(trained: Path, tmp_path: Path) -> None:

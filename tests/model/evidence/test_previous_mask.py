@@ -23,7 +23,7 @@ def test_only_a_network_that_is_told_sees_the_mask() -> None:
     for told in (False, True):
         network = LiteClickNetwork(LiteConfig(previous=told)).eval()
         empty, full = (
-            network.show(prepared(), clicks, m)[0]
+            network.inputs(prepared(), clicks, m)[0]
             for m in (torch.zeros(1, 1, 32, 48), torch.ones(1, 1, 32, 48))
         )
         assert torch.equal(empty, full) != told

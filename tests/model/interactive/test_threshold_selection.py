@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.features.encoding import Frame
-from model.interactive.threshold_selection import MISSED, Shown, _likelihood, extent
+from model.interactive.threshold_selection import MISSED, ClickOnMask, _likelihood, extent
 
 FRAME = Frame(image_height=128, image_width=192, height=128, width=192)
 NOTHING = np.zeros((64, 96), bool)
@@ -23,7 +23,7 @@ def halved(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def meant(
-    probability: NDArray[np.float32], shown: list[Shown], before: NDArray[np.bool_] | None = None
+    probability: NDArray[np.float32], shown: list[ClickOnMask], before: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.bool_], float]:
     logits = np.log(probability / (1 - probability)).astype(np.float32)
     known = None if before is None else np.where(before, 3, -3).astype(np.float32)
@@ -45,10 +45,10 @@ def rings(x: float, y: float, wide: float = 0.35) -> NDArray[np.float32]:
 
 def test_a_click_in_the_middle_of_the_core_means_the_core_and_one_in_the_middle_of_all_means_all() -> None:
     """The same map but for where the doubtful part lies: round the click, or to its right."""
-    shown = [Shown(Click(60.0, 64.0, True), NOTHING)]
+    shown = [ClickOnMask(Click(60.0, 64.0, True), NOTHING)]
     assert iou(meant(rings(60, 64), shown)[0], disc(60, 64, 40)) > 0.95
     assert iou(meant(rings(90, 64), shown)[0], disc(60, 64, 16)) > 0.9
-    beside = [Shown(Click(90.0, 64.0, True), NOTHING)]
+    beside = [ClickOnMask(Click(90.0, 64.0, True), NOTHING)]
     assert iou(meant(rings(90, 64), beside)[0], disc(90, 64, 40) | disc(60, 64, 16)) > 0.95
 
 
@@ -58,18 +58,18 @@ def test_what_the_network_would_overturn_far_from_the_click_stays_as_it_was() ->
     found = np.full((128, 192), 0.02, np.float32)
     for new in (before, disc(80, 64, 12), disc(150, 64, 25)):
         found[new] = 0.95
-    first = Shown(Click(60.0, 64.0, True), NOTHING)
-    clicked, _ = meant(found, [first, Shown(Click(84.0, 64.0, True), halved(before))], before)
+    first = ClickOnMask(Click(60.0, 64.0, True), NOTHING)
+    clicked, _ = meant(found, [first, ClickOnMask(Click(84.0, 64.0, True), halved(before))], before)
     assert iou(clicked, before | disc(80, 64, 12)) > 0.95
-    far, _ = meant(found, [first, Shown(Click(150.0, 64.0, True), halved(before))], before)
+    far, _ = meant(found, [first, ClickOnMask(Click(150.0, 64.0, True), halved(before))], before)
     assert far[64, 150]
 
 
 def test_earlier_clicks_still_count() -> None:
     """The second click fits the wide mask and the core alike; the first was in the middle of the core."""
     probability = rings(90, 64, wide=0.36)
-    second = Shown(Click(60.0, 64.0, True), halved(disc(60, 64, 10)))
-    first = Shown(Click(60.0, 64.0, True), NOTHING)
+    second = ClickOnMask(Click(60.0, 64.0, True), halved(disc(60, 64, 10)))
+    first = ClickOnMask(Click(60.0, 64.0, True), NOTHING)
     assert iou(meant(probability, [second])[0], disc(90, 64, 40) | disc(60, 64, 16)) > 0.9
     assert iou(meant(probability, [first, second])[0], disc(60, 64, 16)) > 0.9
 
@@ -81,7 +81,9 @@ def test_without_clicks_that_are_known_the_map_decides() -> None:
 
 
 def test_a_map_that_finds_nothing_gives_no_mask() -> None:
-    mask, score = meant(np.full((128, 192), 0.01, np.float32), [Shown(Click(60.0, 64.0, True), NOTHING)])
+    mask, score = meant(
+        np.full((128, 192), 0.01, np.float32), [ClickOnMask(Click(60.0, 64.0, True), NOTHING)]
+    )
     assert not mask.any()
     assert score == 0.0
 
@@ -93,10 +95,10 @@ def test_a_map_that_finds_nothing_gives_no_mask() -> None:
 def test_a_click_is_likelier_the_deeper_it_lies_in_the_error(
     x: float, positive: bool, expected: float
 ) -> None:
-    shown = Shown(Click(x, 64.0, positive), NOTHING)
+    shown = ClickOnMask(Click(x, 64.0, positive), NOTHING)
     assert _likelihood(halved(disc(60, 64, 24)), shown, FRAME) == pytest.approx(expected, abs=0.12)
 
 
 def test_a_mask_that_leaves_no_error_explains_no_click() -> None:
     mask = halved(disc(60, 64, 24))
-    assert _likelihood(mask, Shown(Click(60.0, 64.0, False), mask), FRAME) == MISSED
+    assert _likelihood(mask, ClickOnMask(Click(60.0, 64.0, False), mask), FRAME) == MISSED

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from model.clicks import Click
 from model.features.encoding import Frame
 from model.interactive.answer import Answer, answer
+from model.interactive.prediction import Prediction, blank
 from model.interactive.predictor import Predictor
-from model.interactive.view import View, blank
 from model.interactive.zoom import SMALLEST, Window, expected_windows, window_for
 
 SHAPE = (3000, 4000)
@@ -169,7 +169,7 @@ def test_a_mask_seen_from_near_is_pasted_where_it_was() -> None:
     window, frame = Window(600, 1200, 320, 320), Frame.of(*SHAPE, 512)
     close = np.full((320, 320), -4, np.float32)
     close[100:200, 50:150] = 4
-    mask = Answer(frame, blank(frame), window, View(close)).mask()
+    mask = Answer(frame, blank(frame), window, Prediction(close)).mask()
     rows, columns = np.nonzero(mask)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx(
         (700, 799, 1250, 1349), abs=2

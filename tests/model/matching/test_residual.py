@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from model.features.encoding import Encoded
-from model.interactive.predictor import MOST_MISFIT
+from model.interactive.predictor import LARGEST_MISMATCH_RATIO
 from model.matching.nearest import Cells, nearest
-from model.matching.residual import match, misfit
-from model.matching.retrieval import Retrieved, rank
+from model.matching.residual import match, mismatch_ratio
+from model.matching.retrieval import Retrieved, retrieve
 
 
 def encoded(seed: int, side: int = 64) -> Encoded:
@@ -90,8 +90,8 @@ def test_retrieval_ignores_the_part_of_an_image_that_differs_most() -> None:
     defective_twin = query.clone()
     defective_twin[:70] = 100.0  # seven of 36 blocks
     other = torch.full_like(query, 0.5)
-    assert rank(query, torch.stack([other, defective_twin]), 2) == [1, 0]
-    assert rank(query, torch.stack([other]), 8) == [0]
+    assert retrieve(query, torch.stack([other, defective_twin]), 2) == [1, 0]
+    assert retrieve(query, torch.stack([other]), 8) == [0]
 
 
 def test_no_reference_at_all_is_refused_in_words() -> None:
@@ -112,5 +112,5 @@ def test_a_cloth_the_other_way_round_does_not_fit() -> None:
             ).view(1, -1, 1, 1) * (1 if turned else -1)
         return image
 
-    alike, turned = (misfit(woven(False, 0), Retrieved([woven(t, 1)])) for t in (False, True))
-    assert alike < MOST_MISFIT < turned
+    alike, turned = (mismatch_ratio(woven(False, 0), Retrieved([woven(t, 1)])) for t in (False, True))
+    assert alike < LARGEST_MISMATCH_RATIO < turned

@@ -15,7 +15,7 @@ from model.features.backbones import EfficientNetLite0
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.predictor import Predictor
 from model.studies import ablation
-from model.studies.text_conditioning import Hearing
+from model.studies.text_conditioning import TextConditionedNetwork
 from model.training.interactive.batches import ClickTraining, SampleFiles, Sampler, load_batch
 from model.training.interactive.samples import Sample, build_drawn, find_samples
 from model.training.interactive.trainer import ClickTrainer, new_network
@@ -89,7 +89,7 @@ def test_a_network_that_hears_is_told_the_kind_of_each_defect(samples: list[Samp
 
 
 def test_words_reach_the_logits_once_their_gate_is_open() -> None:
-    network = Hearing().eval()
+    network = TextConditionedNetwork().eval()
     shown, words = torch.randn(1, CHANNELS, 32, 32), torch.randn(2, 1, 20, 385).abs()
     assert torch.equal(network(shown, words[0]), network(shown, words[1]))  # closed at first
     torch.nn.init.normal_(network.language.gate[2].weight)

@@ -13,22 +13,22 @@ from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
 from model.interactive.mask import SURE, Map, Mask, enlarged, settled, smoothed
 from model.interactive.predictor import Predictor
-from model.interactive.threshold_selection import Shown, extent
+from model.interactive.threshold_selection import ClickOnMask, select_threshold
 from model.metrics.expected import sigmoid
 
 
 @dataclass(frozen=True)
-class View:
+class Prediction:
     """The answer to some clicks.
 
     Attributes:
         logits: (frame.height, frame.width) float32; the mask is where they are positive.
-        shown: the clicks so far, each with the mask that it was made at.
+        history: the clicks so far, each with the mask that it was made at.
         expected_iou: of the mask, in [0, 1].
     """
 
     logits: Map
-    shown: tuple[Shown, ...] = ()
+    history: tuple[ClickOnMask, ...] = ()
     expected_iou: float = 0.0
 
     @property
@@ -39,19 +39,21 @@ class View:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self.logits.nbytes + sum(s.mask.nbytes for s in self.shown)
+        return self.logits.nbytes + sum(s.previous.nbytes for s in self.history)
 
     def mask(self, frame: Frame) -> Mask:
         """(frame.image_height, frame.image_width) bool."""
         return enlarged(self.logits, frame)
 
 
-def blank(frame: Frame) -> View:
+def blank(frame: Frame) -> Prediction:
     """Before the first click."""
-    return View(np.full((frame.height, frame.width), -SURE, np.float32))
+    return Prediction(np.full((frame.height, frame.width), -SURE, np.float32))
 
 
-def made_at(before: View | None, clicks: Sequence[Click], frame: Frame) -> tuple[Shown, ...]:
+def click_history(
+    before: Prediction | None, clicks: Sequence[Click], frame: Frame
+) -> tuple[ClickOnMask, ...]:
     """The clicks with the masks that they were made at, as far as they are known.
 
     Args:
@@ -64,12 +66,12 @@ def made_at(before: View | None, clicks: Sequence[Click], frame: Frame) -> tuple
         return ()
     before = before or blank(frame)
     small = cv2.resize(before.logits, (frame.width // 2, frame.height // 2), interpolation=cv2.INTER_AREA)
-    return (*before.shown, Shown(clicks[-1], small > 0))
+    return (*before.history, ClickOnMask(clicks[-1], small > 0))
 
 
-def see(
-    predictor: Predictor, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: View | None
-) -> View:
+def predict(
+    predictor: Predictor, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: Prediction | None
+) -> Prediction:
     """The view after ``clicks``.
 
     Args:
@@ -81,6 +83,6 @@ def see(
     """
     known = None if before is None else before.logits
     raw = predictor.logits(prepared, frame, clicks, known)
-    shown = made_at(before, clicks, frame)
-    found = extent(smoothed(raw), sigmoid(raw), frame, shown, known)
-    return View(settled(found.logits, frame, clicks), shown, found.expected_iou)
+    history = click_history(before, clicks, frame)
+    found = select_threshold(smoothed(raw), sigmoid(raw), frame, history, known)
+    return Prediction(settled(found.logits, frame, clicks), history, found.expected_iou)

@@ -18,7 +18,7 @@ MEASURED = 4
 """References whose residual energies say what is usual in a bank."""
 
 
-class Bank:
+class EncodedReferences:
     """The references of one product, encoded."""
 
     def __init__(self, predictor: Predictor, references: Sequence[Image]):
@@ -45,7 +45,7 @@ class Bank:
         """The references that an image is compared with, without the one it is, or is made of."""
         if not self.encoded:
             return []
-        order = self.predictor.rank(image.descriptor.numpy(), self.descriptors, host)
+        order = self.predictor.retrieve(image.descriptor.numpy(), self.descriptors, host)
         return [self.encoded[i] for i in order]
 
     def prepare(self, pixels: Image, host: int | None = None) -> Prepared:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adclick_backend.engine.bank import Bank
+from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.files import copy_name, is_young, write_atomically
 from adclick_backend.images.addresses import image_name, image_url
 from adclick_backend.protocol.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
@@ -29,9 +29,9 @@ class References:
         self._store = store
         self._settings = settings
 
-    def bank(self, project: str, product: str = "") -> Bank:
+    def bank(self, project: str, product: str = "") -> ReferenceBank:
         """What is ready to be compared with, for images of one product."""
-        return Bank(project, product, self._store.references.bank(project, product))
+        return ReferenceBank(project, product, self._store.references.bank(project, product))
 
     def product_of(self, task_data: Mapping[str, Any]) -> str:
         """The product that a task says its image shows; "" when products are not told apart."""

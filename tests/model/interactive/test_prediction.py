@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from model.clicks import Click, next_click
 from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
+from model.interactive.prediction import Prediction, predict
 from model.interactive.predictor import Predictor
-from model.interactive.view import View, see
 from model.metrics.masks import iou
 from tests.helpers.plates import SmallPredictor, plate, stained
 
@@ -30,12 +30,12 @@ def test_a_view_remembers_the_clicks_and_what_they_were_made_at(
 ) -> None:
     prepared, frame, mask = stain
     clicks: list[Click] = []
-    view: View | None = None
+    view: Prediction | None = None
     for _ in range(3):
         click = next_click(mask, np.zeros_like(mask) if view is None else view.mask(frame), clicks)
         assert click is not None
         clicks.append(click)
-        view = see(predictor, prepared, frame, clicks, view)
+        view = predict(predictor, prepared, frame, clicks, view)
     assert view is not None
     assert [s.click for s in view.shown] == clicks
     assert not view.shown[0].mask.any()
@@ -52,7 +52,7 @@ def test_clicks_whose_masks_are_forgotten_are_answered_all_the_same(
     prepared, frame, mask = stain
     first = next_click(mask, np.zeros_like(mask), [])
     assert first is not None
-    view = see(predictor, prepared, frame, [first, Click(3.0, 3.0, False)], None)
+    view = predict(predictor, prepared, frame, [first, Click(3.0, 3.0, False)], None)
     assert view.shown == ()
     assert iou(view.mask(frame), mask) > 0.5
     assert not view.mask(frame)[3, 3]
