@@ -85,8 +85,17 @@ class Engine:
         self._weights = checkpoint or settings.checkpoint or PACKAGED
         self.state: Literal["cold", "loading", "ready", "failed"] = "cold"
         self.failure: str | None = None
+        self.untrainable = ""
+        """Why no project can be trained behind this click network, as a sentence; "" when it can."""
         try:
-            self.version = str(read_manifest(self._weights)["version"])
+            manifest = read_manifest(self._weights)
+            self.version = str(manifest["version"])
+            if manifest["preset"] != "lite":
+                self.untrainable = (
+                    f"Projects cannot be trained while clicks are answered by {self.version} of the preset "
+                    f"{manifest['preset']!r}: what is trained sees with the eyes of a 'lite' network. Start the "
+                    "backend without ADCLICK_CHECKPOINT, or with one of the preset 'lite', and train again."
+                )
         except RuntimeError as error:
             self.version, self.state, self.failure = "none", "failed", str(error)
         self._features = FeatureFiles(settings.data_dir, self.version, settings.disk_cache_mb)

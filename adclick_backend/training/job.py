@@ -85,11 +85,13 @@ class TrainingJob:
         """Train; answer how it went.
 
         Raises:
-            JobFailed: too few labels, or the trainer refuses.
+            JobFailed: too few labels, the trainer refuses, or the training could only fail.
             JobCancelled: somebody cancelled the job.
             FloatingPointError: the loss is not a number any more.
             OSError: a file cannot be written; the disk is full, say.
         """
+        if refusal := self._services.engine.untrainable:
+            raise JobFailed(refusal)
         data = self._collect()
         phrases = self._phrases(data)
         serving = self._services.registry.current(self._project)

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.logs import configure_logging
@@ -24,6 +25,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.job import Ending, Train, TrainingJob, is_out_of_memory
 from adclick_backend.web.server import secrets_of
+from model.checkpoint.manifest import CheckpointError
 
 log = logging.getLogger("adclick_backend.workers.process")
 
@@ -97,7 +99,7 @@ def _push(project: str, services: Services, control: JobControl) -> Ending:
 
 def reason_of(error: Exception) -> str:
     """Why a job failed, as a sentence for a person."""
-    if isinstance(error, (JobFailed, RegistryError)):
+    if isinstance(error, (JobFailed, RegistryError, EngineError, CheckpointError)):
         return str(error)
     if isinstance(error, FloatingPointError):
         return f"The training diverged: {error}"

@@ -30,6 +30,7 @@ class FakeEngine:
         self.version = version
         self.state = "ready"
         self.failure: str | None = None
+        self.untrainable = ""
         self.error: Exception | None = None  # raised by everything while it is set
         self.encoded: dict[ImageKey, float] = {}
         self.prepared: list[tuple[ImageKey, ReferenceBank]] = []

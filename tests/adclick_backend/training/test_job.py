@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
 from adclick_backend.training.job import is_out_of_memory, read_references
 from adclick_backend.training.training_set import build_training_set
 from adclick_backend.workers import process as training_process
+from model.checkpoint.manifest import CheckpointError
 from tests.helpers.backend import CONFIG, Backend
 from tests.helpers.dashboard import page
 from tests.helpers.references import png
@@ -180,6 +182,8 @@ def test_the_same_labels_make_the_same_version(tmp_path: Path) -> None:
         (MemoryError(), "Memory ran out, with batches of half the size as well"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), "Memory ran out"),
         (ValueError("Label at least one defect."), "Label at least one defect."),
+        (EngineError("The image of a reference is gone."), "The image of a reference is gone."),
+        (CheckpointError("The weights are damaged."), "The weights are damaged."),
         (KeyError("weights"), "an error that nobody expected; its log has the details"),
     ],
 )
@@ -237,6 +241,25 @@ def test_nothing_labelled_fails_with_what_to_do(tmp_path: Path) -> None:
     job = train(backend)
     assert job.state == "failed" and "label at least one defect" in job.message
     backend.close()
+
+
+def test_an_engine_that_gives_up_ends_the_job_in_its_own_words(backend: Backend) -> None:
+    """Also between two images, when the version is compared with the one that serves."""
+    backend.engine.error = EngineError("The image of the reference c0ffee is gone.")
+    job = train(backend, 0.9)
+    assert job.state == "failed"
+    assert job.message.startswith(
+        "The image of the reference c0ffee is gone. Nothing that was labelled is lost"
+    )
+
+
+def test_a_training_that_can_only_fail_is_refused_before_anything_is_prepared(backend: Backend) -> None:
+    backend.engine.untrainable = "Projects cannot be trained behind this network."
+    began: list[object] = []
+    job = train(backend, train=lambda *given, **options: began.append(given))
+    assert job.state == "failed" and "cannot be trained behind this network" in job.message
+    assert not began
+    assert not list(backend.settings.data_dir.glob("projects/1/labels/*"))  # not even labels were fetched
 
 
 def test_a_label_that_left_the_config_is_left_out_and_said(backend: Backend) -> None:

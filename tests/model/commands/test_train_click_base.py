@@ -199,6 +199,7 @@ def test_the_engine_answers_clicks(trained: Path, tmp_path: Path) -> None:
     # Kept on disk, the prepared image is found again, and gives the same answer.
     again = Shelf(tmp_path, checkpoint, 3)
     assert again.engine.prepare(key, again.bank, lambda: pytest.fail("the image was read again")) == {}
+    assert "while clicks are answered by adclick-base-1 of the preset 'base'" in shelf.engine.untrainable
     found = again.engine.click(key, again.bank, lambda: stained, clicks[:1])
     assert np.allclose(found.probability, answers[0].probability, atol=1e-3)
 
