@@ -82,7 +82,10 @@ def test_the_advice_fits_the_labels(counts: LabelCounts, said: str, not_said: st
 
 def run(backend: Backend, sync: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Synchronise with that function in place of the real one; what the page says afterwards."""
-    monkeypatch.setattr(backend.services.labels, "sync", sync)
+    monkeypatch.setattr(
+        "adclick_backend.dashboard.syncing.sync",
+        lambda project, labels, store, connections, progress: sync(project, progress),
+    )
     thread = LabelSyncs(backend.services).start("1")
     assert thread is not None
     thread.join(10)

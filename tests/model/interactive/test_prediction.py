@@ -37,9 +37,9 @@ def test_a_view_remembers_the_clicks_and_what_they_were_made_at(
         clicks.append(click)
         view = predict(predictor, prepared, frame, clicks, view)
     assert view is not None
-    assert [s.click for s in view.shown] == clicks
-    assert not view.shown[0].mask.any()
-    assert all(s.mask.shape == (frame.height // 2, frame.width // 2) for s in view.shown)
+    assert [s.click for s in view.history] == clicks
+    assert not view.history[0].previous.any()
+    assert all(s.previous.shape == (frame.height // 2, frame.width // 2) for s in view.history)
     assert iou(view.mask(frame), mask) > 0.7
     assert np.array_equal(view.probability > 0.5, view.logits > 0)
     assert 0.5 < view.expected_iou <= 1
@@ -53,6 +53,6 @@ def test_clicks_whose_masks_are_forgotten_are_answered_all_the_same(
     first = next_click(mask, np.zeros_like(mask), [])
     assert first is not None
     view = predict(predictor, prepared, frame, [first, Click(3.0, 3.0, False)], None)
-    assert view.shown == ()
+    assert view.history == ()
     assert iou(view.mask(frame), mask) > 0.5
     assert not view.mask(frame)[3, 3]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.features.encoding import Frame
-from model.interactive.threshold_selection import MISSED, ClickOnMask, _likelihood, extent
+from model.interactive.threshold_selection import MISSED, ClickOnMask, _likelihood, select_threshold
 
 FRAME = Frame(image_height=128, image_width=192, height=128, width=192)
 NOTHING = np.zeros((64, 96), bool)
@@ -23,11 +23,11 @@ def halved(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def meant(
-    probability: NDArray[np.float32], shown: list[ClickOnMask], before: NDArray[np.bool_] | None = None
+    probability: NDArray[np.float32], history: list[ClickOnMask], before: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.bool_], float]:
     logits = np.log(probability / (1 - probability)).astype(np.float32)
     known = None if before is None else np.where(before, 3, -3).astype(np.float32)
-    found = extent(logits, probability, FRAME, shown, known)
+    found = select_threshold(logits, probability, FRAME, history, known)
     return found.logits > 0, found.expected_iou
 
 
@@ -45,9 +45,9 @@ def rings(x: float, y: float, wide: float = 0.35) -> NDArray[np.float32]:
 
 def test_a_click_in_the_middle_of_the_core_means_the_core_and_one_in_the_middle_of_all_means_all() -> None:
     """The same map but for where the doubtful part lies: round the click, or to its right."""
-    shown = [ClickOnMask(Click(60.0, 64.0, True), NOTHING)]
-    assert iou(meant(rings(60, 64), shown)[0], disc(60, 64, 40)) > 0.95
-    assert iou(meant(rings(90, 64), shown)[0], disc(60, 64, 16)) > 0.9
+    history = [ClickOnMask(Click(60.0, 64.0, True), NOTHING)]
+    assert iou(meant(rings(60, 64), history)[0], disc(60, 64, 40)) > 0.95
+    assert iou(meant(rings(90, 64), history)[0], disc(60, 64, 16)) > 0.9
     beside = [ClickOnMask(Click(90.0, 64.0, True), NOTHING)]
     assert iou(meant(rings(90, 64), beside)[0], disc(90, 64, 40) | disc(60, 64, 16)) > 0.95
 
@@ -95,8 +95,8 @@ def test_a_map_that_finds_nothing_gives_no_mask() -> None:
 def test_a_click_is_likelier_the_deeper_it_lies_in_the_error(
     x: float, positive: bool, expected: float
 ) -> None:
-    shown = ClickOnMask(Click(x, 64.0, positive), NOTHING)
-    assert _likelihood(halved(disc(60, 64, 24)), shown, FRAME) == pytest.approx(expected, abs=0.12)
+    history = ClickOnMask(Click(x, 64.0, positive), NOTHING)
+    assert _likelihood(halved(disc(60, 64, 24)), history, FRAME) == pytest.approx(expected, abs=0.12)
 
 
 def test_a_mask_that_leaves_no_error_explains_no_click() -> None:
