@@ -19,9 +19,12 @@ def try_lock(file: IO[str]) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, made when it is not there; waits for whoever holds it."""
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`, made when it is not there; waits for whoever holds it.
+
+    Those that hold it `shared` do so together, and keep away those that do not.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

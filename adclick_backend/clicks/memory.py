@@ -18,13 +18,12 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.store.scratch import ScratchFile
 from model.clicks import Click
 
 BBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in image pixels
@@ -35,8 +34,9 @@ REACH = 0.15
 # Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
 DELIVERY_S = 1.5
 
+_VERSION = 1  # raised with every change of the table, or of what a row's state means
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS clicked_objects (
+CREATE TABLE clicked_objects (
     project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
     state TEXT NOT NULL, bbox TEXT NOT NULL, touched REAL NOT NULL, answered REAL,
     PRIMARY KEY (project, task, region_id)
@@ -92,7 +92,7 @@ class ClickMemory:
     click the same task at the same time share the memory too; this is why it is short.
 
     Args:
-        database: a file, or a function that gives a connection of its own to the calling thread.
+        path: of the SQLite file.
         ttl_s: seconds after which an object that is no longer clicked is forgotten.
         max_clicks: of one object; the newest are kept.
         clock: seconds, the same for all workers.
@@ -100,20 +100,17 @@ class ClickMemory:
 
     def __init__(
         self,
-        database: Path | Callable[[], sqlite3.Connection],
+        path: Path,
         *,
         ttl_s: float,
         max_clicks: int = 256,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # A connection lives as long as a transaction, unless it is somebody else's.
-        self._connect = partial(_open, database) if isinstance(database, Path) else database
-        self._closes = isinstance(database, Path)
+        self._file = ScratchFile(path, _VERSION, _SCHEMA)
         self._ttl_s = ttl_s
         self._max_clicks = max_clicks
         self._clock = clock
-        with self._transaction() as db:
-            db.execute(_SCHEMA)
+        self._file.read(lambda db: None)  # a folder that cannot be used is said at the start, not at a click
 
     def merge(self, project: str, task: str, request: ClickObject, now: float | None = None) -> ClickObject:
         """Complete the clicks of a request with those remembered of the same object, and remember the result.
@@ -128,26 +125,49 @@ class ClickMemory:
 
         Background points with no object to join come back as they are and are not remembered.
         """
-        now = self._clock() if now is None else now
-        with self._transaction() as db:
-            db.execute("DELETE FROM clicked_objects WHERE touched < ?", (now - self._ttl_s,))
-            known = [
-                entry
-                for entry in _load(db, project, task)
-                if (entry.width, entry.height) == (request.width, request.height)
-            ]
-            if request.background:
-                if not known:
-                    return request
-                entry = known[0]
-                if len(request.clicks) > 1:
-                    entry.background.clear()
-                self._put(entry.background, request)
-            else:
-                entry = self._owner(known, request)
-                entry.by_hand |= _outlived_answer(entry, request, now)
-                self._put(entry.contexts, request)
-            _save(db, project, task, entry, now)
+        moment = self._clock() if now is None else now
+        return self._file.write(lambda db: self._merge(db, project, task, request, moment))
+
+    def remember_mask(self, project: str, task: str, region_id: str, bbox: BBox) -> None:
+        """Keep the bounding box of the mask that answers an object now: x0, y0, x1, y1 in image pixels."""
+        values = (json.dumps([float(side) for side in bbox]), self._clock(), project, task, region_id)
+        self._file.write(
+            lambda db: db.execute(
+                "UPDATE clicked_objects SET bbox = ?, answered = ? "
+                "WHERE project = ? AND task = ? AND region_id = ?",
+                values,
+            )
+        )
+
+    def forget(self, project: str, task: str) -> None:
+        """Forget every object of a task."""
+        self._file.write(
+            lambda db: db.execute(
+                "DELETE FROM clicked_objects WHERE project = ? AND task = ?", (project, task)
+            )
+        )
+
+    def _merge(
+        self, db: sqlite3.Connection, project: str, task: str, request: ClickObject, now: float
+    ) -> ClickObject:
+        db.execute("DELETE FROM clicked_objects WHERE touched < ?", (now - self._ttl_s,))
+        known = [
+            entry
+            for entry in _load(db, project, task)
+            if (entry.width, entry.height) == (request.width, request.height)
+        ]
+        if request.background:
+            if not known:
+                return request
+            entry = known[0]
+            if len(request.clicks) > 1:
+                entry.background.clear()
+            self._put(entry.background, request)
+        else:
+            entry = self._owner(known, request)
+            entry.by_hand |= _outlived_answer(entry, request, now)
+            self._put(entry.contexts, request)
+        _save(db, project, task, entry, now)
         return replace(
             request,
             region_id=entry.region_id,
@@ -155,21 +175,6 @@ class ClickMemory:
             clicks=entry.clicks(self._max_clicks),
             background=False,
         )
-
-    def remember_mask(self, project: str, task: str, region_id: str, bbox: BBox) -> None:
-        """Keep the bounding box of the mask that answers an object now: x0, y0, x1, y1 in image pixels."""
-        sides = json.dumps([float(side) for side in bbox])
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE clicked_objects SET bbox = ?, answered = ? "
-                "WHERE project = ? AND task = ? AND region_id = ?",
-                (sides, self._clock(), project, task, region_id),
-            )
-
-    def forget(self, project: str, task: str) -> None:
-        """Forget every object of a task."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM clicked_objects WHERE project = ? AND task = ?", (project, task))
 
     def _owner(self, known: list[_Remembered], request: ClickObject) -> _Remembered:
         """The object that a request without background points goes on with, or a new one."""
@@ -197,22 +202,6 @@ class ClickMemory:
         for key in list(contexts)[: -self._max_clicks]:
             del contexts[key]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction, so that no other worker comes between reading and writing."""
-        db = self._connect()
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-        finally:
-            if self._closes:
-                db.close()
-
 
 def _outlived_answer(entry: _Remembered, request: ClickObject, now: float) -> bool:
     """Whether a context holds a click more than when it was answered, though the answer has long arrived."""
@@ -223,12 +212,6 @@ def _outlived_answer(entry: _Remembered, request: ClickObject, now: float) -> bo
         and entry.answered is not None
         and now - entry.answered > DELIVERY_S
     )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=30, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    return db
 
 
 def _load(db: sqlite3.Connection, project: str, task: str) -> list[_Remembered]:

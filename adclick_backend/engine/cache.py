@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from adclick_backend.store.scratch import ScratchFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+_DESCRIPTORS_VERSION = 1  # raised with every change of the table
+_DESCRIPTORS = "CREATE TABLE descriptors (sha TEXT PRIMARY KEY, descriptor BLOB NOT NULL)"
 
 
 class WeightedLru(Generic[K, V]):
@@ -94,17 +98,20 @@ class FeatureFiles:
         """Whether the features and the descriptor of a reference are there."""
         if not self._path(project, sha, "features").exists():
             return False
-        with closing(self._database(project)) as database:
-            return database.execute("SELECT 1 FROM descriptors WHERE sha = ?", (sha,)).fetchone() is not None
+        found = self._database(project).read(
+            lambda database: database.execute("SELECT 1 FROM descriptors WHERE sha = ?", (sha,)).fetchone()
+        )
+        return found is not None
 
     def save(self, project: str, sha: str, encoded: Encoded) -> None:
         """Keep the features of a reference."""
         tensors = {"colour": (encoded.colour * 255).round().byte()}
         tensors |= {f"stride{s}": m.half() for s, m in encoded.pyramid.items() if s > 2}
         self._write(self._path(project, sha, "features"), tensors)
-        with closing(self._database(project)) as database, database:
-            blob = encoded.descriptor.cpu().numpy().astype(np.float16).tobytes()
-            database.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?)", (sha, blob))
+        blob = encoded.descriptor.cpu().numpy().astype(np.float16).tobytes()
+        self._database(project).write(
+            lambda database: database.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?)", (sha, blob))
+        )
 
     def load(self, project: str, sha: str) -> Encoded | None:
         """The features of a reference without its stride-2 map, which matching does not need; None when absent."""
@@ -133,16 +140,12 @@ class FeatureFiles:
         return matrix
 
     def _rows(self, project: str) -> dict[str, bytes]:
-        with closing(self._database(project)) as database:
-            return dict(database.execute("SELECT sha, descriptor FROM descriptors"))
-
-    def _database(self, project: str) -> sqlite3.Connection:
-        database = sqlite3.connect(self.folder(project) / "descriptors.sqlite", timeout=30)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS descriptors (sha TEXT PRIMARY KEY, descriptor BLOB NOT NULL)"
+        return self._database(project).read(
+            lambda database: dict(database.execute("SELECT sha, descriptor FROM descriptors"))
         )
-        return database
+
+    def _database(self, project: str) -> ScratchFile:
+        return ScratchFile(self.folder(project) / "descriptors.sqlite", _DESCRIPTORS_VERSION, _DESCRIPTORS)
 
     # --- prepared images
 

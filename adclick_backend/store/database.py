@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Each entry brings the file from one user_version to the next. Entries are never edited, only added.
+# Each entry brings the file from one user_version to the next. Entries are never edited, only added: files with what
+# they made exist. `tests/adclick_backend/store/test_migrations.py` holds their digests.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE projects (
@@ -186,7 +187,11 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._migrate()
+        except StoreError:
+            self.close()
+            raise
         except (OSError, sqlite3.Error) as error:
+            self.close()
             raise StoreError(
                 f"The data folder {path.parent} cannot be used ({error}). Give the backend a folder that it "
                 "may write to: set ADCLICK_DATA_DIR."
@@ -247,17 +252,38 @@ class Database:
 
     def _migrate(self) -> None:
         with self.read() as connection:
+            self._version(connection)  # a newer file is refused before anything in it changes
             connection.execute("PRAGMA journal_mode = WAL")
         with (
             self.write() as connection
         ):  # several workers may start at once: the version is read inside the lock
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"{self.path} was written by a newer ADClick (schema {version}, this one knows "
-                    f"{len(MIGRATIONS)}). Start that version, or set ADCLICK_DATA_DIR to another folder."
-                )
+            version = self._version(connection)
+            if version >= 2:
+                _replace_draft(connection)
             for statements in MIGRATIONS[version:]:
                 for statement in statements:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was written by a newer ADClick (schema {version}, this one knows "
+                f"{len(MIGRATIONS)}). Start that version, or set ADCLICK_DATA_DIR to another folder."
+            )
+        return version
+
+
+def _replace_draft(connection: sqlite3.Connection) -> None:
+    """Bring a file that a draft of the second migration made to what that migration became.
+
+    The draft was the newest source for half an hour on 24 November 2026. Nothing wrote to its ``answers`` and
+    ``labelled_tasks`` then, and nothing could since: they lack columns.
+    """
+    columns = [row["name"] for row in connection.execute("PRAGMA table_info(annotation_revisions)")]
+    if "task_id" in columns:
+        return
+    # The draft's other tables, jobs and prompts, are those of the finished migration.
+    for statement in ("DROP TABLE answers", "DROP TABLE labelled_tasks", *MIGRATIONS[1][:6]):
+        connection.execute(statement)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -301,26 +300,53 @@ def test_a_task_keeps_a_limited_number_of_objects(memory: ClickMemory, tmp_path:
     assert names == [f"adclick-many {i}" for i in range(5, MAX_OBJECTS + 5)]
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(tmp_path / "store.db")) as db:
-        yield db
-
-
-def test_a_borrowed_connection_is_left_open(connection: sqlite3.Connection) -> None:
-    memory = ClickMemory(lambda: connection, ttl_s=600)
-    memory.merge("1", "7", request("a", plus(100)))
-    assert not connection.in_transaction
-    assert connection.execute("SELECT region_id FROM clicked_objects").fetchall() == [("adclick-a",)]
-
-
-def test_a_failed_merge_leaves_nothing_behind(connection: sqlite3.Connection) -> None:
-    memory = ClickMemory(lambda: connection, ttl_s=600)
+def test_a_failed_merge_leaves_nothing_behind(memory: ClickMemory) -> None:
     unwritable = request("a", plus(100), label=b"scratch")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         memory.merge("1", "7", unwritable)
-    assert not connection.in_transaction
     assert memory.merge("1", "7", request("b", plus(101))).clicks == (plus(101),)
+
+
+# The table as it was made before the file had a version.
+UNVERSIONED = """
+CREATE TABLE IF NOT EXISTS clicked_objects (
+    project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
+    state TEXT NOT NULL, bbox TEXT NOT NULL, touched REAL NOT NULL, answered REAL,
+    PRIMARY KEY (project, task, region_id)
+)
+"""
+
+
+def test_what_was_clicked_before_the_file_had_a_version_is_gone_on_with(tmp_path: Path, clock: Clock) -> None:
+    with closing(sqlite3.connect(tmp_path / "adclick.db")) as db, db:
+        db.execute(UNVERSIONED)
+        state = '["scratch", 400, 300, false, {"adclick-a": [[100, 100, true]]}, {}]'
+        row = ("1", "7", "adclick-a", state, "[90.0, 90.0, 110.0, 110.0]", 999.0, 999.5)
+        db.execute("INSERT INTO clicked_objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    memory = ClickMemory(tmp_path / "adclick.db", ttl_s=600, clock=clock)
+    merged = memory.merge("1", "7", request("b", plus(120)))
+    assert (merged.region_id, merged.clicks) == ("adclick-a", (plus(100), plus(120)))
+    with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_clicks_go_on_when_a_newer_program_was_here(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "adclick.db")) as db, db:
+        db.execute("CREATE TABLE clicked_objects (everything BLOB)")
+        db.execute("PRAGMA user_version = 99")
+    memory = ClickMemory(tmp_path / "adclick.db", ttl_s=600)
+    memory.merge("1", "7", request("a", plus(100)))
+    assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-a"
+
+
+def test_clicks_go_on_when_the_file_is_damaged_meanwhile(memory: ClickMemory, tmp_path: Path) -> None:
+    memory.merge("1", "7", request("a", plus(100)))
+    (tmp_path / "adclick.db").write_bytes(b"no database" * 1000)
+    memory.remember_mask("1", "7", "adclick-a", (0, 0, 1, 1))
+    assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-b"
+    (tmp_path / "adclick.db").write_bytes(b"no database" * 1000)
+    memory.forget("1", "7")
+    assert memory.merge("1", "7", request("c", plus(102))).region_id == "adclick-c"
 
 
 def test_two_workers_share_an_object(tmp_path: Path) -> None:

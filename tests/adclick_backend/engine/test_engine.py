@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import subprocess
 import sys
 import threading
 import types
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -166,6 +169,52 @@ def test_lost_features_are_computed_again_from_the_kept_copy(tmp_path: Path) -> 
         path.unlink()
     with pytest.raises(EngineError, match="is gone; remove it and add the image again"):
         Engine(shelf.settings).prepare(ImageKey("7", "f" * 64), shelf.bank, lambda: draw(9))
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE descriptors RENAME COLUMN descriptor TO packed")
+        database.execute("PRAGMA user_version = 99")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+
+def torn(path: Path) -> None:
+    """The rows; the first page is sound."""
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
+
+
+@pytest.mark.parametrize("spoil", [newer, garbage, torn])
+def test_descriptors_that_cannot_be_used_are_computed_again(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    shelf = Shelf(tmp_path)
+    for seed in range(2):
+        shelf.add(draw(seed))
+    key, clicks = ImageKey("7", "e" * 64), [Click(60, 110, True)]
+    before = shelf.engine.click(key, shelf.bank, lambda: draw(9, (60, 110)), clicks).mask
+    folder = next(tmp_path.glob("projects/7/cache/*"))
+    spoil(folder / "descriptors.sqlite")
+    for path in folder.glob("*.prepared.safetensors"):
+        path.unlink()
+    after = Engine(shelf.settings).click(key, shelf.bank, lambda: draw(9, (60, 110)), clicks).mask
+    assert np.array_equal(after, before)
+    assert all(FeatureFiles(tmp_path, folder.name, 64).has("7", sha) for sha in shelf.shas)
+
+
+def test_descriptors_from_before_the_file_had_a_version_are_kept(tmp_path: Path) -> None:
+    files = FeatureFiles(tmp_path, "some", 64)
+    with closing(sqlite3.connect(files.folder("7") / "descriptors.sqlite")) as database, database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS descriptors (sha TEXT PRIMARY KEY, descriptor BLOB NOT NULL)"
+        )
+        blob = np.arange(3, dtype=np.float16).tobytes()
+        database.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?)", ("a" * 64, blob))
+    kept = files.descriptors("7", "bank", ["a" * 64], lambda *_: pytest.fail("computed again"))
+    np.testing.assert_array_equal(kept, [[0, 1, 2]])
 
 
 def test_leave_one_out_finds_the_odd_one(tmp_path: Path) -> None:

@@ -74,6 +74,17 @@ def test_lone_clicks_of_auto_accept_grow_the_same_region(backend: Backend) -> No
     assert np.array_equal(mask_of(second), square(20, 20) | square(26, 30))
 
 
+def test_clicks_are_answered_when_the_memory_of_clicks_is_damaged(backend: Backend) -> None:
+    image = backend.draw("a.png", [(20, 20, 250), (26, 30, 200)])
+    backend.click(task(image), [point(20, 20)])
+    (backend.settings.data_dir / "clicks.sqlite3").write_bytes(b"no database" * 1000)
+    answers = [backend.click(task(image), [point(x, y, name=f"after {x}")]) for x, y in ((20, 20), (26, 30))]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    first, second = map(only_region, answers)
+    assert second["id"] == first["id"]
+    assert np.array_equal(mask_of(second), square(20, 20) | square(26, 30))
+
+
 def test_submitting_ends_the_object_being_clicked(backend: Backend) -> None:
     backend.setup()
     image = backend.draw("a.png", [(20, 20, 250), (26, 30, 200)])
