@@ -74,4 +74,6 @@ def _depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Distance (H, W) float32 of each pixel of a region to its border, in pixels; 0 outside."""
     padded = np.pad(region.astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    return np.asarray(depth, np.float32)
+    # Squared distances are whole numbers. OpenCV's last digit depends on where in memory the result happens to lie, and
+    # would now and then choose another one of several pixels that are equally deep.
+    return np.asarray(np.sqrt(np.rint(np.square(depth, dtype=np.float64))), np.float32)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from model.clicks import Click, next_click
+from model.clicks import Click, _depth, next_click
 
 
 def disc(size: int, x: int, y: int, radius: int) -> np.ndarray:
@@ -42,3 +43,17 @@ def test_jittered_clicks_scatter_but_stay_in_the_error() -> None:
     places = {(c.x, c.y) for c in clicks if c}
     assert len(places) > 20
     assert all(target[int(y), int(x)] for x, y in places)
+
+
+def test_depths_are_exact_wherever_the_arrays_lie_in_memory() -> None:
+    """Else the middle of an error with several deepest pixels would be another one from run to run."""
+    rng = np.random.default_rng(3)
+    region = cv2.dilate((rng.random((90, 130)) > 0.97).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    rows, columns = np.nonzero(~np.pad(region, 1))
+    keep = []
+    for offset in range(6):
+        keep.append(np.zeros(7 * offset + 1, np.uint8))  # moves what is allocated next
+        depth = _depth(region)
+        for y, x in ((10, 20), (44, 65), (80, 120)):
+            nearest = int(((rows - 1 - y) ** 2 + (columns - 1 - x) ** 2).min()) if region[y, x] else 0
+            assert float(depth[y, x]) == float(np.float32(np.sqrt(nearest)))
