@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` serves the backend, `make test` runs the suite.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench e2e clean
+.PHONY: help run test check format bench e2e package clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,15 +17,25 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # glibc otherwise keeps a pool of freed memory for every thread of the server: a third more in all.
 export MALLOC_ARENA_MAX ?= 2
+PACKAGE := --editable .
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# $(call add,EXTRA): tools beside the backend, never at the price of another version of what `make run` serves with.
+define add
+@$(BIN)/python .ci/runtime_versions.py >$(VENV)/runtime.txt
+@$(PIP) install --constraint $(VENV)/runtime.txt --editable '.[$(1)]'
+@$(BIN)/python .ci/runtime_versions.py | diff $(VENV)/runtime.txt - \
+  || { echo 'These packages of the backend were changed by its tools; see the lines above.'; exit 1; }
+endef
 
 help:
 	@echo 'make run     install and serve on port $(PORT)'
 	@echo 'make test    run the whole suite (with ADCLICK_E2E=1 also the end-to-end tests)'
-	@echo 'make check   ruff and mypy'
+	@echo 'make check   ruff, mypy, and the floor plan: imports only run down'
 	@echo 'make format  let ruff rewrite the code'
 	@echo 'make bench   latency, memory and growth figures'
 	@echo 'make e2e     click a defect in a real Label Studio in a real Chromium'
+	@echo 'make package build the distributions, and try them where nothing else is'
 
 run: $(VENV)/.installed
 	@$(BIN)/adclick serve --port $(PORT)
@@ -37,6 +47,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
@@ -47,6 +58,9 @@ bench: $(VENV)/.installed-dev
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
 	@$(BIN)/pytest -m e2e
+
+package: $(VENV)/.installed-dev
+	@.ci/package
 
 clean:
 	rm -rf $(VENV) $(LABEL_STUDIO_VENV) build dist *.egg-info
@@ -61,17 +75,19 @@ $(VENV)/.created:
 $(VENV)/.installed: $(VENV)/.created setup.cfg pyproject.toml
 	@echo 'Installing the backend into $(VENV) ...'
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null; then \
-	  torch=$$(sed -n 's/^ *\(torch[<>=].*\)/\1/p' setup.cfg); \
+	  torch=$$(sed -n 's/^[[:space:]]*\(torch[<>=].*\)/\1/p' setup.cfg); \
 	  $(PIP) install --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) "$$torch" 2>/dev/null \
 	  || echo 'The CPU build of torch cannot be reached; taking the one that pip finds.'; fi
-	@$(PIP) install --editable .
+	@$(PIP) install $(PACKAGE)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo 'Installing the development tools ...'
-	@$(PIP) install --editable '.[dev]'
-	@# An oracle of the metrics. It asks for opencv-python, which would overwrite the headless wheel's cv2.
-	@$(PIP) install --no-deps ADEval==1.1.0
+	@# Oracles, of the metrics and of the brush encoding: the run-length codec that Label Studio itself uses. The first
+	@# asks for opencv-python, which would overwrite the headless wheel's cv2, the second for an older OpenCV and numpy.
+	@# What the tests call of them needs numpy, scipy and pillow only.
+	@$(PIP) install --no-deps ADEval==1.1.0 label-studio-sdk==2.1.2
+	$(call add,dev)
 	@touch $@
 
 $(LABEL_STUDIO_VENV)/.installed: | $(VENV)/.installed-dev
@@ -79,5 +95,5 @@ $(LABEL_STUDIO_VENV)/.installed: | $(VENV)/.installed-dev
 	@$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
 	@$(LABEL_STUDIO_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
 	  label-studio==$(LABEL_STUDIO_VERSION)
-	@$(PIP) install --editable '.[e2e]'
+	$(call add,e2e)
 	@touch $@

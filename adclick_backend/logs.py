@@ -15,6 +15,17 @@ _CREDENTIALS = re.compile(
     r"|(?P<key>\"?(?:access_token|refresh|token|password|api_key)\"?\s*[:=]\s*\"?)[^\s\",&}]+"
 )
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_SHORTEST = 4  # characters of a secret; to hide less would make the log unreadable
+_MOST = 1000  # secrets that came after the start: whoever sends ever new ones shall not slow every line down
+_hidden: tuple[str, ...] = ()
+
+
+def hide(secret: str) -> None:
+    """Keep a secret that this process just learned out of its log lines."""
+    global _hidden
+    secret = secret.strip()
+    if len(secret) >= _SHORTEST and secret not in _hidden:
+        _hidden = (*_hidden[1 - _MOST :], secret)
 
 
 def new_request_id(given: str | None) -> str:
@@ -24,7 +35,7 @@ def new_request_id(given: str | None) -> str:
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
     """`text` with the `known` secrets, and whatever looks like a credential, replaced by ``***``."""
-    for secret in known:
+    for secret in sorted(known, key=len, reverse=True):  # one may be a part of another
         text = text.replace(secret, "***")
     return _CREDENTIALS.sub(lambda found: f"{found['key'] or (found[1] + ' ')}***", text)
 
@@ -32,11 +43,12 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 class LineFormatter(logging.Formatter):
     """``2026-11-23 09:10:18 INFO adclick_backend.web.app [3f9c01] message``, tracebacks included, secrets not."""
 
-    def __init__(self, known_secrets: Iterable[str] = ()) -> None:
-        super().__init__(
-            "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", "%Y-%m-%d %H:%M:%S"
-        )
-        self._known = [secret for secret in known_secrets if len(secret) >= 4]
+    LINE = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+    DATE = "%Y-%m-%d %H:%M:%S"
+
+    def __init__(self, known_secrets: Iterable[str] = (), line: str = LINE, date: str = DATE) -> None:
+        super().__init__(line, date)
+        self._known = [secret for secret in known_secrets if len(secret) >= _SHORTEST]
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line without a traceback; what a client sent cannot begin a line of its own."""
@@ -45,7 +57,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The whole text of the record."""
         record.request_id = request_id.get()
-        return redact(super().format(record), self._known)
+        return redact(super().format(record), [*self._known, *_hidden])
 
 
 def configure_logging(level: str, known_secrets: Iterable[str] = ()) -> None:

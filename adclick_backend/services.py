@@ -43,6 +43,7 @@ class Services:
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
         self.store = Store(settings.data_dir)
+        self.store.projects.all()  # known tokens are to be kept out of the log from the first line on
         self.engine = engine or Engine(settings)
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
         self.connections = Connections(settings, self.store)

@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, validation_alias=_either("ADCLICK_WORKERS", "WORKERS"))
     threads: int = Field(16, ge=1, validation_alias=_either("ADCLICK_THREADS", "THREADS"))
     basic_auth_user: str = Field("", validation_alias=_either("ADCLICK_BASIC_AUTH_USER", "BASIC_AUTH_USER"))
-    basic_auth_pass: str = Field("", validation_alias=_either("ADCLICK_BASIC_AUTH_PASS", "BASIC_AUTH_PASS"))
+    basic_auth_pass: str = Field(
+        "", repr=False, validation_alias=_either("ADCLICK_BASIC_AUTH_PASS", "BASIC_AUTH_PASS")
+    )
     max_body_mb: int = 64  # Label Studio resends every mask of a task with every click
     log_level: str = Field("INFO", validation_alias=_either("ADCLICK_LOG_LEVEL", "LOG_LEVEL"))
     # Prometheus' own name for the folder in which several workers add up their metrics; `adclick serve` sets it.
@@ -53,7 +55,7 @@ class Settings(BaseSettings):
         "", validation_alias=_either("ADCLICK_LABEL_STUDIO_URL", "LABEL_STUDIO_URL")
     )
     label_studio_api_key: str = Field(
-        "", validation_alias=_either("ADCLICK_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
+        "", repr=False, validation_alias=_either("ADCLICK_LABEL_STUDIO_API_KEY", "LABEL_STUDIO_API_KEY")
     )
     local_files_root: Path | None = Field(
         None,

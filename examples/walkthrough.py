@@ -194,7 +194,7 @@ def own_backend(data_dir: Path) -> Iterator[str]:
             try:
                 requests.get(f"{url}/health", timeout=2).raise_for_status()
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 if process.poll() is not None:
                     raise RuntimeError(
                         f"The backend did not start; see {data_dir / 'backend.log'}."

@@ -23,7 +23,7 @@ from adclick_backend.benchmark.rows import Row, Setting
 from adclick_backend.benchmark.variants import changed, is_adclick, number_of
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
-from adclick_backend.images.decode import decode_image
+from adclick_backend.images.decode import Pixels, decode_image
 from model.datasets.mvtec import read_mask
 
 
@@ -89,7 +89,7 @@ class Worker:
             return [], f"{work.name} was left out: {error}."
         return rows, None
 
-    def _open(self, work: Work, setting: Setting, pixels: np.ndarray) -> Segment:  # type: ignore[type-arg]
+    def _open(self, work: Work, setting: Setting, pixels: Pixels) -> Segment:
         if not is_adclick(setting.method):
             return self._peers[setting.method](pixels)
         count = setting.references or 0

@@ -22,7 +22,13 @@ from adclick_backend.store.jobs import JobTable
 
 log = logging.getLogger(__name__)
 
-PROGRAM = (sys.executable, "-m", "adclick_backend.workers.process")
+# With the module path of this process, so that a job finds the packages that serve: `-m` would look into the current
+# folder first.
+PROGRAM = (
+    sys.executable,
+    "-c",
+    f"import sys; sys.path[:] = {sys.path!r}; from adclick_backend.workers.process import main; sys.exit(main())",
+)
 KINDS: tuple[JobKind, ...] = get_args(JobKind)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from adclick_backend.errors import ProjectIdError
+from adclick_backend.logs import hide
 from adclick_backend.store.database import Database
 
 _PROJECT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,18})?")
@@ -44,7 +46,7 @@ class Project:
 
 
 class ProjectTable:
-    """Table ``projects``."""
+    """Table ``projects``. Every token that passes through here stays out of this process's log lines from then on."""
 
     FIELDS = ("created", "title", "hostname", "token", "label_config", "extra_params")
 
@@ -55,13 +57,13 @@ class ProjectTable:
         """The project; an empty one when it was never heard of."""
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM projects WHERE id = ?", (project,)).fetchone()
-        return Project(**row) if row else Project(project)
+        return _project(row) if row else Project(project)
 
     def all(self) -> list[Project]:
         """Every project, the one heard of last first."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM projects ORDER BY updated DESC, id").fetchall()
-        return [Project(**row) for row in rows]
+        return [_project(row) for row in rows]
 
     def save(self, project: str, **changes: str) -> Project:
         """Set the given fields of the project and return what was known before.
@@ -71,6 +73,7 @@ class ProjectTable:
         unknown = set(changes) - set(self.FIELDS)
         if unknown:
             raise TypeError(f"A project has no {sorted(unknown)}")
+        hide(changes.get("token", ""))
         before = self.get(project)
         if before.updated and all(getattr(before, name) == value for name, value in changes.items()):
             return before
@@ -85,6 +88,12 @@ class ProjectTable:
                 values,
             )
         return before
+
+
+def _project(row: sqlite3.Row) -> Project:
+    project = Project(**row)
+    hide(project.token)
+    return project
 
 
 class KeyValueTable:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from adclick_backend import __version__
 from adclick_backend.config.labeling_config import recommended_config
-from adclick_backend.logs import configure_logging
+from adclick_backend.logs import LineFormatter, configure_logging
 from adclick_backend.settings import Settings
 
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (recognised in order to print an address that works)
@@ -31,8 +32,8 @@ def serve(settings: Settings) -> None:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """What must never appear in a log line."""
-    return [settings.basic_auth_pass, settings.label_studio_api_key]
+    """What must never appear in a log line; the tokens of projects are hidden where they are read."""
+    return [settings.basic_auth_pass, settings.label_studio_api_key, settings.llm_key]
 
 
 def greeting(settings: Settings) -> str:
@@ -75,6 +76,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "keepalive": 15,
             "control_socket_disable": True,  # of newer versions; one socket in the home folder for all servers
             "loglevel": settings.log_level.lower(),
+            "logger_class": _logger(settings),
             "when_ready": lambda _: print(greeting(settings), flush=True),
             "post_worker_init": _start_background,
             "worker_exit": _stop_background,
@@ -89,6 +91,18 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from adclick_backend.web.app import create_app
 
         return create_app(self._settings)
+
+
+def _logger(settings: Settings) -> type[Any]:
+    """gunicorn's own log, which has every address in it at the level DEBUG, without secrets."""
+
+    class SecretLess(Logger):  # type: ignore[misc]
+        def setup(self, cfg: Any) -> None:
+            super().setup(cfg)
+            for handler in self.error_log.handlers:
+                handler.setFormatter(LineFormatter(secrets_of(settings), self.error_fmt, self.datefmt))
+
+    return SecretLess
 
 
 def _start_background(worker: Any) -> None:

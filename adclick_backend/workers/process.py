@@ -1,4 +1,4 @@
-"""The process of one job: ``python -m adclick_backend.workers.process --job N``, started by `JobRunner`.
+"""The process of one job, started by `JobRunner` with the argument ``--job N``.
 
 It reads the settings, one line of JSON, from standard input, and ends when that closes: whoever watches over it is
 gone then. What it writes to standard output and error is the job's log.
@@ -134,7 +134,3 @@ def _end_with_the_runner() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -118,7 +118,8 @@ class Product:
         """Light from one side, the lens's blur, the sensor's noise."""
         light = 1 + 0.12 * (noise((SIDE, SIDE), rng, 2) - 0.5) + rng.normal(0, 0.03)
         exposed = cv2.GaussianBlur(canvas * light[..., None], (0, 0), self.blur)
-        return np.clip(exposed + rng.normal(0, self.grain, exposed.shape), 0, 255).astype(np.uint8)
+        image: Image = np.clip(exposed + rng.normal(0, self.grain, exposed.shape), 0, 255).astype(np.uint8)
+        return image
 
 
 def _mount(canvas: Float, part: Part, slip: NDArray[np.float64], tone: float) -> None:

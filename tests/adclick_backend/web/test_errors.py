@@ -12,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adclick_backend import logs
 from adclick_backend.logs import LineFormatter, new_request_id, redact, request_id
+from adclick_backend.settings import Settings
+from adclick_backend.web.server import secrets_of
 from tests.helpers.backend import CONFIG, Backend, annotation, point, task
 
 PREDICT = {
@@ -246,3 +249,66 @@ def test_log_lines_carry_the_request_id() -> None:
     finally:
         request_id.reset(token)
     assert line.endswith("INFO adclick_backend.web.app [abc] with ***\\nERROR forged")
+
+
+def logged(message: str, backend: Backend) -> str:
+    """The log line of a process that runs this backend."""
+    record = logging.LogRecord("adclick_backend", logging.INFO, "", 1, message, (), None)
+    return LineFormatter(secrets_of(backend.settings)).format(record)
+
+
+TOKEN = "f00dfacef00dfacef00dfacef00dfacef00dface"
+
+
+@pytest.fixture
+def nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has heard of no token yet."""
+    monkeypatch.setattr(logs, "_hidden", ())
+
+
+def test_every_secret_of_the_settings_is_kept_out_of_the_log(make_backend: Callable[..., Backend]) -> None:
+    """Reliability row 10: password, API key and the language model's key."""
+    secrets = {"basic_auth_pass": "pass-one", "label_studio_api_key": "key-two", "llm_key": "sk-three"}
+    backend = make_backend(**secrets)
+    line = logged(f"answered {' '.join(secrets.values())}", backend)
+    assert line.endswith("answered *** *** ***")
+    assert not any(secret in repr(Settings(**secrets)) for secret in secrets.values())  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("nothing_hidden")
+def test_the_token_of_a_project_is_kept_out_of_the_log_from_its_arrival_on(backend: Backend) -> None:
+    """Reliability row 10"""
+    assert TOKEN in logged(f"sent {TOKEN}", backend)
+    assert backend.setup(access_token=f"{TOKEN}\n").status_code == 200
+    assert logged(f"sent {TOKEN} to x", backend).endswith("sent *** to x")
+    assert backend.setup(access_token="another-token").status_code == 200
+    assert logged(f"{TOKEN} is now another-token", backend).endswith("*** is now ***")
+
+
+def test_a_token_that_was_stored_before_the_start_is_kept_out_of_the_log(
+    make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 10: a job's process and the second worker never saw the /setup."""
+    make_backend().setup(access_token=TOKEN)
+    monkeypatch.setattr(logs, "_hidden", ())
+    assert logged(f"sent {TOKEN}", make_backend()).endswith("sent ***")
+
+
+@pytest.mark.usefixtures("nothing_hidden")
+def test_ever_new_tokens_do_not_slow_the_log_down() -> None:
+    for number in range(1100):
+        logs.hide(f"token-{number}")
+    logs.hide("token-1099")
+    assert len(logs._hidden) == 1000
+    assert {"token-100", "token-1099"} <= set(logs._hidden)
+
+
+@pytest.mark.usefixtures("nothing_hidden")
+def test_what_is_too_short_to_be_a_token_does_not_blank_the_log() -> None:
+    for word in ("", " ", "abc"):
+        logs.hide(word)
+    assert logs._hidden == ()
+
+
+def test_a_secret_that_holds_another_is_replaced_whole() -> None:
+    assert redact("with hunter22-long", ["hunter22", "hunter22-long"]) == "with ***"

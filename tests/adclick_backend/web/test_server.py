@@ -8,9 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,52 +15,9 @@ import requests
 
 from adclick_backend.settings import Settings
 from adclick_backend.web.server import greeting, serve
+from tests.helpers.served import free_port, running, wait_until_up
 
 ROOT = Path(__file__).parents[3]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A server process with its data in `folder`; without weights, so that it is a light one."""
-    env = {
-        **os.environ,
-        "ADCLICK_DATA_DIR": str(folder / "data"),
-        "ADCLICK_CHECKPOINT": str(folder / "missing.safetensors"),
-        **environment,
-    }
-    process = subprocess.Popen(
-        command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        finally:
-            assert process.stdout
-            process.stdout.close()
-
-
-def wait_until_up(port: int, process: subprocess.Popen[str], **options: object) -> requests.Response:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            return requests.get(f"http://127.0.0.1:{port}/health", timeout=30, **options)  # type: ignore[arg-type]
-        except requests.ConnectionError:
-            time.sleep(0.1)
-    raise AssertionError(
-        process.stdout.read() if process.stdout and process.poll() is not None else "no answer"
-    )
 
 
 def test_the_greeting_holds_what_a_person_needs() -> None:
@@ -158,3 +112,28 @@ def test_a_check_that_fails_does_not_serve(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_secret_is_in_what_the_server_prints(tmp_path: Path) -> None:
+    """Reliability row 10: neither the language model's key nor a token that arrived after the start."""
+    port = free_port()
+    url, key, token = f"http://127.0.0.1:{port}", "sk-language-model", "0123456789abcdef-project-token"
+    command = [sys.executable, "-m", "adclick_backend", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, tmp_path, ADCLICK_LLM_KEY=key, LOG_LEVEL="DEBUG") as process:
+        wait_until_up(port, process)
+        body = {
+            "project": "1.1",
+            "schema": "<View/>",
+            "hostname": "http://127.0.0.1:9",
+            "access_token": token,
+        }
+        requests.post(f"{url}/setup", json=body, timeout=10).raise_for_status()
+        for path in (key, token):
+            assert requests.get(f"{url}/no/{path}/here", timeout=10).status_code == 404
+        assert process.stdout
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        printed = process.stdout.read()
+    assert printed.count("GET /no/***/here 404") == 2
+    assert key not in printed
+    assert token not in printed
