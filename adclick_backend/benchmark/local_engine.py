@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adclick_backend.benchmark.protocol import Answer, Segment
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
@@ -19,6 +20,9 @@ from adclick_backend.images.decode import Pixels, decode_image
 from adclick_backend.settings import get_settings
 from model.clicks import Click
 
+if TYPE_CHECKING:
+    from model.interactive.config import ClickConfig
+
 
 class LocalEngine:
     """An engine on a data folder that several processes of one benchmark share.
@@ -26,14 +30,17 @@ class LocalEngine:
     Args:
         folder: data folder, for nothing else.
         checkpoint: weights; default: those that ship.
+        config: how clicks are answered, where it is not as usual.
 
     It computes with one thread: two processes of one thread are quicker than one of two.
     """
 
-    def __init__(self, folder: Path, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, checkpoint: Path | None = None, config: ClickConfig | None = None
+    ) -> None:
         changes = {"data_dir": folder, "checkpoint": checkpoint, "model_threads": 1}
         self._settings = get_settings().model_copy(update=changes)
-        self.engine = Engine(self._settings)
+        self.engine = Engine(self._settings, config=config)
         self._banks: dict[tuple[str, tuple[Path, ...]], ReferenceBank] = {}
 
     def bank(self, project: str, files: Sequence[Path]) -> ReferenceBank:

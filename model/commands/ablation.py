@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from model.commands.arguments import at_least_one, seed
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``adclick ablation``."""
@@ -22,9 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/ablation"),
         help="results; what is found there is not measured again (default: %(default)s)",
     )
-    parser.add_argument("--steps", type=int, default=300, help="of each training (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--limit", type=int, default=8, help="images of a product (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=at_least_one, default=300, help="of each training (default: %(default)s)"
+    )
+    parser.add_argument("--seeds", type=seed, nargs="+", default=[0, 1])
+    parser.add_argument(
+        "--limit", type=at_least_one, default=8, help="images of a product (default: %(default)s)"
+    )
     parser.add_argument("--variants", nargs="*", metavar="VARIANT", help="what to leave out (default: each)")
     parser.add_argument(
         "--stated-licences", nargs="*", default=[], metavar="SET", help="sets whose licence is stated"

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from model.commands.arguments import at_least_one
 from model.studies import label_study
 
 MEASURES = {
@@ -30,8 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs/study"),
         help="results and prepared images; results found there are not measured again (default: %(default)s)",
     )
-    parser.add_argument("--splits", type=int, default=3, help="divisions of a product (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=150, help="of training a run (default: %(default)s)")
+    parser.add_argument(
+        "--splits", type=at_least_one, default=3, help="divisions of a product (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=at_least_one, default=150, help="of training a run (default: %(default)s)"
+    )
     parser.add_argument("--products", nargs="*", help="names of products (default: all with 8 good images)")
     parser.add_argument(
         "--settings", nargs="*", metavar="SETTING", help="what to compare (default: everything)"

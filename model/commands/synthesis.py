@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.commands.arguments import at_least_one, seed
 from model.datasets.mvtec import IMAGE_SUFFIXES, find_categories, read_rgb
 from model.generation.products import Product
 from model.generation.synthesis import KINDS, Image, add_defect
@@ -24,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("sheet.png"), help="PNG to write (default: %(default)s)"
     )
-    parser.add_argument("--columns", type=int, default=6, help="examples of each kind (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--columns", type=at_least_one, default=6, help="examples of each kind (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=seed, default=0)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import torch
 from model.checkpoint.files import export, load_into, part_of, read_weights
 from model.checkpoint.manifest import PACKAGED
 from model.commands import train_click_base
-from model.commands.arguments import at_least_one, share
+from model.commands.arguments import above_zero, at_least_one, none_or_more, not_negative, seed, share
 from model.datasets.mvtec import NO_PRODUCT, find_categories
 from model.features.backbones import EfficientNetLite0
 from model.features.published import convert_efficientnet_lite0, read_published
@@ -49,18 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--version", help="name that predictions carry (default: adclick-lite-7, or adclick-base-1)"
     )
     parser.add_argument("--steps", type=at_least_one, default=5000, help="of training (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
-        "--learning-rate", type=float, help="at its highest (default: 2e-3, or 1e-4 for base)"
+        "--learning-rate", type=above_zero, help="at its highest (default: 2e-3, or 1e-4 for base)"
     )
     parser.add_argument(
         "--synthetic",
-        type=int,
+        type=none_or_more,
         default=36,
         help="synthetic defects on good images of each product (default: %(default)s)",
     )
     parser.add_argument(
-        "--drawn", type=int, default=42, help="drawn products, twelve defects of each (default: %(default)s)"
+        "--drawn",
+        type=none_or_more,
+        default=42,
+        help="drawn products, twelve defects of each (default: %(default)s)",
     )
     parser.add_argument(
         "--rounds",
@@ -191,7 +194,7 @@ def run(args: argparse.Namespace) -> int:
 def _weight(text: str) -> tuple[str, float]:
     """``SET/PRODUCT=W``: a product and how often it is drawn."""
     name, _, weight = text.partition("=")
-    return name, float(weight)
+    return name, not_negative(weight)
 
 
 def load_backbone(path: Path | None) -> EfficientNetLite0:

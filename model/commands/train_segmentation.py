@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import PACKAGED
+from model.commands.arguments import at_least_one, none_or_more, seed
 from model.datasets.mvtec import NO_PRODUCT, Category, find_categories, read_mask, read_rgb
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, LabelledImage, painted
@@ -39,13 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--version", default="adclick-lite-seg-1", help="name that predictions carry (default: %(default)s)"
     )
-    parser.add_argument("--steps", type=int, default=1500, help="of training (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=at_least_one, default=1500, help="of training (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
-        "--limit", type=int, default=36, help="defect images of a product at most (default: %(default)s)"
+        "--limit",
+        type=none_or_more,
+        default=36,
+        help="defect images of a product at most (default: %(default)s)",
     )
     parser.add_argument(
-        "--references", type=int, default=24, help="good images of a product at most (default: %(default)s)"
+        "--references",
+        type=none_or_more,
+        default=24,
+        help="good images of a product at most (default: %(default)s)",
     )
     parser.add_argument(
         "--without-references",

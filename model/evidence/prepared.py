@@ -16,6 +16,7 @@ from torch import Tensor
 from model.evidence.discriminant import discriminant
 from model.features.backbones import centred
 from model.features.encoding import Encoded
+from model.matching.nearest import MATCHING, MatchingConfig
 from model.matching.residual import Residual, match
 from model.matching.retrieval import Retrieved
 
@@ -127,11 +128,15 @@ def normal_levels(residuals: list[Residual]) -> dict[str, float]:
 
 
 def compare(
-    image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+    image: Encoded,
+    compared: Retrieved,
+    normal: dict[str, float] | None,
+    itself: bool = False,
+    matching: MatchingConfig = MATCHING,
 ) -> Prepared:
     """Match an image with its references, or with itself, and :func:`prepare` it."""
     known = 0 if itself else len(compared.references)
-    return prepare(image, match(image, compared, itself=itself), normal, known)
+    return prepare(image, match(image, compared, itself=itself, config=matching), normal, known)
 
 
 def prepare(

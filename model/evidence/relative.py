@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from model.evidence.discriminant import projections
-from model.evidence.prepared import DISCRIMINANT, LAYOUT, LEVELS, REACHES, Prepared, size_of, to_grid
+from model.evidence.nearness import nearness
+from model.evidence.prepared import DISCRIMINANT, LAYOUT, LEVELS, Prepared, size_of, to_grid
 
 
 def evidence(prepared: Prepared, clicks: Tensor) -> Tensor:
@@ -34,12 +35,12 @@ def columns(*kinds: str) -> list[int]:
 
 def _maps(prepared: Prepared, clicks: Tensor) -> dict[str, Tensor]:
     """The maps of :func:`evidence` by kind; the static ones together."""
-    h, w = grid = size_of(prepared.static)
+    grid = size_of(prepared.static)
     sign = clicks[..., 2]
     groups = [sign > 0, sign < 0]
     maps = {
         "static": prepared.static,
-        "near": torch.cat([_reach_maps(clicks, group, h, w) for group in groups], 1),
+        "near": nearness(clicks, *grid),
     }
     like = {name: _similarity(prepared, name, clicks, groups, grid) for name in LEVELS}
     texture_last = like.pop("texture")
@@ -62,17 +63,6 @@ def _similarity(
     level, scale = prepared.levels[name], prepared.scales[:, LEVELS.index(name), None, None, None]
     distance = _distances(level, _gather(level, clicks, grid)) / scale
     return to_grid(torch.cat([_most_alike(distance, group) for group in groups], 1), grid)
-
-
-def _reach_maps(clicks: Tensor, group: Tensor, h: int, w: int) -> Tensor:
-    """(B, len(REACHES), h, w): how near the nearest click of the group is."""
-    y = torch.arange(h, device=clicks.device) + 0.5
-    x = torch.arange(w, device=clicks.device) + 0.5
-    dx = clicks[..., 0, None] - x  # (B, N, w)
-    dy = clicks[..., 1, None] - y  # (B, N, h)
-    squared = dy.square()[..., :, None] + dx.square()[..., None, :]  # (B, N, h, w)
-    nearest = squared.masked_fill(~group[..., None, None], 1e9).amin(1, keepdim=True).sqrt()
-    return torch.cat([torch.exp(-nearest / reach) for reach in REACHES], 1)
 
 
 def _gather(maps: Tensor, clicks: Tensor, grid: tuple[int, int]) -> Tensor:

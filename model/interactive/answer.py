@@ -15,10 +15,7 @@ from model.interactive.mask import Map, Mask
 from model.interactive.prediction import Prediction, blank, click_history, predict
 from model.interactive.predictor import Predictor
 from model.interactive.threshold_selection import ClickOnMask
-from model.interactive.zoom import ZOOM_SIDE, Box, Window, window_for
-
-OUTSIDE = -0.04
-"""Logits of the whole image are at most so high outside of a window: no mask."""
+from model.interactive.zoom import Box, Window, ZoomConfig, window_for
 
 Look = Callable[[Window], Prepared]
 """Opens a window of the image, or finds it open."""
@@ -32,7 +29,7 @@ class Answer:
         frame: working frame of the whole image.
         whole: the whole image; in the window, the close view shrunk.
         window: where it looked closely, if it did.
-        close: what it saw there, in the window's own frame (:func:`frame_of`) and pixels.
+        close: what it saw there, in the window's own working frame and pixels.
     """
 
     frame: Frame
@@ -55,17 +52,13 @@ class Answer:
         if self.window is None or self.close is None:
             return self.whole.mask(self.frame)
         mask = np.zeros((self.frame.image_height, self.frame.image_width), bool)
-        self.window.cut(mask)[:] = self.close.mask(frame_of(self.window))
+        frame = Frame(self.window.height, self.window.width, *self.close.logits.shape)
+        self.window.cut(mask)[:] = self.close.mask(frame)
         return mask
 
     def score(self) -> float:
         """The IoU to expect of the mask, in [0, 1]."""
         return (self.whole if self.close is None else self.close).expected_iou
-
-
-def frame_of(window: Window) -> Frame:
-    """The working frame of a window that is looked at closely."""
-    return Frame.of(window.height, window.width, ZOOM_SIDE)
 
 
 def answer(
@@ -97,7 +90,7 @@ def answer(
             if near is not None:
                 return near
     whole = predict(predictor, prepared, frame, clicks, None if before is None else before.whole)
-    window = _wanted(whole, frame, clicks, None if before is None else before.window)
+    window = _wanted(whole, frame, clicks, None if before is None else before.window, predictor.config.zoom)
     if window is None:
         return Answer(frame, whole)
     return _looked(predictor, frame, clicks, whole, window, before, look)
@@ -115,15 +108,15 @@ def _from_near(
     start = None if before is None else before.whole
     whole = Prediction((start or blank(frame)).logits, click_history(start, clicks, frame))
     found = _looked(predictor, frame, clicks, whole, window, before, look)
-    return found if _wanted(found.whole, frame, clicks, window) == window else None
+    return found if _wanted(found.whole, frame, clicks, window, predictor.config.zoom) == window else None
 
 
 def _wanted(
-    whole: Prediction, frame: Frame, clicks: Sequence[Click], open_window: Window | None
+    whole: Prediction, frame: Frame, clicks: Sequence[Click], open_window: Window | None, config: ZoomConfig
 ) -> Window | None:
     """The window to look at closely, judged by a view of the whole image."""
     shape, long_side = (frame.image_height, frame.image_width), max(frame.height, frame.width)
-    return window_for(_extent(whole, frame), clicks, shape, long_side, open_window)
+    return window_for(_extent(whole, frame), clicks, shape, long_side, open_window, config)
 
 
 def _looked(
@@ -136,14 +129,15 @@ def _looked(
     look: Look,
 ) -> Answer:
     """The answer with a window seen from near; ``whole`` is the image without it."""
-    near, inside, seen = frame_of(window), window.holds(clicks[-1]), None
+    zoom, inside, seen = predictor.config.zoom, window.holds(clicks[-1]), None
+    near = Frame.of(window.height, window.width, zoom.side)
     if before is not None and before.window == window:
         seen = before.close
     elif before is not None and inside:
         seen = _part(before.whole, frame, window, near)
     if inside or seen is None:  # a click outside of an open window says nothing of what is in it
         seen = predict(predictor, look(window), near, window.inside(clicks), seen)
-    pasted = _pasted(whole.logits, frame, window, seen.logits)
+    pasted = _pasted(whole.logits, frame, window, seen.logits, zoom.outside)
     return Answer(frame, replace(whole, logits=pasted), window, seen)
 
 
@@ -183,8 +177,8 @@ def _cut(mask: Mask, frame: Frame, window: Window, close: Frame) -> Mask:
     return np.asarray(cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def _pasted(whole: Map, frame: Frame, window: Window, close: Map) -> Map:
-    """The logits of the whole image with what was seen from near in its place, and nothing outside of it."""
+def _pasted(whole: Map, frame: Frame, window: Window, close: Map, outside: float) -> Map:
+    """The logits of the whole image with what was seen from near in its place, and at most ``outside`` elsewhere."""
     sx, sy = frame.scale_xy
     top, bottom = (
         round(window.top * sy),
@@ -194,7 +188,7 @@ def _pasted(whole: Map, frame: Frame, window: Window, close: Map) -> Map:
         round(window.left * sx),
         max(round((window.left + window.width) * sx), round(window.left * sx) + 1),
     )
-    pasted = np.minimum(whole, OUTSIDE)
+    pasted = np.minimum(whole, outside)
     inside = pasted[top:bottom, left:right]
     inside[:] = cv2.resize(close, inside.shape[::-1], interpolation=cv2.INTER_AREA)
     return pasted

@@ -8,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.checkpoint.ranges import COUNT, NONE_OR_MORE, check, refused
+from model.evidence.nearness import squared_distances
 from model.evidence.prepared import Prepared, without_levels
 from model.features.backbones import Pyramid
 from model.features.encoding import Encoded
 from model.interactive.network import ClickNetwork
 from model.interactive.swin import SwinBlock
 from model.language.attention import PixelWordAttention
-from model.matching.nearest import Cells, Matches
+from model.matching.nearest import MATCHING, Cells, Matches, MatchingConfig
 from model.matching.residual import match
 from model.matching.retrieval import Retrieved
 
@@ -31,6 +33,16 @@ class BaseConfig:
     words: int = 768  # of the text encoder's states; 0: the network is told no words
     pyramid: tuple[int, ...] = (240, 480, 960, 1920)  # strides 4, 8, 16, 32
     head: int = 256
+
+    def __post_init__(self) -> None:
+        sizes = ("residual", "width", "depth", "heads", "window", "pyramid", "head")
+        check(self, {**dict.fromkeys(sizes, COUNT), "words": NONE_OR_MORE})
+        if self.width % self.heads:
+            raise refused(self, "heads", f"{self.heads} do not share the width {self.width} evenly")
+        if len(self.pyramid) != 4:
+            raise refused(
+                self, "pyramid", f"{len(self.pyramid)} widths are not one for each of the 4 strides"
+            )
 
 
 def patch_features(pyramid: Pyramid, width: int = 1024) -> Tensor:
@@ -104,13 +116,18 @@ class BaseClickNetwork(ClickNetwork):
 
     @torch.no_grad()
     def prepare(
-        self, image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+        self,
+        image: Encoded,
+        compared: Retrieved,
+        normal: dict[str, float] | None,
+        itself: bool = False,
+        matching: MatchingConfig = MATCHING,
     ) -> Prepared:
         """See :class:`model.interactive.network.ClickNetwork`; the vectors are :func:`patch_residual`.
 
         Matches are those of the standardised features, as for every network here.
         """
-        residual = match(image, compared, itself=itself)
+        residual = match(image, compared, itself=itself, config=matching)
         pyramids = [r.pyramid for r in compared.references]
         vectors = patch_residual(image.pyramid, pyramids, residual.matches, self.config.residual)
         known = 0 if itself else len(compared.references)
@@ -165,11 +182,7 @@ def click_discs(clicks: Tensor, height: int, width: int, radii: tuple[float, flo
         height, width: of the map.
         radii: of positive and negative discs, pixels (the paper's code draws the positive ones twice as large).
     """
-    y = torch.arange(height, device=clicks.device) + 0.5
-    x = torch.arange(width, device=clicks.device) + 0.5
-    squared = (clicks[..., 1, None] - y).square()[..., None] + (clicks[..., 0, None] - x).square()[
-        ..., None, :
-    ]
+    squared = squared_distances(clicks, height, width)
     discs = []
     for sign, radius in zip((1, -1), radii, strict=True):
         inside = (squared <= radius**2) & (clicks[..., 2] == sign)[..., None, None]

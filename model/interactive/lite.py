@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.checkpoint.ranges import COUNT, SHARE, check, refused
 from model.evidence.prepared import CHANNELS, LAYOUT, Prepared, compare
 from model.evidence.previous_mask import MASK_CHANNELS, MASK_LAYOUT, mask_evidence
 from model.evidence.relative import evidence
 from model.features.encoding import Encoded
 from model.interactive.network import ClickNetwork
+from model.matching.nearest import MATCHING, MatchingConfig
 from model.matching.retrieval import Retrieved
 
 
@@ -25,6 +27,11 @@ class LiteConfig:
     previous: bool = False  # whether it sees the previous mask, after the click before
     dropout: float = 0.15  # share of the kinds of evidence that a sample goes without in training
     widths: tuple[int, ...] = (24, 40, 64, 96, 128)  # strides 2, 4, 8, 16, 32
+
+    def __post_init__(self) -> None:
+        check(self, {"inputs": COUNT, "dropout": SHARE, "widths": COUNT})
+        if len(self.widths) != 5:
+            raise refused(self, "widths", f"{len(self.widths)} widths are not one for each of the 5 strides")
 
 
 class ChannelNorm(nn.Module):
@@ -77,10 +84,15 @@ class LiteClickNetwork(ClickNetwork):
         self.head = nn.Conv2d(widths[0], 4, 1)
 
     def prepare(
-        self, image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+        self,
+        image: Encoded,
+        compared: Retrieved,
+        normal: dict[str, float] | None,
+        itself: bool = False,
+        matching: MatchingConfig = MATCHING,
     ) -> Prepared:
         """See :class:`model.interactive.network.ClickNetwork`."""
-        return compare(image, compared, normal, itself)
+        return compare(image, compared, normal, itself, matching)
 
     def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
         """The evidence (B, CHANNELS, h, w); see :class:`model.interactive.network.ClickNetwork`."""

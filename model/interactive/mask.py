@@ -3,40 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.checkpoint.ranges import NONE_OR_MORE, POSITIVE, SHARE, check
 from model.clicks import CLICK_RADIUS, Click
 from model.features.encoding import Frame
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-NEIGHBOURHOOD = 12
-"""Working pixels round a "not this" in which a part of the mask counts as meant by it."""
-
-SMOOTHING = 2.0
-"""Standard deviation, in working pixels, of the blur of the logits before they are cut: masks without frayed edges."""
-
-SMALLEST_PART = 0.2
-"""Parts of a mask smaller than this share of its largest part, which nobody clicked, are specks."""
-
-LARGEST_HOLE = 0.1
-"""Holes smaller than this share of the mask, into which nobody clicked "not this", are closed."""
-
 SURE = 9.2
 """Logits are cut off here: what is sure does not become surer by being far from the border."""
 
 
-def smoothed(logits: Map) -> Map:
+@dataclass(frozen=True)
+class MaskConfig:
+    """What a mask is cleaned of: frayed edges, and the specks and holes that nobody clicked."""
+
+    smoothing: float = 2.0  # standard deviation, in working pixels, of the blur of the logits before the cut
+    neighbourhood: int = 12  # working pixels round a "not this" in which a part of the mask is meant by it
+    smallest_part: float = 0.2  # a part smaller than this share of the largest one is a speck
+    largest_hole: float = 0.1  # a hole smaller than this share of the mask is closed
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            {
+                "smoothing": POSITIVE,
+                "neighbourhood": NONE_OR_MORE,
+                "smallest_part": SHARE,
+                "largest_hole": SHARE,
+            },
+        )
+
+
+MASK = MaskConfig()
+
+
+def smoothed(logits: Map, config: MaskConfig = MASK) -> Map:
     """Logits (H, W) without what would fray the border of a mask."""
-    return np.asarray(cv2.GaussianBlur(np.clip(logits, -SURE, SURE), (0, 0), SMOOTHING), np.float32)
+    return np.asarray(cv2.GaussianBlur(np.clip(logits, -SURE, SURE), (0, 0), config.smoothing), np.float32)
 
 
-def settled(logits: Map, frame: Frame, clicks: Sequence[Click]) -> Map:
+def settled(logits: Map, frame: Frame, clicks: Sequence[Click], config: MaskConfig = MASK) -> Map:
     """Logits whose cut at 0 is the mask: without specks and holes that nobody asked for.
 
     The neighbourhood of each click is what the click said (Eq. 8).
@@ -45,6 +59,7 @@ def settled(logits: Map, frame: Frame, clicks: Sequence[Click]) -> Map:
         logits: (frame.height, frame.width) float32, :func:`smoothed`.
         frame: working frame.
         clicks: in image pixels.
+        config: what counts as a speck or a hole, and what a "not this" takes away.
 
     Returns:
         The same size; negative everywhere when there is no positive click.
@@ -56,15 +71,17 @@ def settled(logits: Map, frame: Frame, clicks: Sequence[Click]) -> Map:
         positive: [place_of(c, frame) for c in clicks if c.positive == positive] for positive in (True, False)
     }
     if places[False]:
-        refused = _refused_parts(logits > 0, places[True], places[False])
+        refused = _refused_parts(logits > 0, places[True], places[False], config.neighbourhood)
         logits[refused] = np.minimum(logits[refused], -1.0)
     for positive, near in places.items():
         for x, y in near:
             _settle(logits, x, y, positive)
     inside = logits > 0
-    logits[_minor_parts(~inside, LARGEST_HOLE * inside.sum(), places[False], connectivity=4)] = 1.0
+    hole = config.largest_hole * inside.sum()
+    logits[_minor_parts(~inside, hole, places[False], connectivity=4)] = 1.0
     inside = logits > 0
-    logits[_minor_parts(inside, SMALLEST_PART * _largest(inside), places[True], connectivity=8)] = -1.0
+    speck = config.smallest_part * _largest(inside)
+    logits[_minor_parts(inside, speck, places[True], connectivity=8)] = -1.0
     return logits
 
 
@@ -93,13 +110,13 @@ def _settle(logits: Map, x: int, y: int, positive: bool) -> None:
     logits[here] = np.maximum(logits[here], 1.0) if positive else np.minimum(logits[here], -1.0)
 
 
-def _refused_parts(mask: Mask, wanted: Sequence[tuple[int, int]], refused: Sequence[tuple[int, int]]) -> Mask:
-    """The pixels of the parts of a mask at which somebody clicked "not this", and in which nobody clicked "this"."""
+def _refused_parts(
+    mask: Mask, wanted: Sequence[tuple[int, int]], refused: Sequence[tuple[int, int]], reach: int
+) -> Mask:
+    """The pixels of the parts of a mask within ``reach`` of a "not this", and in which nobody clicked "this"."""
     labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
     kept = {int(labels[y, x]) for x, y in wanted}
-    near = {
-        int(number) for x, y in refused for number in np.unique(surroundings(labels, x, y, NEIGHBOURHOOD))
-    }
+    near = {int(number) for x, y in refused for number in np.unique(surroundings(labels, x, y, reach))}
     return np.asarray(np.isin(labels, list(near - kept - {0})))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from model.evidence.prepared import Prepared
 from model.features.encoding import Encoded
+from model.matching.nearest import MATCHING, MatchingConfig
 from model.matching.retrieval import Retrieved
 
 
@@ -22,7 +23,12 @@ class ClickNetwork(nn.Module, ABC):
 
     @abstractmethod
     def prepare(
-        self, image: Encoded, compared: Retrieved, normal: dict[str, float] | None, itself: bool = False
+        self,
+        image: Encoded,
+        compared: Retrieved,
+        normal: dict[str, float] | None,
+        itself: bool = False,
+        matching: MatchingConfig = MATCHING,
     ) -> Prepared:
         """Compare an image with references and assemble all that does not depend on clicks.
 
@@ -31,6 +37,7 @@ class ClickNetwork(nn.Module, ABC):
             compared: its references; the image itself when there is none.
             normal: what is usual among the references (:func:`model.evidence.prepared.normal_levels`), if known.
             itself: whether the image is compared with itself.
+            matching: how places are matched.
         """
 
     @abstractmethod

@@ -84,5 +84,6 @@ def predict(
     known = None if before is None else before.logits
     raw = predictor.logits(prepared, frame, clicks, known)
     history = click_history(before, clicks, frame)
-    found = select_threshold(smoothed(raw), sigmoid(raw), frame, history, known)
-    return Prediction(settled(found.logits, frame, clicks), history, found.expected_iou)
+    config, smooth = predictor.config, smoothed(raw, predictor.config.mask)
+    found = select_threshold(smooth, sigmoid(raw), frame, history, known, config.threshold)
+    return Prediction(settled(found.logits, frame, clicks, config.mask), history, found.expected_iou)

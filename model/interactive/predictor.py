@@ -18,23 +18,12 @@ from model.evidence.prepared import Prepared, normal_levels
 from model.features.backbones import BACKBONES
 from model.features.encoding import Encoded, Frame, encode
 from model.interactive import presets
+from model.interactive.config import ClickConfig
 from model.interactive.mask import Map
-from model.interactive.zoom import ZOOM_SIDE, Window
+from model.interactive.zoom import Window
 from model.matching.nearest import matching_dtype
 from model.matching.residual import match, mismatch_ratio
 from model.matching.retrieval import Retrieved, retrieve
-
-NEAREST_REFERENCES = 8
-"""K of Eq. 3: how many references an image is matched with, the most similar ones of its bank."""
-
-FEW_REFERENCES = 2
-"""So few references may show the product in another pose than the image; among more, one that fits is found."""
-
-LARGEST_MISMATCH_RATIO = 3.0
-"""A few references that explain an image so much worse than it does itself are left out (:func:`mismatch_ratio`)."""
-
-MOST_CLICKS_SEEN = 24
-"""Clicks of each sign that the network is shown at most, the newest; as many as training ever drew is far below."""
 
 
 class Predictor:
@@ -43,12 +32,14 @@ class Predictor:
     Args:
         weights: a ``.safetensors`` checkpoint with its manifest beside it; default: the one that ships.
         device: where to compute.
+        config: how to match, to look closely and to choose a mask.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another network.
     """
 
-    def __init__(self, weights: Path | None = None, device: str = "cpu"):
+    def __init__(self, weights: Path | None = None, device: str = "cpu", config: ClickConfig | None = None):
+        self.config = config or ClickConfig()
         weights = weights or PACKAGED
         manifest = read_manifest(weights)
         self.network = presets.new(manifest, weights.name)
@@ -78,7 +69,7 @@ class Predictor:
             references: a few of the most similar ones, of whatever size; the same part of each is compared.
         """
         parts = [window.of_size(image.shape, r.shape).cut(r) for r in references]
-        encoded = [self.encode(part, ZOOM_SIDE) for part in (window.cut(image), *parts)]
+        encoded = [self.encode(part, self.config.zoom.side) for part in (window.cut(image), *parts)]
         normal = self.usual(encoded[1], encoded[2:]) if len(parts) > 1 else None
         return self.prepare(encoded[0], encoded[1:], normal)
 
@@ -92,10 +83,17 @@ class Predictor:
             normal: what is usual among the references (:meth:`usual`), if known.
         """
         retrieved = Retrieved([r.to(self.device) for r in references]) if references else None
-        few = 0 < len(references) <= FEW_REFERENCES
-        if retrieved is None or (few and mismatch_ratio(image, retrieved) > LARGEST_MISMATCH_RATIO):
-            return self.network.prepare(image, Retrieved([image]), None, itself=True)
-        return self.network.prepare(image, retrieved, normal)
+        matching = self.config.matching
+        if retrieved is None or self._do_not_fit(image, retrieved):
+            return self.network.prepare(image, Retrieved([image]), None, itself=True, matching=matching)
+        return self.network.prepare(image, retrieved, normal, matching=matching)
+
+    def _do_not_fit(self, image: Encoded, retrieved: Retrieved) -> bool:
+        """Whether these are a few references that show something else than the image."""
+        if len(retrieved.references) > self.config.few_references:
+            return False
+        ratio = mismatch_ratio(image, retrieved, self.config.matching)
+        return ratio > self.config.largest_mismatch_ratio
 
     @torch.inference_mode()
     def usual(self, image: Encoded, others: list[Encoded]) -> dict[str, float]:
@@ -103,7 +101,8 @@ class Predictor:
 
         Their 95 % quantiles, and as `model.evidence.anomaly_map.PEAK` the log of the highest joint one.
         """
-        residual = match(image.to(self.device), Retrieved([o.to(self.device) for o in others]))
+        others = [other.to(self.device) for other in others]
+        residual = match(image.to(self.device), Retrieved(others), config=self.config.matching)
         height, width = image.colour.shape[-2:]
         return {**normal_levels([residual]), PEAK: usual_peak(residual, (height, width))}
 
@@ -114,9 +113,10 @@ class Predictor:
 
         ``left_out`` is the row of the image itself, when it is one of them.
         """
-        count = NEAREST_REFERENCES + (left_out is not None)
-        order = retrieve(torch.from_numpy(descriptor), torch.from_numpy(bank), count)
-        return [i for i in order if i != left_out][:NEAREST_REFERENCES]
+        count = self.config.nearest_references
+        more = count + (left_out is not None)
+        order = retrieve(torch.from_numpy(descriptor), torch.from_numpy(bank), more)
+        return [i for i in order if i != left_out][:count]
 
     @torch.inference_mode()
     def logits(self, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: Map | None) -> Map:
@@ -135,21 +135,16 @@ class Predictor:
         if before is not None:  # at the temperature of 1, at which the network was trained to see it
             previous = torch.sigmoid(torch.from_numpy(before).to(self.device)[None, None] * self.temperature)
         previous = torch.nn.functional.avg_pool2d(previous, 2)
-        seen = self.network.inputs(
-            prepared.to(self.device), _to_grid(clicks, frame).to(self.device), previous
-        )
+        shown = _to_grid(clicks, frame, self.config.most_clicks_seen).to(self.device)
+        seen = self.network.inputs(prepared.to(self.device), shown, previous)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
             logits = self.network(*seen)
         return np.asarray((logits[0, 0].float() / self.temperature).cpu().numpy())
 
 
-def _to_grid(clicks: Sequence[Click], frame: Frame) -> Tensor:
-    """(1, N, 3): clicks on the stride-2 grid, the newest ``MOST_CLICKS_SEEN`` of each sign."""
+def _to_grid(clicks: Sequence[Click], frame: Frame, most: int) -> Tensor:
+    """(1, N, 3): clicks on the stride-2 grid, the newest ``most`` of each sign."""
     sx, sy = frame.scale_xy
-    kept = [
-        c
-        for positive in (True, False)
-        for c in [c for c in clicks if c.positive == positive][-MOST_CLICKS_SEEN:]
-    ]
+    kept = [c for positive in (True, False) for c in [c for c in clicks if c.positive == positive][-most:]]
     rows = [[c.x * sx / 2, c.y * sy / 2, 1.0 if c.positive else -1.0] for c in kept]
     return torch.tensor(rows, dtype=torch.float32).view(1, -1, 3)

@@ -34,3 +34,5 @@ def new(manifest: dict[str, Any], source: str) -> ClickNetwork:
         raise CheckpointError(
             f"The manifest of {source} has sizes that are not of 'base': {error}."
         ) from None
+    except ValueError as error:
+        raise CheckpointError(f"The manifest of {source} has a size that no network has: {error}") from None

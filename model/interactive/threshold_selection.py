@@ -14,27 +14,37 @@ al., CVPR 2022, made one of several hypotheses).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from model.checkpoint.ranges import NONE_OR_MORE, POSITIVE, SHARE, Range, check, refused
 from model.clicks import Click
 from model.features.encoding import Frame
 from model.interactive.mask import Map, Mask, place_of, surroundings
 from model.metrics.expected import expected_iou
 
-LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Probabilities at which the map is cut to get the masks that may be meant."""
+_LEVEL = Range(lambda n: 0 < n < 1, "is no level, which lies between 0 and 1")
 
-MISSED = 0.2
-"""Likelihood of a click at the border of an error, or at no error, against one in the middle of it: people miss."""
 
-NEAR = 2
-"""Cells round a click whose deepest one counts."""
+@dataclass(frozen=True)
+class ThresholdConfig:
+    """Which masks may be meant, and how a click speaks for one. People miss, so no click rules a mask out."""
 
-UNDECIDED = 0.4
-"""Logit of what stays as it was although the newest map says otherwise; negative outside of the mask."""
+    levels: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)  # probabilities at which the map is cut
+    missed: float = 0.2  # likelihood of a click at the border of an error, or at none; in its middle: 1
+    near: int = 2  # cells round a click whose deepest one counts
+    undecided: float = 0.4  # logit, + or -, of what stays as it was although the newest map says otherwise
+
+    def __post_init__(self) -> None:
+        check(self, {"levels": _LEVEL, "missed": SHARE, "near": NONE_OR_MORE, "undecided": POSITIVE})
+        if not self.levels:
+            raise refused(self, "levels", "() holds no probability, it takes at least one")
+
+
+THRESHOLD = ThresholdConfig()
 
 
 class ClickOnMask(NamedTuple):
@@ -73,7 +83,12 @@ class _Hypothesis(NamedTuple):
 
 
 def select_threshold(
-    logits: Map, probability: Map, frame: Frame, history: Sequence[ClickOnMask], before: Map | None
+    logits: Map,
+    probability: Map,
+    frame: Frame,
+    history: Sequence[ClickOnMask],
+    before: Map | None,
+    config: ThresholdConfig = THRESHOLD,
 ) -> Selection:
     """Of the masks that may be meant, the one that the clicks and the map speak for.
 
@@ -83,15 +98,17 @@ def select_threshold(
         frame: working frame.
         history: the clicks with the masks that they were made at, oldest first, as far as they are known.
         before: the logits whose cut at 0 was the mask at the newest click; None when there was none.
+        config: which masks are tried, and how a click is judged.
     """
-    found = sorted(_hypotheses(logits, probability, frame, history, before), key=lambda h: -h.expected_iou)
+    tried = _hypotheses(logits, probability, frame, history, before, config)
+    found = sorted(tried, key=lambda h: -h.expected_iou)
     best, most = found[0], -1.0
     for hypothesis in found:
         value = hypothesis.expected_iou
         for one in reversed(history):
             if value <= most:  # a likelihood is at most 1: it cannot become the best any more
                 break
-            value *= _likelihood(hypothesis.mask, one, frame)
+            value *= _likelihood(hypothesis.mask, one, frame, config)
         if value > most:
             best, most = hypothesis, value
     explained = most / max(best.expected_iou, 1e-9)
@@ -99,12 +116,17 @@ def select_threshold(
     if best.changed is not None and before is not None:
         near = cv2.dilate(best.changed.astype(np.uint8), np.ones((3, 3), np.uint8)).repeat(2, 0).repeat(2, 1)
         overturned = ((cut > 0) != (before > 0)) & (near == 0)
-        cut = np.where(overturned, np.where(before > 0, UNDECIDED, -UNDECIDED), cut)
+        cut = np.where(overturned, np.where(before > 0, config.undecided, -config.undecided), cut)
     return Selection(np.asarray(cut, np.float32), best.expected_iou * explained ** (1 / max(1, len(history))))
 
 
 def _hypotheses(
-    logits: Map, probability: Map, frame: Frame, history: Sequence[ClickOnMask], before: Map | None
+    logits: Map,
+    probability: Map,
+    frame: Frame,
+    history: Sequence[ClickOnMask],
+    before: Map | None,
+    config: ThresholdConfig,
 ) -> Iterator[_Hypothesis]:
     """Each level's mask; and the mask shown, with the level's at the newest click."""
     size = frame.width // 2, frame.height // 2
@@ -112,7 +134,7 @@ def _hypotheses(
         np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_AREA), np.float32)
         for m in (logits, probability)
     )
-    for level in LEVELS:
+    for level in config.levels:
         offset = float(np.log(level / (1 - level)))
         mask = small > offset
         yield _Hypothesis(mask, offset, None, expected_iou(sure, mask))
@@ -120,30 +142,31 @@ def _hypotheses(
             continue
         newest = history[-1]
         labels = cv2.connectedComponents((mask != newest.previous).astype(np.uint8), connectivity=4)[1]
-        here = np.unique(surroundings(labels, *_cell(newest.click, frame), NEAR))
+        here = np.unique(surroundings(labels, *_cell(newest.click, frame), config.near))
         changed = np.isin(labels, here[here > 0])
         if changed.any():
             local = np.where(changed, mask, newest.previous)
             yield _Hypothesis(local, offset, changed, expected_iou(sure, local))
 
 
-def _likelihood(mask: Mask, on: ClickOnMask, frame: Frame) -> float:
+def _likelihood(mask: Mask, on: ClickOnMask, frame: Frame, config: ThresholdConfig = THRESHOLD) -> float:
     """How near the click is to the deepest place of all errors of the mask shown, if ``mask`` is the truth.
 
     Returns:
-        From ``MISSED`` to 1.
+        From ``config.missed`` to 1.
     """
     left, top, width, height = cv2.boundingRect((mask != on.previous).astype(np.uint8))
     if not width:
-        return MISSED
+        return config.missed
     box = slice(top, top + height), slice(left, left + width)
     missing, excess = (
         cv2.distanceTransform(np.pad((a & ~b).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
         for a, b in ((mask[box], on.previous[box]), (on.previous[box], mask[box]))
     )
     x, y = _cell(on.click, frame)
-    own = surroundings(missing if on.click.positive else excess, x - left, y - top, NEAR)
-    return MISSED + (1 - MISSED) * float(own.max(initial=0.0)) / float(max(missing.max(), excess.max()))
+    own = surroundings(missing if on.click.positive else excess, x - left, y - top, config.near)
+    deepest = float(max(missing.max(), excess.max()))
+    return config.missed + (1 - config.missed) * float(own.max(initial=0.0)) / deepest
 
 
 def _cell(click: Click, frame: Frame) -> tuple[int, int]:

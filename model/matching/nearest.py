@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 from typing import NamedTuple
@@ -10,17 +11,36 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-POSITION_WEIGHT = 1.5
-"""λ² of the soft position prior: what being one image side away costs, in the units of the feature distance.
+from model.checkpoint.ranges import COUNT, NONE_OR_MORE, NOT_NEGATIVE, SHARE, check
 
-Replaces the hard window of Eq. 3, as in the final ADClick: a rotated part may still find its match across the
-image, a fixed one prefers its own place."""
 
-SELF_EXCLUSION = 0.08
-"""Without references an image is matched with itself; cells nearer than this part of its longer side do not count."""
+@dataclass(frozen=True)
+class MatchingConfig:
+    """How places find their best match.
 
-_EXHAUSTIVE = 8192  # cells of a bank up to which all of them are searched
-_CHUNK = 256  # query cells matched at a time: the distances of a chunk stay in the processor's cache
+    The soft position prior replaces the hard window of Eq. 3, as in the final ADClick: a rotated part may still find
+    its match across the image, a fixed one prefers its own place. Without references an image is matched with itself;
+    near cells do not count then.
+    """
+
+    position_weight: float = 1.5  # λ²: cost of being one image side away, in units of the feature distance
+    self_exclusion: float = 0.08  # what is near: this part of the longer side
+    exhaustive: int = 8192  # cells of a bank up to which all of them are searched
+    chunk: int = 256  # query cells matched at a time: their distances stay in the processor's cache
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            {
+                "position_weight": NOT_NEGATIVE,
+                "self_exclusion": SHARE,
+                "exhaustive": NONE_OR_MORE,
+                "chunk": COUNT,
+            },
+        )
+
+
+MATCHING = MatchingConfig()
 
 
 class Matches(NamedTuple):
@@ -79,14 +99,16 @@ class Cells(NamedTuple):
         return self.rows[numbers].permute(2, 0, 1)[None]
 
 
-def nearest(features: Tensor, bank: Cells, itself: bool = False) -> Matches:
+def nearest(
+    features: Tensor, bank: Cells, itself: bool = False, config: MatchingConfig = MATCHING
+) -> Matches:
     """The best match of each cell of ``features`` (1, D, h, w) among all cells of a bank.
 
     In a large bank every other row and column is searched, and then the neighbours of what was found: features are
     averaged over 3 x 3 cells, so the way to the best match leads through its neighbours, at a quarter of the cost.
     """
-    weight = 0.0 if itself else POSITION_WEIGHT
-    step = 2 if len(bank.rows) > _EXHAUSTIVE else 1
+    weight = 0.0 if itself else config.position_weight
+    step = 2 if len(bank.rows) > config.exhaustive else 1
     query = _with_position(features[0].permute(1, 2, 0), weight)
     searched = torch.cat([_with_position(maps, weight, step) for maps in bank.maps()])
     dtype = matching_dtype(query.device)
@@ -98,10 +120,11 @@ def nearest(features: Tensor, bank: Cells, itself: bool = False) -> Matches:
     ones = torch.ones(len(query), 2, dtype=dtype, device=query.device)
     query_low = torch.cat([query.to(dtype), ones], 1)
     best = []
-    for start in range(0, len(query), _CHUNK):
-        scores = query_low[start : start + _CHUNK] @ low.T
+    for start in range(0, len(query), config.chunk):
+        scores = query_low[start : start + config.chunk] @ low.T
         if itself:
-            scores.masked_fill_(_near(start, len(scores), features, step), float("-inf"))
+            near = _near(start, len(scores), features, step, config.self_exclusion)
+            scores.masked_fill_(near, float("-inf"))
         best.append(_argmax(scores))
     found = bank.locate(torch.cat(best).view(features.shape[-2:]), step)
     return around(features, bank, found)[1] if step > 1 else found
@@ -124,10 +147,10 @@ def _with_position(maps: Tensor, weight: float, step: int = 1) -> Tensor:
     return torch.cat([m[::step, ::step].flatten(0, 1) for m in (maps, place * weight**0.5)], 1)
 
 
-def _near(start: int, count: int, features: Tensor, step: int) -> Tensor:
+def _near(start: int, count: int, features: Tensor, step: int, share: float) -> Tensor:
     """(count, cells) bool: which of the searched cells are too near to each of the query cells from ``start`` on."""
     h, w = features.shape[-2:]
-    radius = max(2.0, SELF_EXCLUSION * max(h, w)) + step - 1
+    radius = max(2.0, share * max(h, w)) + step - 1
     index = torch.arange(h * w, device=features.device)
     own = index[start : start + count, None]
     other = index.view(h, w)[::step, ::step].flatten()

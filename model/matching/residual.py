@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.features.encoding import Encoded
-from model.matching.nearest import Cells, Matches, around, nearest
+from model.matching.nearest import MATCHING, Cells, Matches, MatchingConfig, around, nearest
 from model.matching.retrieval import MATCH_STRIDES, Retrieved
 
 
@@ -49,7 +49,7 @@ def joint_features(encoded: Encoded, retrieved: Retrieved) -> dict[int, Tensor]:
     return levels
 
 
-def mismatch_ratio(query: Encoded, retrieved: Retrieved) -> float:
+def mismatch_ratio(query: Encoded, retrieved: Retrieved, config: MatchingConfig = MATCHING) -> float:
     """How much worse references explain an image than the image explains itself; about 1 for good references.
 
     The ratio of the median energies of the best matches in the references and, some way off, in the image. A woven
@@ -59,7 +59,9 @@ def mismatch_ratio(query: Encoded, retrieved: Retrieved) -> float:
         torch.cat(list(joint_features(e, retrieved).values()), 1) for e in (query, *retrieved.references)
     )
     banks = Cells.of(candidates), Cells.of([features])
-    matches = nearest(features, banks[0]), nearest(features, banks[1], itself=True)
+    matches = [
+        nearest(features, bank, itself, config) for bank, itself in zip(banks, (False, True), strict=True)
+    ]
     energies = [
         (features - bank.at(match)).square().sum(1).median()
         for bank, match in zip(banks, matches, strict=True)
@@ -67,18 +69,21 @@ def mismatch_ratio(query: Encoded, retrieved: Retrieved) -> float:
     return float(energies[0] / energies[1].clamp_min(1e-6))
 
 
-def match(query: Encoded, retrieved: Retrieved, *, itself: bool = False) -> Residual:
+def match(
+    query: Encoded, retrieved: Retrieved, *, itself: bool = False, config: MatchingConfig = MATCHING
+) -> Residual:
     """Match every cell of ``query`` with its most similar cell in the references.
 
     Args:
         query: the image.
         retrieved: its references; ``Retrieved([query])`` when there is none.
         itself: the references are the image itself: near cells are excluded and the position prior is off.
+        config: how to match.
     """
     levels = joint_features(query, retrieved)
     features = torch.cat(list(levels.values()), 1)  # (1, D, h, w)
     bank = Cells.of([torch.cat(list(joint_features(r, retrieved).values()), 1) for r in retrieved.references])
-    matches = nearest(features, bank, itself)
+    matches = nearest(features, bank, itself, config)
     vectors = features - bank.at(matches)
     widths = [level.shape[1] for level in levels.values()]
     energies = {

@@ -9,11 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.checkpoint.ranges import COUNT, NOT_NEGATIVE, SHARE, check, check_names, check_value
+from model.evidence.nearness import nearness
 from model.evidence.prepared import ENERGIES, NORMAL_ENERGIES, RATIO_ENERGIES, REACHES, STATIC_CHANNELS
 from model.evidence.relative import columns
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.language.attention import PixelWordAttention
 from model.language.encoders import WIDTH
+from model.segmentation.inputs import VIEWS
 
 CLICK_MAPS = 2 * len(REACHES)
 RELATIVE = STATIC_CHANNELS + len(RATIO_ENERGIES)
@@ -41,6 +44,13 @@ class SegConfig:
         0.22  # standard deviation of the log-normal noise on the channels of a reduced view, in training
     )
     dropout: float = 0.3  # share of training samples that go without a view
+
+    def __post_init__(self) -> None:
+        sizes = ("words", "relative", "clicks", "vectors", "reduced")
+        check(self, {**dict.fromkeys(sizes, COUNT), "noise": NOT_NEGATIVE, "dropout": SHARE})
+        check_names(self, "views", [name for name, _ in self.views], VIEWS)
+        for _, channels in self.views:
+            check_value(self, "views", channels, COUNT)
 
 
 class FeatureView(nn.Module):
@@ -175,17 +185,7 @@ def click_maps(clicks: Tensor, previous: Tensor) -> Tensor:
         previous: (B, 1, h, w), the probability map before them.
     """
     h, w = previous.shape[-2:]
-    y = torch.arange(h, device=clicks.device) + 0.5
-    x = torch.arange(w, device=clicks.device) + 0.5
-    squared = (clicks[..., 1, None] - y).square()[..., None] + (clicks[..., 0, None] - x).square()[
-        ..., None, :
-    ]
-    maps = []
-    for sign in (1, -1):
-        other = (clicks[..., 2] != sign)[..., None, None]
-        nearest = squared.masked_fill(other, 1e9).amin(1, keepdim=True).sqrt()
-        maps += [torch.exp(-nearest / reach) for reach in REACHES]
-    return torch.cat([*maps, previous], 1)
+    return torch.cat([nearness(clicks, h, w), previous], 1)
 
 
 def start_from_clicks(network: ADClickSeg, click: Mapping[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from model.checkpoint.ranges import check_changes, check_names
 from model.clicks import Click, next_click
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import LAYOUT, Prepared
@@ -65,6 +66,11 @@ class Variant:
     changes: tuple[tuple[str, Any], ...] = ()
     clean: bool = False
     words: bool = False
+
+    def __post_init__(self) -> None:
+        check_names(self, "without", self.without, LAYOUT)
+        check_changes(self, "network", self.network, LiteConfig)
+        check_changes(self, "changes", self.changes, ClickTraining)
 
 
 VARIANTS = {

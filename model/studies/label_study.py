@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.checkpoint.manifest import PACKAGED_SEG
+from model.checkpoint.ranges import check_changes, check_names
 from model.clicks import Click, next_click
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.detectors.patchcore import PatchCore
@@ -38,16 +39,37 @@ MOST_GOOD = 10  # defect-free images held back for the test, at most
 MOST_REFERENCES = 30
 METRIC_SIDE = 256  # longer side of the maps that are ranked, pixels
 
-SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "true masks": ("masks", {}),
-    "5 clicks": ("5", {}),
-    "3 clicks": ("3", {}),
-    "no labels": ("none", {}),
-    "5 clicks, no abandon band": ("5", {"band": (0.0, 0.0)}),
-    "5 clicks, no words": ("5", {"words": False}),
-    "5 clicks, no pre-training": ("5", {"pretrained": False}),
+LABELS = ("masks", "5", "3", "none")
+"""What a training may learn from: true masks, the masks after so many clicks, or nothing."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A training that is compared with others.
+
+    Attributes:
+        labels: one of ``LABELS``.
+        changes: settings of :class:`model.training.segmentation.project.SegTraining` that differ.
+    """
+
+    labels: str
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_names(self, "labels", [self.labels], LABELS)
+        check_changes(self, "changes", self.changes, SegTraining)
+
+
+SETTINGS = {
+    "true masks": Setting("masks"),
+    "5 clicks": Setting("5"),
+    "3 clicks": Setting("3"),
+    "no labels": Setting("none"),
+    "5 clicks, no abandon band": Setting("5", (("band", (0.0, 0.0)),)),
+    "5 clicks, no words": Setting("5", (("words", False),)),
+    "5 clicks, no pre-training": Setting("5", (("pretrained", False),)),
 }
-"""What is compared: name -> labels, and the settings that differ."""
+"""What is compared, by name."""
 
 PATCHCORE = "PatchCore"
 UNTRAINED = "packaged, not trained"
@@ -178,16 +200,21 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
         return score(split, [core.map(image) for image, _, _ in split.tested])
     if name == UNTRAINED:
         return score(split, highest(_maps(split, PACKAGED_SEG)))
-    signal, changes = SETTINGS[name]
+    setting = SETTINGS[name]
     config = replace(
         SegTraining(steps=steps, seed=seed, synthetic=8, pasted=8, normal=8, patience=1.0),
-        **changes,
+        **dict(setting.changes),
     )
     weights = folder / "seg.safetensors"
     resume = folder / "last.safetensors"  # gives the samples a folder that the next signal uses again
     resume.unlink(missing_ok=True)
     about = train_segmentation(
-        split.labels(signal), {"": split.references}, weights, version="study", config=config, resume=resume
+        split.labels(setting.labels),
+        {"": split.references},
+        weights,
+        version="study",
+        config=config,
+        resume=resume,
     )
     maps = _maps(split, weights)
     found = {**score(split, highest(maps)), "steps": about["steps"], "seconds": about["seconds"]}

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.checkpoint.ranges import BELOW_ONE, COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check
 from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared
+from model.training.crops import check_crops
 from model.training.interactive.samples import Sample, read_crop
 
 
@@ -34,6 +36,21 @@ class ClickTraining:
     # (crop side in stride-2 cells, samples a step, share of steps): small crops for speed, whole images because in
     # use most places are far from any click
     crops: tuple[tuple[int, int, float], ...] = ((96, 8, 0.45), (128, 5, 0.3), (192, 2, 0.25))
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            {
+                **dict.fromkeys(("learning_rate", "clip"), POSITIVE),
+                **dict.fromkeys(("weight_decay", "cross_entropy", "overlap", "jitter"), NOT_NEGATIVE),
+                **dict.fromkeys(("second_looks", "synthetic_share", "thinned"), SHARE),
+                "steps": COUNT,
+                "ema": BELOW_ONE,
+                "max_next_clicks": NONE_OR_MORE,
+                "seed": SEED,
+            },
+        )
+        check_crops(self, self.crops)
 
     def size(self, rng: np.random.Generator) -> tuple[int, int]:
         """Crop side and number of samples of a step."""

@@ -23,7 +23,7 @@ from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared, compare
 from model.features.backbones import Backbone
 from model.generation.products import Product
 from model.generation.synthesis import Mask, add_defect
-from model.training.crops import pad, start
+from model.training.crops import Crop
 from model.training.interactive.views import TrainingViews
 
 MOST_GOOD = 24
@@ -154,21 +154,10 @@ def read_crop(
     """
     with safe_open(sample.path, "np") as file:
         mask = file.get_tensor("mask")
-        h, w = mask.shape[0] // 2, mask.shape[1] // 2
-        y, x = rng.integers(h), rng.integers(w)
-        if rng.random() < defect_share:
-            rows, columns = np.nonzero(mask)
-            i = rng.integers(len(rows))
-            y, x = rows[i] // 2, columns[i] // 2
-        top, left = (start(int(c), size, side, rng) for c, side in ((y, h), (x, w)))
+        place = Crop.drawn(mask > 0, size, defect_share, rng)
         crop = {"scales": file.get_tensor("scales")}
         for name in (*LEVELS, DISCRIMINANT, "static", "vectors", "log_energies"):
-            values = file.get_slice(name)
-            ratio = h // values.get_shape()[1]  # stride-2 cells per cell of this map
-            down, across = (
-                slice(start // ratio, min(start + size, side) // ratio)
-                for start, side in ((top, h), (left, w))
-            )
-            crop[name] = pad(values[:, down, across], size // ratio)
-    crop["mask"] = pad(mask[None, 2 * top : 2 * (top + size), 2 * left : 2 * (left + size)], 2 * size, -1)[0]
+            maps = file.get_slice(name)
+            crop[name] = place.of(maps, len(mask) // maps.get_shape()[1])
+    crop["mask"] = place.of(mask[None], 1, fill=-1.0)[0]
     return crop

@@ -15,6 +15,7 @@ from torch import Tensor
 from model.labels.labelled import DEFECT, Kind
 from model.labels.weak import three_valued
 from model.segmentation.inputs import STRIDES
+from model.training.crops import Crop
 from model.training.segmentation.samples import SegSample
 
 Floats = NDArray[np.float32]
@@ -121,22 +122,10 @@ def read_crop(
     with safe_open(sample.path, "np") as file:
         elsewhere = float(rng.choice([0.0, -1.0]))
         labels, somewhere = what_is_known(file, sample, sought, epsilon, elsewhere)
-        h, w = (side // 2 for side in labels.shape)
-        y, x = int(rng.integers(h)), int(rng.integers(w))
-        defect = np.flatnonzero(((labels == 1) | (somewhere > 0)).ravel())
-        if len(defect) and rng.random() < 0.8:
-            row, column = divmod(int(defect[rng.integers(len(defect))]), 2 * w)
-            y, x = row // 2, column // 2
-        top, left = _start(y, size, h, rng), _start(x, size, w, rng)
-        crop = {}
-        for name, stride in STRIDES.items():
-            ratio = stride // 2  # stride-2 cells per cell of this map
-            bottom, right = min(top + size, h), min(left + size, w)
-            part = file.get_slice(name)[:, top // ratio : bottom // ratio, left // ratio : right // ratio]
-            crop[name] = _pad(part, size // ratio, 0.0)
-    window = slice(2 * top, 2 * (top + size)), slice(2 * left, 2 * (left + size))
-    crop["labels"] = _pad(labels[window][None], 2 * size, -1.0)
-    crop["somewhere"] = _pad(somewhere[window][None], 2 * size, 0.0)
+        place = Crop.drawn((labels == 1) | (somewhere > 0), size, 0.8, rng)
+        crop = {name: place.of(file.get_slice(name), stride) for name, stride in STRIDES.items()}
+    crop["labels"] = place.of(labels[None], 1, fill=-1.0)
+    crop["somewhere"] = place.of(somewhere[None], 1)
     return crop
 
 
@@ -195,15 +184,3 @@ def what_is_known(
         if own:
             somewhere[inside & ~certain] = 1.0
     return labels, somewhere
-
-
-def _start(centre: int, size: int, side: int, rng: np.random.Generator) -> int:
-    """Where a crop begins that holds ``centre``, lies inside, and fits the stride-16 grid."""
-    start = centre - int(rng.integers(size // 8, size - size // 8))
-    return max(0, min(start, side - size)) // 8 * 8
-
-
-def _pad(part: NDArray[np.generic], size: int, fill: float) -> Floats:
-    out = np.full((len(part), size, size), fill, np.float32)
-    out[:, : part.shape[1], : part.shape[2]] = part
-    return out

@@ -9,20 +9,38 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from model.checkpoint.ranges import (
+    BELOW_ONE,
+    COUNT,
+    NONE_OR_MORE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    Range,
+    check,
+    check_names,
+    check_value,
+    refused,
+)
 from model.language.vocabulary import Vocabulary
 from model.segmentation.network import ADClickSeg, click_maps
+from model.training.crops import check_crops
 from model.training.losses import IGNORE
 from model.training.segmentation.batches import SegBatch, SegSampler, load_batch
 from model.training.segmentation.losses import weak_loss
+from model.training.segmentation.samples import Source
 from model.training.simulation import ClickSimulation
 from model.training.state import follow, load_state, read_ahead, read_clock, save_state
+
+BAND = Range(lambda n: 0 <= n <= 0.5, "is no half width of the abandon band, which goes from 0 to 0.5")
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,31 @@ class SegTraining:
     pretrained: bool = True  # start from the packaged weights, else from random ones
     patience: float = 0.5  # share of the training without a lower loss after which it ends
     save_seconds: float = 30.0  # between two writings of the resume file
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            {
+                **dict.fromkeys(("learning_rate", "clip"), POSITIVE),
+                **dict.fromkeys(("fresh", "trust", "weight_decay", "cross_entropy", "jitter"), NOT_NEGATIVE),
+                **dict.fromkeys(("clicked_share", "others", "patience"), SHARE),
+                **dict.fromkeys(("synthetic", "pasted", "normal"), NONE_OR_MORE),
+                "steps": COUNT,
+                "seed": SEED,
+                "ema": BELOW_ONE,
+                "band": BAND,
+                "save_seconds": NOT_NEGATIVE,
+            },
+        )
+        low, high = self.band
+        if low > high:
+            raise refused(self, "band", f"{low:g} to {high:g} is empty, the lower end comes first")
+        check_names(self, "shares", [source for source, _ in self.shares], get_args(Source))
+        for _, share in self.shares:
+            check_value(self, "shares", share, NOT_NEGATIVE)
+        if not any(share > 0 for _, share in self.shares):
+            raise refused(self, "shares", "they add up to 0, at least one has to be above 0")
+        check_crops(self, self.crops)
 
 
 class SegTrainer:

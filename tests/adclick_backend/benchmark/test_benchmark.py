@@ -34,8 +34,7 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.windows import Windows
 from model.clicks import Click
 from model.datasets.mvtec import find_categories
-from model.interactive import threshold_selection, zoom
-from model.matching import nearest
+from model.interactive.config import ClickConfig
 from model.metrics.ranking import pixel_average_precision
 
 Mask = NDArray[np.bool_]
@@ -217,14 +216,15 @@ def test_variants_look_otherwise_and_leave_nothing_changed(
 
     def counted(self: Windows, key: ImageKey, *rest: Any) -> Any:
         opened[key.project] = opened.get(key.project, 0) + 1
-        weights.add(nearest.POSITION_WEIGHT)
+        weights.add(self._model().config.matching.position_weight)
         return look(self, key, *rest)
 
     monkeypatch.setattr(Windows, "look", counted)
     command = ["benchmark", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--clicks", "2"]
     assert main([*command, "--jobs", "1", "--variants"]) == 0
-    assert zoom.WORTHWHILE < 2
-    assert (nearest.POSITION_WEIGHT, threshold_selection.MISSED, len(threshold_selection.LEVELS)) == (
+    usual = ClickConfig()
+    assert usual.zoom.worthwhile < 2
+    assert (usual.matching.position_weight, usual.threshold.missed, len(usual.threshold.levels)) == (
         1.5,
         0.2,
         5,

@@ -10,6 +10,7 @@ import threading
 import types
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -33,8 +34,10 @@ from model.checkpoint.manifest import (
 from model.clicks import Click
 from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
+from model.interactive.config import ClickConfig
 from model.interactive.predictor import Predictor
 from model.interactive.zoom import Window
+from model.matching.nearest import MatchingConfig
 
 Pixels = NDArray[np.uint8]
 
@@ -51,6 +54,13 @@ def draw(seed: int, defect: tuple[int, int] | None = None) -> Pixels:
 
 def no_image() -> Pixels:
     raise AssertionError("the image should not be read")
+
+
+def look_closer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open windows of 48 pixels, too."""
+    predictor = engine._model()
+    closer = replace(predictor.config, zoom=replace(predictor.config.zoom, smallest=48))
+    monkeypatch.setattr(predictor, "config", closer)
 
 
 class Shelf:
@@ -262,7 +272,7 @@ def test_a_window_is_opened_once_and_compared_with_the_references(
         return look(self, image, window, references)
 
     monkeypatch.setattr(Predictor, "look", counted)
-    monkeypatch.setattr("model.interactive.zoom.SMALLEST", 48)
+    look_closer(shelf.engine, monkeypatch)
     key, image = ImageKey("7", "3" * 64), cv2.resize(draw(61, (60, 110)), (960, 640))
     clicks = [Click(240.0, 440.0, True), Click(250.0, 446.0, True), Click(236.0, 430.0, True)]
     for count in (1, 2, 3):
@@ -272,9 +282,22 @@ def test_a_window_is_opened_once_and_compared_with_the_references(
     assert found.mask[440, 240]
 
 
+def test_another_way_of_looking_finds_nothing_that_the_usual_one_kept(shelf: Shelf) -> None:
+    """What is prepared, and what is usual among the references, follow from how places are matched."""
+    config = ClickConfig(matching=MatchingConfig(position_weight=150.0))
+    other = Engine(shelf.settings, config=config)
+    assert other.version == shelf.engine.version
+    key, image = ImageKey("7", "8" * 64), draw(63, (60, 110))
+    shelf.engine.prepare(key, shelf.bank, lambda: image)
+    read: list[int] = []
+    other.prepare(key, shelf.bank, lambda: (read.append(1), image)[1])
+    assert read, "what the other engine prepared was taken for its own"
+    Engine(shelf.settings, config=config).prepare(key, shelf.bank, no_image)
+
+
 def test_a_first_click_finds_open_what_was_expected(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a window is opened for it, nor is the whole image looked at."""
-    monkeypatch.setattr("model.interactive.zoom.SMALLEST", 48)
+    look_closer(shelf.engine, monkeypatch)
     key, image = ImageKey("7", "9" * 64), cv2.resize(draw(62, (60, 110)), (960, 640))
     proposed = shelf.engine.propose(key, shelf.bank, lambda: image)
     assert proposed.regions[0].mask[440, 240]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from model.clicks import Click
 from model.features.encoding import Frame
-from model.interactive.threshold_selection import MISSED, ClickOnMask, _likelihood, select_threshold
+from model.interactive.threshold_selection import THRESHOLD, ClickOnMask, _likelihood, select_threshold
 
 FRAME = Frame(image_height=128, image_width=192, height=128, width=192)
 NOTHING = np.zeros((64, 96), bool)
@@ -90,7 +90,7 @@ def test_a_map_that_finds_nothing_gives_no_mask() -> None:
 
 @pytest.mark.parametrize(
     ("x", "positive", "expected"),
-    [(60.0, True, 1.0), (60.0, False, MISSED), (150.0, True, MISSED), (78.0, True, 0.5)],
+    [(60.0, True, 1.0), (60.0, False, THRESHOLD.missed), (150.0, True, THRESHOLD.missed), (78.0, True, 0.5)],
 )
 def test_a_click_is_likelier_the_deeper_it_lies_in_the_error(
     x: float, positive: bool, expected: float
@@ -101,4 +101,4 @@ def test_a_click_is_likelier_the_deeper_it_lies_in_the_error(
 
 def test_a_mask_that_leaves_no_error_explains_no_click() -> None:
     mask = halved(disc(60, 64, 24))
-    assert _likelihood(mask, ClickOnMask(Click(60.0, 64.0, False), mask), FRAME) == MISSED
+    assert _likelihood(mask, ClickOnMask(Click(60.0, 64.0, False), mask), FRAME) == THRESHOLD.missed

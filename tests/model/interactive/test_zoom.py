@@ -10,7 +10,7 @@ from model.features.encoding import Frame
 from model.interactive.answer import Answer, answer
 from model.interactive.prediction import Prediction, blank
 from model.interactive.predictor import Predictor
-from model.interactive.zoom import SMALLEST, Window, expected_windows, window_for
+from model.interactive.zoom import ZOOM, Window, expected_windows, window_for
 
 SHAPE = (3000, 4000)
 
@@ -40,7 +40,7 @@ def test_a_window_holds_mask_and_clicks_with_room_around() -> None:
 
 def test_a_window_lies_inside_the_image() -> None:
     window = window_for(None, [Click(3999.5, 0.5, True)], SHAPE, 512)
-    assert window == Window(0, 4000 - SMALLEST, SMALLEST, SMALLEST)
+    assert window == Window(0, 4000 - ZOOM.smallest, ZOOM.smallest, ZOOM.smallest)
 
 
 def test_what_is_large_is_seen_in_the_whole_image() -> None:
@@ -133,7 +133,7 @@ def test_windows_are_expected_round_the_largest_parts_of_a_proposal() -> None:
     mask[1000:1100, 2000:2200] = mask[300:330, 400:430] = mask[2000:2010, 100:110] = True
     wide, small = expected_windows(mask, 512)
     assert wide == Window(850, 1900, 400, 400)  # twice 200, round the middle
-    assert small == Window(315 - SMALLEST // 2, 415 - SMALLEST // 2, SMALLEST, SMALLEST)
+    assert small == Window(315 - ZOOM.smallest // 2, 415 - ZOOM.smallest // 2, ZOOM.smallest, ZOOM.smallest)
     mask[500:2500, 500:3500] = True
     assert wide not in expected_windows(mask, 512)
     assert expected_windows(np.zeros(SHAPE, bool), 512) == []

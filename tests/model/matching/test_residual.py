@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from model.features.encoding import Encoded
-from model.interactive.predictor import LARGEST_MISMATCH_RATIO
-from model.matching.nearest import Cells, nearest
+from model.interactive.config import ClickConfig
+from model.matching.nearest import Cells, MatchingConfig, nearest
 from model.matching.residual import match, mismatch_ratio
 from model.matching.retrieval import Retrieved, retrieve
 
@@ -54,12 +54,12 @@ def test_without_references_no_cell_is_matched_with_itself() -> None:
     assert float(distance.min()) >= 2.0
 
 
-def test_nearest_agrees_with_exhaustive_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.matching.nearest.POSITION_WEIGHT", 0.0)
+def test_nearest_agrees_with_exhaustive_distances() -> None:
+    anywhere = MatchingConfig(position_weight=0.0)
     torch.manual_seed(3)
     query, bank = torch.randn(1, 20, 6, 7), [torch.randn(1, 20, 5, 5), torch.randn(1, 20, 6, 7)]
     cells = Cells.of(bank)
-    found = (query - cells.at(nearest(query, cells))).square().sum(1).sqrt().flatten()
+    found = (query - cells.at(nearest(query, cells, config=anywhere))).square().sum(1).sqrt().flatten()
     own, all_cells = query[0].flatten(1).T, torch.cat([b[0].flatten(1).T for b in bank])
     assert torch.all(found <= torch.cdist(own, all_cells).min(1).values * 1.05 + 0.05)
 
@@ -113,4 +113,4 @@ def test_a_cloth_the_other_way_round_does_not_fit() -> None:
         return image
 
     alike, turned = (mismatch_ratio(woven(False, 0), Retrieved([woven(t, 1)])) for t in (False, True))
-    assert alike < LARGEST_MISMATCH_RATIO < turned
+    assert alike < ClickConfig().largest_mismatch_ratio < turned

@@ -43,7 +43,9 @@ def test_a_network_without_evidence_is_never_shown_it(samples: list[Sample], tmp
     trainer.run()
     prepared = source.batch(config, np.random.default_rng(0)).prepared
     clicks, previous = torch.tensor([[[9.0, 9.0, 1.0]]] * 2), torch.full((2, 1, 32, 32), 0.3)
-    (blind,), (sees,) = (n.eval().show(prepared, clicks, previous) for n in (trainer.ema, LiteClickNetwork()))
+    (blind,), (sees,) = (
+        n.eval().inputs(prepared, clicks, previous) for n in (trainer.ema, LiteClickNetwork())
+    )
     assert not blind[:, hidden].any()
     assert sees[:, hidden].any()
     others = [i for i in range(CHANNELS) if i not in hidden]
