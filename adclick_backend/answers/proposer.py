@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adclick_backend.answers.segmenter import Segmenter
 from adclick_backend.brush.regions import brush_region, choice_region, rounded
 from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.engine.bank import VersionError
 from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.protocol.body import Task
 from adclick_backend.settings import Settings
@@ -96,9 +97,15 @@ class Proposer:
             ``score`` is low where a person should look first (:func:`model.segmentation.regions.certainty`).
 
         Raises:
+            VersionError: the version cannot be loaded; :meth:`serving` knows that from now on.
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        found = self._segmenter.propose(project, task, config.image_value, serving.weights)
+        try:
+            found = self._segmenter.propose(project, task, config.image_value, serving.weights)
+        except VersionError as error:
+            if serving.weights is not None:
+                self._registry.refuse(project, serving.weights, str(error))
+            raise
         if found.source == "none":
             return None
         stem = f"{project} {task.id} {task.data.get(config.image_value)} {serving.name}"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from adclick_backend.answers.loadable import loadable_version
 from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
-from adclick_backend.files import write_atomically
 from adclick_backend.report.effort import efforts
 from adclick_backend.report.evaluation import evaluate
 from adclick_backend.report.page import Report, Section, render
@@ -28,6 +28,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
 from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.training_set import build_training_set
+from model.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.datasets.mvtec import NO_PRODUCT, find_categories
 
@@ -96,7 +97,11 @@ def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, P
     services = Services(settings)
     try:
         registry = services.registry
-        version = registry.get(project, args.version) if args.version else registry.current(project)
+        version = (
+            registry.get(project, args.version)
+            if args.version
+            else loadable_version(project, registry, services.engine)
+        )
         data = build_training_set(project, services)
         sections, remarks = _measured(project_sources(project, services, data, version))
         spent = efforts(project, services.store, registry.list(project))

@@ -19,17 +19,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from adclick_backend.answers.loadable import loadable_version
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.commands.references import images_below
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.errors import ImageError
-from adclick_backend.files import write_atomically
 from adclick_backend.images.task_images import decode_image
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
 from adclick_backend.store.versions import Registry
+from model.atomic import write_atomically
 from model.segmentation.regions import Proposals, Region
 
 
@@ -83,7 +84,7 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
     engine, store = Engine(settings), Store(settings.data_dir)
     try:
         bank = References(store, settings).bank(project, args.product)
-        version = Registry(settings.data_dir).current(project)
+        version = loadable_version(project, Registry(settings.data_dir), engine)
         weights = None if version is None else version.weights
         yield _Judge(engine, bank, weights, settings.max_megapixels)
     finally:

@@ -47,7 +47,7 @@ def project_standing(services: Services, project: str) -> Standing:
         _references_line(len(references)),
         _labels_line(counts),
         _training_line(jobs),
-        _version_line(version),
+        _version_line(version, services.registry.fallen(project)),
     )
     since = labels_since_training(services.store, project)
     return Standing(lines, next_step(len(references), counts, jobs, version, since))
@@ -99,7 +99,10 @@ def _training_line(jobs: Sequence[Job]) -> Line:
     return Line("training", "Training", mark, f"last {last.state}", last.message)
 
 
-def _version_line(version: Version | None) -> Line:
+def _version_line(version: Version | None, fallen: Version | None = None) -> Line:
+    if fallen is not None:
+        instead = version.name if version else "the packaged network"
+        return Line("versions", "Version", "bad", f"{instead} serves, not {fallen.name}", fallen.damage)
     if version is None:
         sentence = "The packaged network serves; it does not know the defect types of this project."
         return Line("versions", "Version", "wait", "none trained", sentence)

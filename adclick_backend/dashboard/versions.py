@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,11 @@ from flask.typing import ResponseReturnValue
 from adclick_backend.dashboard.comparisons import compare, judgement
 from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ApiError
 from adclick_backend.store.versions import RegistryError, Version
+
+log = logging.getLogger(__name__)
 
 SHOWN = 4  # measures in the table
 
@@ -65,6 +69,7 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             project,
             view=list_versions(registry.list(project)),
             before=registry.before(project),
+            fallen=registry.fallen(project),
             pushing=bool(pushing),
         )
 
@@ -90,7 +95,17 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/projects/<project>/versions/<name>/activate")
     def activate(project: str, name: str) -> ResponseReturnValue:
-        return change(project, lambda known: f"Version {registry.activate(known, name).name} serves now.")
+        def activated(known: str) -> str:
+            weights = registry.get(known, name).weights
+            try:
+                pages.services.engine.load(weights)
+            except VersionError as error:
+                registry.refuse(known, weights, str(error))
+            except EngineError as error:
+                log.warning("Whether %s of project %s can be loaded is not known: %s", name, known, error)
+            return f"Version {registry.activate(known, name).name} serves now."
+
+        return change(project, activated)
 
     @blueprint.post("/projects/<project>/versions/roll-back")
     def roll_back(project: str) -> ResponseReturnValue:

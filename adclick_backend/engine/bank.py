@@ -17,6 +17,10 @@ class EngineError(RuntimeError):
     """The model cannot answer; the message says why in one sentence."""
 
 
+class VersionError(EngineError):
+    """The network of a trained version cannot be loaded, today or tomorrow; another version can answer."""
+
+
 class ImageKey(NamedTuple):
     """An image of a project: the SHA-256 of its file."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import shutil
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
@@ -16,7 +18,10 @@ from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.keyed_locks import KeyedLocks
 from adclick_backend.store.scratch import ScratchFile
+from model.atomic import sweep_leftovers, write_atomically
+from model.sources import PREPARING, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +32,21 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+PREPARED = ("static", "scales", "vectors", "log_energies")
+"""Of a prepared image, beside its levels."""
+
+STALE_S = 86400.0
+"""Files of another network are kept for so long after they were used last: somebody may go back to it."""
+
 _DESCRIPTORS_VERSION = 1  # raised with every change of the table
 _DESCRIPTORS = "CREATE TABLE descriptors (sha TEXT PRIMARY KEY, descriptor BLOB NOT NULL)"
+
+
+@cache
+def layout(long_side: int) -> str:
+    """Changes with the code that makes what is kept or keeps it, and with the size at which images are looked at."""
+    code = sha256(Path(__file__).read_bytes()).hexdigest()
+    return sha256(f"{fingerprint(PREPARING)} {code} {long_side}".encode()).hexdigest()[:16]
 
 
 class WeightedLru(Generic[K, V]):
@@ -37,7 +55,7 @@ class WeightedLru(Generic[K, V]):
     def __init__(self, capacity: int):
         self._capacity, self._held = capacity, 0
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self._flights: dict[K, tuple[threading.Lock, int]] = {}
+        self._flights = KeyedLocks()
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
@@ -58,37 +76,32 @@ class WeightedLru(Generic[K, V]):
             while self._held > self._capacity and len(self._entries) > 1:
                 self._held -= self._entries.popitem(last=False)[1][1]
 
-    @contextmanager
-    def flight(self, key: K) -> Iterator[None]:
+    def flight(self, key: K) -> AbstractContextManager[None]:
         """Let one thread at a time work out the value of ``key``; the others wait and then find it."""
-        with self._lock:
-            lock, waiting = self._flights.get(key, (threading.Lock(), 0))
-            self._flights[key] = (lock, waiting + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            with self._lock:
-                lock, waiting = self._flights.pop(key)
-                if waiting > 1:
-                    self._flights[key] = (lock, waiting - 1)
+        return self._flights.hold(key)
 
 
 class FeatureFiles:
-    """Features of references and prepared images of each project, below ``data_dir/projects/<id>/cache/<version>``.
+    """Features of references and prepared images of each project, below ``data_dir/projects/<id>/cache/<key>``.
 
     All of it can be computed again, so whatever cannot be read counts as absent, and what was not used for longest
-    goes when there is too much. Descriptors are small and all needed at once, so they lie in one SQLite file.
+    goes when there is too much. What lies under other keys goes when nobody used it for a day. Descriptors are small
+    and all needed at once, so they lie in one SQLite file.
+
+    Args:
+        data_dir: data folder of the backend.
+        key: of the network, and of the :func:`layout` of what it makes.
+        capacity_mb: of all projects together.
     """
 
-    def __init__(self, data_dir: Path, version: str, capacity_mb: int):
-        self._data_dir, self._version, self._capacity = data_dir, version, capacity_mb << 20
-        self._written = 0
+    def __init__(self, data_dir: Path, key: str, capacity_mb: int):
+        self._data_dir, self._key, self._capacity = data_dir, key, capacity_mb << 20
+        self._written, self._swept = 0, 0.0
         self._matrices: WeightedLru[str, NDArray[np.float32]] = WeightedLru(256 << 20)
 
     def folder(self, project: str) -> Path:
         """The cache of one project, created if need be."""
-        folder = self._data_dir / "projects" / project / "cache" / self._version
+        folder = self._data_dir / "projects" / project / "cache" / self._key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -118,7 +131,7 @@ class FeatureFiles:
         from model.features.encoding import Encoded, describe
 
         tensors = self._read(self._path(project, sha, "features"))
-        if tensors is None:
+        if tensors is None or not {"colour", "stride4", "stride8", "stride16"} <= tensors.keys():
             return None
         pyramid = {s: tensors[f"stride{s}"].float() for s in (4, 8, 16)}
         return Encoded(tensors["colour"].float() / 255, pyramid, describe(pyramid))
@@ -165,8 +178,8 @@ class FeatureFiles:
         import torch
 
         tensors = {f"level.{k}": v for k, v in prepared.levels.items()}
-        tensors |= {k: getattr(prepared, k) for k in ("static", "vectors", "log_energies")}
-        tensors |= {"scales": prepared.scales, "shape": torch.tensor(shape)}
+        tensors |= {k: getattr(prepared, k) for k in PREPARED}
+        tensors |= {"shape": torch.tensor(shape)}
         tensors["nearest"] = torch.tensor(list(bytes.fromhex("".join(nearest))), dtype=torch.uint8)
         self._write(self._path(project, f"{sha}-{fingerprint}", "prepared"), tensors)
 
@@ -174,12 +187,14 @@ class FeatureFiles:
         self, project: str, sha: str, fingerprint: str
     ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]] | None:
         """A prepared image, its shape, and the references it was compared with; or None."""
-        from model.evidence.prepared import Prepared
+        from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared
 
         tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
-        if tensors is None or "nearest" not in tensors:  # an earlier release did not keep it
+        if tensors is None or not {*PREPARED, "shape", "nearest"} <= tensors.keys():
             return None
         levels = {k.removeprefix("level."): v for k, v in tensors.items() if k.startswith("level.")}
+        if levels.keys() != ({*LEVELS, DISCRIMINANT} if tensors["scales"].numel() else set()):
+            return None
         height, width = (int(v) for v in tensors["shape"])
         maps = (tensors[k] for k in ("scales", "vectors", "log_energies"))
         nearest = bytes(tensors["nearest"].tolist()).hex()
@@ -195,13 +210,13 @@ class FeatureFiles:
         from safetensors.torch import save
 
         data = save({k: v.contiguous().cpu() for k, v in tensors.items()})
-        temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
+            write_atomically(path, data, durable=False)
         except OSError:  # a full disk costs time, not masks
-            temporary.unlink(missing_ok=True)
             return
+        if time.time() - self._swept > STALE_S:
+            self._swept = time.time()
+            self._sweep()
         self._written += len(data)
         if self._written > self._capacity // 10:
             self._written = 0
@@ -218,9 +233,23 @@ class FeatureFiles:
         except (OSError, SafetensorError):
             return None
 
+    def _sweep(self) -> None:
+        """Delete what other networks and other releases left, once nothing of it was used for a day."""
+        for folder in self._data_dir.glob("projects/*/cache/*"):
+            if folder.name == self._key:
+                continue
+            times = []
+            for path in (folder, *folder.glob("*")):
+                with suppress(FileNotFoundError):  # another process sweeps too
+                    times.append(path.stat().st_mtime)  # a file's is set when it is read
+            if times and time.time() - max(times) > STALE_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _trim(self) -> None:
         """Delete what was not used for longest until the cache of all projects fits."""
         files = []
+        for folder in self._data_dir.glob("projects/*/cache/*"):
+            sweep_leftovers(folder)
         for path in self._data_dir.glob("projects/*/cache/*/*.safetensors"):
             try:
                 status = path.stat()
@@ -263,9 +292,7 @@ class Usual:
         """Keep measurements, by reference, made in a bank of ``count`` references."""
         new = {sha: _Measurement(count=count, levels=found) for sha, found in levels.items()}
         entries = {**self._read(), **new}
-        temporary = self._path.with_name(f".{secrets.token_hex(8)}")
-        temporary.write_text(json.dumps(entries))
-        temporary.replace(self._path)
+        write_atomically(self._path, json.dumps(entries).encode(), durable=False)
 
     def every(self, references: Sequence[str], name: str) -> list[float]:
         """The measured levels of one energy, of each present reference that was measured."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank
-from adclick_backend.engine.cache import FeatureFiles, WeightedLru
+from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, VersionError
+from adclick_backend.engine.cache import FeatureFiles, WeightedLru, layout
 from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.reference_features import ReferenceFeatures
 from adclick_backend.engine.windows import Windows
@@ -81,6 +81,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, checkpoint: Path | None = None, config: ClickConfig | None = None):
+        from model.checkpoint.described import check_click
         from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, read_manifest
 
         self._settings, self._config = settings, config
@@ -91,7 +92,9 @@ class Engine:
         """Why no project can be trained behind this click network, as a sentence; "" when it can."""
         try:
             manifest = read_manifest(self._weights)
-            self.version = str(manifest["version"])
+            check_click(manifest, self._weights.name)
+            self.version, self._sha256 = str(manifest["version"]), str(manifest["sha256"])
+            key = f"{self._sha256[:16]}-{layout(manifest['long_side'])}"
             if manifest["preset"] != "lite":
                 self.untrainable = (
                     f"Projects cannot be trained while clicks are answered by {self.version} of the preset "
@@ -100,7 +103,8 @@ class Engine:
                 )
         except RuntimeError as error:
             self.version, self.state, self.failure = "none", "failed", str(error)
-        own = self.version if config is None else f"{self.version}-{config.fingerprint}"
+            key = self._sha256 = "none"
+        own = key if config is None else f"{key}-{config.fingerprint}"
         self._features = FeatureFiles(settings.data_dir, own, settings.disk_cache_mb)
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
@@ -147,12 +151,33 @@ class Engine:
                 from model.interactive.predictor import Predictor
 
                 torch.set_num_threads(self._settings.model_threads)
-                self._predictor = Predictor(self._weights, self._settings.device, self._config)
+                predictor = Predictor(self._weights, self._settings.device, self._config)
+                if predictor.sha256 != self._sha256:
+                    # What these weights encode must not lie among what the others did.
+                    raise EngineError(
+                        f"{self._weights.name} was exchanged since the start: restart the backend."
+                    )
+                self._predictor = predictor
             except Exception as error:
                 self.state, self.failure = "failed", str(error)
                 raise EngineError(f"The model could not be loaded: {error}") from error
             self.state = "ready"
             return self._predictor
+
+    def load(self, weights: Path) -> None:
+        """Load the network of a trained version now, to learn whether that can be done.
+
+        Raises:
+            VersionError: it is damaged, or of another network than this release knows.
+            EngineError: its files cannot be read at the moment.
+        """
+        from model.checkpoint.manifest import CheckpointError, UnreadableError
+
+        try:
+            self._preparing.submit(self._segmentation.get, weights).result()
+        except CheckpointError as error:
+            kind = EngineError if isinstance(error, UnreadableError) else VersionError
+            raise kind(f"The segmentation network could not be loaded: {error}") from error
 
     # --- references
 
@@ -262,7 +287,8 @@ class Engine:
                 the residual alone where that network is not there; with fewer references nothing does.
 
         Raises:
-            EngineError: the checkpoint cannot be used, or the model cannot be loaded.
+            VersionError: the checkpoint cannot be used.
+            EngineError: the model cannot be loaded, or cannot be asked this.
         """
         bank = bank.without(key.sha)
         source = self.source(bank, weights)
@@ -310,6 +336,8 @@ class Engine:
     def _maps_of(self, bank: ReferenceBank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
         from model.checkpoint.manifest import CheckpointError
 
+        if weights is not None:
+            self.load(weights)
         peaks = self._peaks(bank) if weights is None else []
         judged = self._segmentation.maps
         try:

@@ -6,43 +6,18 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from adclick_backend.errors import ImageError
+from adclick_backend.keyed_locks import KeyedLocks
+from model.atomic import write_atomically
 
 logger = logging.getLogger(__name__)
 
 _PROJECT_ID = re.compile(r"[0-9]+")
-
-
-class KeyedLocks:
-    """One lock for each key, kept only while somebody holds it or waits for it."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._locks: dict[Hashable, tuple[threading.Lock, int]] = {}
-
-    @contextmanager
-    def hold(self, key: Hashable) -> Iterator[None]:
-        """Wait until this thread is the only one with ``key``."""
-        with self._guard:
-            lock, users = self._locks.get(key, (threading.Lock(), 0))
-            self._locks[key] = lock, users + 1
-        try:
-            with lock:
-                yield
-        finally:
-            with self._guard:
-                users = self._locks[key][1] - 1
-                if users:
-                    self._locks[key] = lock, users
-                else:
-                    del self._locks[key]
 
 
 class DownloadCache:
@@ -93,18 +68,11 @@ class DownloadCache:
 
     def _write(self, path: Path, data: bytes) -> None:
         """Keep a copy. A disk that is full or read-only costs the copy, not the image."""
-        temporary: str | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="part-")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(temporary).replace(path)
+            write_atomically(path, data, durable=False)
             self._evict(len(data))
         except OSError as error:
             logger.warning("The download cache in %s cannot be written: %s", self._folder, error)
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
 
     def _evict(self, written: int) -> None:
         """Bring the folder under its limit; looks at it only after every twentieth of the limit written."""

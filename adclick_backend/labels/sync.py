@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 
 from adclick_backend.errors import ImageError
-from adclick_backend.files import copy_name, is_young, write_atomically
+from adclick_backend.files import copy_name, is_young
 from adclick_backend.images.addresses import image_name
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.store import Store
+from model.atomic import write_atomically
 
 PAGE = 50  # tasks; each comes with all its masks
 NO_IMAGE = "The task has no image in the field that the labeling config names."

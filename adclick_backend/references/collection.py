@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from adclick_backend.engine.bank import ReferenceBank
-from adclick_backend.files import copy_name, is_young, write_atomically
+from adclick_backend.files import copy_name, is_young
 from adclick_backend.images.addresses import image_name, image_url
 from adclick_backend.protocol.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store, project_id
+from model.atomic import write_atomically
 
 _SHA = re.compile(r"[0-9a-f]{64}")
 

@@ -14,7 +14,6 @@ from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.engine.bank import EngineError, ImageKey
 from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ImageError
-from adclick_backend.files import write_atomically
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import decode_image
 from adclick_backend.label_studio.instance import LabelStudioError
@@ -23,6 +22,7 @@ from adclick_backend.protocol.events import Annotation, AnnotationSaved, Annotat
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import AnnotationCheck, Reference, Store
+from model.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,12 +12,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from adclick_backend.files import write_atomically
+from adclick_backend import __version__
 from adclick_backend.lock_file import locked
 from adclick_backend.store import project_id
-from model.checkpoint.manifest import PACKAGED, CheckpointError, manifest_path, read_manifest
+from model.atomic import flush, sweep_leftovers, write_atomically
+from model.checkpoint.described import check_segmentation
+from model.checkpoint.manifest import (
+    PACKAGED,
+    CheckpointError,
+    UnreadableError,
+    manifest_path,
+    read_checked,
+    read_manifest,
+)
+
+log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
+
+REFUSED = "refused.json"
+"""Beside the weights of a version that could not be loaded: by which release, and why."""
 
 Signature = tuple[tuple[int, int, int], ...]
 
@@ -38,7 +52,8 @@ class Version:
         metrics: of the hold-out, as its manifest has them.
         manifest: all of the manifest; empty when it cannot be read.
         serving: whether predictions come from it now.
-        damage: a sentence that says what is wrong with its files; "" when they are in order.
+        damage: a sentence that says why it cannot serve: what is wrong with its files, or why its network could not
+            be loaded; "" when nothing is known against it.
     """
 
     name: str
@@ -86,6 +101,7 @@ class Registry:
         self._data_dir = data_dir
         self._given_base = base
         self._checked: dict[Path, tuple[Signature, Version]] = {}
+        self._refused: dict[Path, dict[str, str]] = {}  # what could not be written down, on a full disk say
 
     # --- reading
 
@@ -111,13 +127,22 @@ class Registry:
     def current(self, project: str) -> Version | None:
         """The version that serves; None when only the packaged click network does. Costs a few file stats.
 
-        When its files are damaged, the one that served before it does instead.
+        When it is damaged, or could not be loaded, the one that served before it does instead.
         """
         folder = self._folder(project)
         for name in (*_lines(folder / "CURRENT"), *reversed(_lines(folder / "HISTORY"))):
             version = self._read(folder / name)
             if version is not None and not version.damage:
                 return replace(version, serving=True)
+        return None
+
+    def fallen(self, project: str) -> Version | None:
+        """The version that somebody chose and that cannot serve, so that another does; None when it serves."""
+        folder = self._folder(project)
+        for name in _lines(folder / "CURRENT"):
+            version = self._read(folder / name)
+            if version is not None and version.damage:
+                return version
         return None
 
     def serving_name(self, project: str) -> str:
@@ -156,14 +181,15 @@ class Registry:
                 raise RegistryError(f"The next version of project {project} cannot be called {name[:40]!r}.")
             half = folder / f".{name}.half"
             shutil.rmtree(half, ignore_errors=True)  # of a process that was killed here
+            sweep_leftovers(folder)
             try:
                 shutil.copytree(candidate, half)
                 for path in (*half.rglob("*"), half):
-                    _sync(path)
+                    flush(path)
                 half.rename(folder / name)
             finally:
                 shutil.rmtree(half, ignore_errors=True)
-            _sync(folder)
+            flush(folder)
         return self.get(project, name)
 
     def activate(self, project: str, name: str) -> Version:
@@ -182,6 +208,28 @@ class Registry:
                 self._write(folder / "HISTORY", [*_lines(folder / "HISTORY"), *before][-200:])
                 self._write(folder / "CURRENT", [name])
         return replace(chosen, serving=True)
+
+    def refuse(self, project: str, weights: Path, why: str) -> None:
+        """A version's network could not be loaded: in all worker processes it counts as damaged from now on.
+
+        That holds until its files change, or another release looks at it.
+
+        Args:
+            project: project id.
+            weights: of the version.
+            why: a sentence for a person.
+        """
+        folder = weights.parent
+        if folder.parent != self._folder(project):
+            return
+        log.warning("Version %s of project %s cannot serve: %s", folder.name, project, why)
+        note = {"manifest": _digest(manifest_path(weights)), "release": __version__, "why": why}
+        self._refused[folder] = note
+        self._checked.pop(folder, None)
+        try:
+            write_atomically(folder / REFUSED, (json.dumps(note, indent=2) + "\n").encode())
+        except OSError as error:
+            log.warning("That could not be written down: %s", error)
 
     def before(self, project: str) -> Version | None:
         """The version that a roll back would let serve; None when that is the packaged network."""
@@ -252,17 +300,22 @@ class Registry:
     def _read(self, folder: Path) -> Version | None:
         """The version in a folder; its weights are only read again when a file of it changed."""
         weights = folder / WEIGHTS
-        signature = _signature(weights, manifest_path(weights))
+        signature = _signature(weights, manifest_path(weights), folder / REFUSED)
         known = self._checked.get(folder)
         if known is not None and known[0] == signature:
             return known[1]
         if not folder.is_dir():
             return None
+        manifest: dict[str, Any] = {}
+        damage, lasts = "", True
         try:
-            manifest = read_manifest(weights)
-            damage = _damage(weights, manifest)
+            found = read_manifest(weights)
+            check_segmentation(found, f"version {folder.name}")
+            manifest = found
+            read_checked(weights, manifest)
+            damage = self._refusal(folder)
         except CheckpointError as error:
-            manifest, damage = {}, str(error)
+            damage, lasts = str(error), not isinstance(error, UnreadableError)
         version = Version(
             folder.name,
             folder,
@@ -272,28 +325,31 @@ class Registry:
             serving=False,
             damage=damage,
         )
-        self._checked[folder] = signature, version
+        if lasts:
+            self._checked[folder] = signature, version
         return version
+
+    def _refusal(self, folder: Path) -> str:
+        """Why the network of a version could not be loaded; "" when it never failed as it is now."""
+        try:
+            note = json.loads((folder / REFUSED).read_text("utf-8"))
+        except (OSError, ValueError):
+            note = self._refused.get(folder)
+        current = {"manifest": _digest(manifest_path(folder / WEIGHTS)), "release": __version__}
+        if not isinstance(note, dict) or any(note.get(name) != value for name, value in current.items()):
+            return ""
+        return str(note.get("why", ""))
 
     def _write(self, path: Path, lines: Iterable[str]) -> None:
         write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
-        _sync(path)
-        _sync(path.parent)
 
 
-def _damage(weights: Path, manifest: dict[str, Any]) -> str:
-    """What is wrong with a checkpoint, in a sentence; "" when it is the file that its manifest describes."""
+def _digest(path: Path) -> str:
+    """SHA-256 of a small file; "" when it cannot be read."""
     try:
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    except OSError as error:
-        return f"The weights {weights.name} cannot be read: {error.strerror}."
-    expected = str(manifest["sha256"])
-    if found == expected:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
         return ""
-    return (
-        f"The weights {weights.name} are damaged or were exchanged: their sha256 is {found[:12]}..., "
-        f"the manifest says {expected[:12]}..."
-    )
 
 
 def _signature(*paths: Path) -> Signature:
@@ -315,12 +371,3 @@ def _lines(path: Path) -> list[str]:
         return path.read_text("utf-8").split()
     except OSError:
         return []
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk, not only in memory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

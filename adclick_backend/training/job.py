@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.answers.loadable import loadable_version
 from adclick_backend.engine.bank import ImageKey
 from adclick_backend.errors import ImageError
-from adclick_backend.files import write_atomically
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.labels.since_training import note_learned
@@ -29,8 +29,10 @@ from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.training_set import TrainingSet, build_training_set
-from model.checkpoint.manifest import manifest_path, read_manifest, start_of_training
+from model.atomic import write_atomically
+from model.checkpoint.manifest import PACKAGED, manifest_path, read_manifest, start_of_training
 from model.labels.labelled import DEFECT, LabelledImage
+from model.sources import SAMPLING, fingerprint
 
 if TYPE_CHECKING:
     from model.training.segmentation.project import Progress
@@ -94,7 +96,7 @@ class TrainingJob:
             raise JobFailed(refusal)
         data = self._collect()
         phrases = self._phrases(data)
-        serving = self._services.registry.current(self._project)
+        serving = loadable_version(self._project, self._services.registry, self._services.engine)
         if (known := self._trained_before(data, phrases)) is not None:
             note_learned(self._services.store, self._project, self._read_at)
             return Ending(known)
@@ -155,7 +157,13 @@ class TrainingJob:
         def judge(weights: Path) -> Mapping[str, float]:
             return measure(self._look(weights), judged) if chosen.held_out else {}
 
-        state = self._files.resume(self._project, _digest(describe(data, chosen, phrases)))
+        # Half a training goes on with the code and the weights that it was begun with, or it begins again.
+        start = start_of_training(self._services.settings.checkpoint)
+        made_by = {
+            "code": fingerprint(SAMPLING),
+            "weights": [read_manifest(w)["sha256"] for w in (PACKAGED, start)],
+        }
+        state = self._files.resume(self._project, _digest({**describe(data, chosen, phrases), **made_by}))
 
         def attempt(**more: Any) -> None:
             self._train(
@@ -165,7 +173,7 @@ class TrainingJob:
                 version=self._services.registry.full_name(self._project, self._name),
                 prompts=phrases,
                 words=self._services.settings.data_dir / "words",
-                start=start_of_training(self._services.settings.checkpoint),
+                start=start,
                 report=self._report,
                 cancelled=self._control.cancelled,
                 judge=judge,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adclick_backend.answers.proposer import Prediction, Serving
 from adclick_backend.config.labeling_config import LabelingConfig
-from adclick_backend.engine.bank import EngineError
+from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.protocol.body import Task
@@ -90,6 +90,10 @@ class OpenedTasks:
         services.traffic.give_way()
         try:
             return services.proposer.predict(self._project, task, self._config, serving)
+        except VersionError as error:
+            services.report(self._project, str(error), task.id)
+            before = services.proposer.serving(self._project)
+            return None if before == serving else self._propose(task, before)
         except (ImageError, EngineError, LabelStudioError) as error:
             services.report(self._project, str(error), task.id)
         except Exception:

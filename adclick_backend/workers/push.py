@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adclick_backend.answers.proposer import Prediction, Serving
 from adclick_backend.config.labeling_config import parse_labeling_config, summary_sentence
-from adclick_backend.engine.bank import EngineError
+from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.proposed import PREFIX
@@ -113,15 +113,27 @@ class _Push:
             return self._post(task, kept, serving)
         if not self._services.proposer.can_propose(self._project, task, self._config, serving):
             return False
-        prediction = self._predict(task, serving)
+        try:
+            prediction = self._predict(task, serving)
+        except VersionError as error:
+            if self._services.proposer.serving(self._project) == serving:
+                self._fail(task, str(error))
+                return False
+            return self._serve(raw)  # with the version before
         return prediction is not None and self._post(task, prediction, serving)
 
     def _predict(self, task: Task, serving: Serving) -> Prediction | None:
-        """What is proposed for a task; None when that is nothing, or cannot be found out."""
+        """What is proposed for a task; None when that is nothing, or cannot be found out.
+
+        Raises:
+            VersionError: the version cannot be loaded.
+        """
         while True:
             self._services.traffic.give_way()
             try:
                 return self._services.proposer.predict(self._project, task, self._config, serving)
+            except VersionError:
+                raise
             except EngineError as error:
                 self._fail(task, str(error))
                 return None

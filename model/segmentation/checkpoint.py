@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.checkpoint.described import SEG_PRESET
 from model.checkpoint.files import write_checkpoint
 from model.language.vocabulary import Vocabulary
 from model.segmentation.network import ADClickSeg
 from model.segmentation.type_head import TypeHead
-
-PRESET = "lite-seg"
-"""Of the manifests of ADClick-Seg."""
 
 
 def write_seg(
@@ -31,9 +30,10 @@ def write_seg(
     if head is not None:
         state |= {f"types.{name}": tensor for name, tensor in head.state_dict().items()}
     manifest = {
-        "preset": PRESET,
+        "preset": SEG_PRESET,
         "version": version,
         "backbone": "efficientnet_lite0",
+        "network": asdict(network.config),
         "encoder": vocabulary.encoder,
         "types": list(types),
         "offsets": {name: round(shift, 4) for name, shift in zip(types, shifts, strict=True)},

@@ -39,6 +39,7 @@ class SegConfig:
         ("stride8", 40),
         ("stride16", 112),
     )
+    widths: tuple[int, ...] = LiteConfig.widths  # of the U-Net, strides 2, 4, 8, 16, 32
     reduced: int = 16  # to how many channels a project's network reduces a feature level
     noise: float = (
         0.22  # standard deviation of the log-normal noise on the channels of a reduced view, in training
@@ -121,7 +122,7 @@ class ADClickSeg(nn.Module):
     def __init__(self, config: SegConfig):
         super().__init__()
         self.config = config
-        sizes = LiteConfig(inputs=config.relative + config.clicks)
+        sizes = LiteConfig(inputs=config.relative + config.clicks, widths=config.widths)
         self.body = LiteClickNetwork(sizes)
         widths = {2 << i: width for i, width in enumerate(sizes.widths)}  # stride -> channels
         self.views = nn.ModuleDict(

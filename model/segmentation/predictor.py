@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -10,18 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.checkpoint.files import load_into, part_of, read_weights
+from model.checkpoint.described import SEG_PRESET, check_segmentation, read_sizes
+from model.checkpoint.files import build, load_into, part_of, read_weights
 from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
 from model.matching.nearest import matching_dtype
-from model.segmentation.checkpoint import PRESET
 from model.segmentation.inputs import inputs
 from model.segmentation.network import ADClickSeg, SegConfig
-from model.segmentation.type_head import TypeHead
+from model.segmentation.type_head import TypeHead, length
 
 SMOOTHING = 2.0
 """Standard deviation, in working pixels, of the blur of the logits: a lone bright pixel is rarely a defect."""
+
+GIVEN = ("words", "relative", "clicks", "vectors", "views")
+"""Sizes of what the network is given: those of its own words, and of the maps that this release makes."""
 
 
 class SegPredictor:
@@ -41,27 +45,29 @@ class SegPredictor:
 
     def __init__(self, weights: Path, device: str = "cpu"):
         manifest = read_manifest(weights)
-        if manifest["preset"] != PRESET:
-            raise CheckpointError(
-                f"{weights.name} holds the preset {manifest['preset']!r}; masks before the first click need {PRESET!r}."
-            )
-        tensors = read_weights(weights)
+        check_segmentation(manifest, weights.name)
+        tensors = read_weights(weights, manifest)
         self.version = str(manifest["version"])
         self.types: tuple[str, ...] = tuple(manifest["types"])
         self.device = torch.device(device)
         self._dtype = matching_dtype(self.device)
         self._offsets = [float(manifest["offsets"][name]) for name in self.types]
-        self._states, self._present = (
-            tensors.pop(name).to(self.device) for name in ("words.states", "words.present")
-        )
+        states, present = _words(tensors, len(self.types), weights.name)
+        self._states, self._present = states.to(self.device), present.to(self.device)
+        usual = SegConfig(words=states.shape[-1])
+        config = read_sizes(usual, manifest.get("network", {}), weights.name, SEG_PRESET)
+        for name in GIVEN:
+            if getattr(config, name) != getattr(usual, name):
+                raise CheckpointError(
+                    f"{weights.name} was trained with {name} = {getattr(config, name)}, and is given "
+                    f"{getattr(usual, name)}: train the project again."
+                )
         named = part_of(tensors, "types")
-        self._head = TypeHead(len(named["mean"]), len(self.types)) if named else None
+        self._head = TypeHead(length(config), len(self.types)) if named else None
         if self._head is not None:
             load_into(self._head, named, f"{weights.name} (types)")
-        self.network = ADClickSeg(SegConfig(words=self._states.shape[-1]))
-        load_into(
-            self.network, {k: v for k, v in tensors.items() if not k.startswith("types.")}, weights.name
-        )
+        own = {k: v for k, v in tensors.items() if not k.startswith(("types.", "words."))}
+        self.network = build(lambda: ADClickSeg(config), own, weights.name)
         self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -93,6 +99,24 @@ class SegPredictor:
         if self._head is not None:
             found = self._head.share(found, {name: maps.cpu() for name, maps in seen.items()})
         return dict(zip(self.types, found, strict=True))
+
+
+def _words(tensors: Mapping[str, Tensor], types: int, source: str) -> tuple[Tensor, Tensor]:
+    """The words of a checkpoint's types: (K, T, D), and (K, T) how much of a word there is.
+
+    Raises:
+        CheckpointError: they are not there, or of other types.
+    """
+    try:
+        states, present = tensors["words.states"], tensors["words.present"]
+    except KeyError as error:
+        raise CheckpointError(f"{source} does not fit this network: it lacks {error.args[0]}.") from None
+    if states.ndim != 3 or present.shape != states.shape[:2] or len(states) != types:
+        raise CheckpointError(
+            f"{source} does not fit its manifest: for {types} types it has words of the shapes {tuple(states.shape)} "
+            f"and {tuple(present.shape)}."
+        )
+    return states, present
 
 
 def type_logits(

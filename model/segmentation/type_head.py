@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from model.labels.labelled import Kind
 from model.segmentation.inputs import VIEWS
+from model.segmentation.network import SegConfig
 
 MAPS = ("relative", "vectors", *VIEWS)
 
@@ -28,6 +29,9 @@ JOINED = 8
 
 MOST_REGIONS = 16
 """Regions of an image that are looked at, the largest."""
+
+SHAPE_NUMBERS = 5
+"""How many numbers say what shape a region has."""
 
 NOISE = 1.0
 """Added to the spread of every number over the labelled regions: the maps have unit variance over an image, and what
@@ -118,13 +122,19 @@ def _mean(maps: Tensor, weight: Tensor) -> Tensor:
 
 
 def _shape(region: NDArray[np.bool_]) -> Tensor:
-    """(5,): logarithms of the area, of both axes and of their ratio, and how much of its ellipse it fills."""
+    """(SHAPE_NUMBERS,): logarithms of area, both axes and their ratio, and how much of its ellipse it fills."""
     rows, columns = np.nonzero(region)
     spread = np.cov(np.stack([rows, columns]).astype(np.float64)) if len(rows) > 1 else np.zeros((2, 2))
     minor, major = np.sqrt(np.linalg.eigvalsh(spread).clip(0.1))
     filled = len(rows) / (4 * np.pi * minor * major)
     numbers = [np.log(len(rows)), np.log(major), np.log(minor), np.log(major / minor), filled]
     return torch.tensor(numbers, dtype=torch.float32)
+
+
+def length(config: SegConfig) -> int:
+    """How many numbers :func:`describe` makes of a region."""
+    channels = config.relative + config.vectors + sum(width for _, width in config.views)
+    return 2 * channels + SHAPE_NUMBERS
 
 
 def learn_types(described: Sequence[Sequence[Tensor]], types: Tensor, count: int) -> TypeHead:

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from model.atomic import replacing, sweep_leftovers
 from model.checkpoint.files import part_of
 
 Batch = TypeVar("Batch")
@@ -46,10 +47,9 @@ def save_state(
     state |= {f"ema.{k}": v for k, v in average.state_dict().items()}
     for i, slot in optimiser.state_dict()["state"].items():
         state |= {f"optimiser.{i}.{k}": v for k, v in slot.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    save_file({k: v.contiguous() for k, v in state.items()}, temporary, metadata=dict(clock))
-    temporary.replace(path)
+    with replacing(path) as half:
+        save_file({k: v.contiguous() for k, v in state.items()}, half, metadata=dict(clock))
+    sweep_leftovers(path.parent)
 
 
 def read_clock(path: Path) -> dict[str, str]:

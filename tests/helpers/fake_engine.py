@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
 from model.clicks import Click
 from model.segmentation.regions import Proposals, Region, Source
@@ -30,6 +30,7 @@ class FakeEngine:
         self.version = version
         self.state = "ready"
         self.failure: str | None = None
+        self.broken: set[Path] = set()  # weights that cannot be loaded
         self.untrainable = ""
         self.error: Exception | None = None  # raised by everything while it is set
         self.encoded: dict[ImageKey, float] = {}
@@ -73,6 +74,10 @@ class FakeEngine:
             self._open[key] = pixels
         return {"features": 1.0, "match": 1.0}
 
+    def load(self, weights: Path) -> None:
+        if weights in self.broken:
+            raise VersionError(f"The segmentation network could not be loaded: {weights.name} lacks a layer.")
+
     def source(self, bank: ReferenceBank, weights: Path | None) -> Source:
         if weights is not None:
             return "trained"
@@ -82,6 +87,8 @@ class FakeEngine:
         self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], weights: Path | None = None
     ) -> Proposals:
         self._maybe_fail()
+        if weights is not None:
+            self.load(weights)
         assert self.hold.wait(10)
         self.proposed.append((key, bank, weights))
         pixels = load()

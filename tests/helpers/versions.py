@@ -14,7 +14,14 @@ def candidate(folder: Path, content: bytes = b"weights", **manifest: Any) -> Pat
     """A folder that may become a version."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.safetensors").write_bytes(content)
-    described = {"version": "x", "preset": "lite-seg", "sha256": hashlib.sha256(content).hexdigest()}
+    described = {
+        "version": "x",
+        "preset": "lite-seg",
+        "backbone": "efficientnet_lite0",
+        "types": manifest.get("types", ["defect"]),
+        "offsets": {name: 0.0 for name in manifest.get("types", ["defect"])},
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     (folder / "weights.json").write_text(json.dumps({**described, **manifest}))
     return folder
 

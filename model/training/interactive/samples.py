@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from model.atomic import replacing, sweep_leftovers
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared, compare
 from model.features.backbones import Backbone
@@ -41,9 +42,8 @@ def _save(out: Path, view: tuple[Prepared, Mask] | None, kind: str) -> None:
     tensors = {name: prepared.levels[name][0].half() for name in (*LEVELS, DISCRIMINANT)}
     tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
     tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(mask.astype(np.uint8))}
-    temporary = out.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"kind": kind})
-    temporary.replace(out)
+    with replacing(out) as half:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, half, {"kind": kind})
 
 
 def images_of(
@@ -84,6 +84,7 @@ def build(
         if (folder / "done.json").exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(folder)
         good, pairs, rng = images_of(category, limit, seed)
         pixels_of_good, comparable = [read_rgb(p) for p in good], category.name not in without_references
         views = TrainingViews(pixels_of_good, backbone, long_side, comparable, compare)
@@ -104,6 +105,7 @@ def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: 
         if (folder / "done.json").exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(folder)
         rng, product = np.random.default_rng([seed, number]), Product(number)
         pieces = [product.image(rng) for _ in range(PIECES_OF_DRAWN)]
         views = TrainingViews(pieces, backbone, long_side, True, compare)

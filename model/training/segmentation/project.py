@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.checkpoint.described import SEG_PRESET
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import PACKAGED_SEG, manifest_path, read_manifest
 from model.interactive.predictor import Predictor
@@ -21,7 +22,7 @@ from model.labels.labelled import DEFECT, LabelledImage
 from model.language.encoders import text_encoder
 from model.language.prompts import builtin_prompts
 from model.language.vocabulary import Vocabulary
-from model.segmentation.checkpoint import PRESET, write_seg
+from model.segmentation.checkpoint import write_seg
 from model.segmentation.network import ADClickSeg, SegConfig, start_from_clicks
 from model.segmentation.predictor import smooth, type_logits
 from model.segmentation.type_head import TypeHead, examples, learn_types
@@ -229,7 +230,7 @@ def new_network(vocabulary: Vocabulary, config: SegTraining, start: Path = PACKA
     if not config.pretrained:
         return network
     manifest, state = read_manifest(start), read_weights(start)
-    if manifest["preset"] == PRESET:
+    if manifest["preset"] == SEG_PRESET:
         # The words of another encoder would mean nothing. What is not loaded stays silent: its gate is closed.
         if not config.words or manifest["encoder"] != vocabulary.encoder:
             state = {k: v for k, v in state.items() if not k.startswith("language.")}

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.atomic import replacing, sweep_leftovers
 from model.generation.pasting import cut_defect, paste
 from model.generation.synthesis import add_defect
 from model.interactive.encoded_references import EncodedReferences, Image
@@ -71,6 +72,7 @@ class SampleWriter:
         self.folder, self.product, self.seed = folder, product, seed
         self.bank = EncodedReferences(predictor, references)
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(folder)
 
     @staticmethod
     def fingerprint(references: Sequence[Image]) -> str:
@@ -139,9 +141,8 @@ class SampleWriter:
             "product": self.product,
             "kinds": json.dumps({name: label.kind for name, label in labels.items()}),
         }
-        temporary = path.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=header)
-        temporary.replace(path)
+        with replacing(path, durable=False) as half:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, half, metadata=header)
 
 
 def _read_inputs(path: Path) -> dict[str, Tensor]:

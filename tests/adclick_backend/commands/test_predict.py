@@ -75,6 +75,12 @@ def test_a_project_judges_by_its_references_and_its_version(
     assert main(words) == 0
     assert {path.name for path in (tmp_path / "masks").iterdir()} == {"a.scratch.png", "a.dent.png"}
     assert "scratch, score 0.70" in capsys.readouterr().out
+    version = backend.services.registry.current("1")
+    assert version is not None
+    backend.engine.broken.add(version.weights)
+    assert main(words) == 0
+    assert "defect, score 0.70" in capsys.readouterr().out, "the references alone judge, for nothing else can"
+    assert backend.services.registry.current("1") is None
 
 
 def test_wrong_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,20 @@ def test_a_damaged_version_says_so_and_cannot_be_activated(trained: Backend) -> 
     assert send(trained, f"{VERSIONS}/v1/activate").status_code == 409
 
 
+def test_a_version_that_cannot_be_loaded_is_not_activated(trained: Backend) -> None:
+    """Reliability row 8: whoever activates it learns why, and what serves goes on serving."""
+    weights = trained.services.registry.get("1", "v1").weights
+    trained.engine.broken.add(weights)
+    answer = send(trained, f"{VERSIONS}/v1/activate")
+    assert answer.status_code == 409
+    assert "Version v1 cannot serve" in answer.text and "lacks a layer" in answer.text
+    assert serving(trained) == "v2"
+    text = page(trained, VERSIONS)
+    assert "lacks a layer" in text
+    assert "Activate v1" not in text
+    assert "was to serve, and cannot" not in text
+
+
 def figures(text: str) -> list[tuple[str, ...]]:
     """Measure, first, second, change and whether that is better, of each row."""
     row = r'<th scope="row">([^<]+)</th>' + r'\s*<td class="number">([^<]+)</td>' * 2

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load, save
 
-from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
-from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine import cache
+from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
+from adclick_backend.engine.cache import STALE_S, FeatureFiles, Usual, WeightedLru
 from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
+from model.checkpoint.files import read_weights, write_checkpoint
 from model.checkpoint.manifest import (
+    PACKAGED,
     PACKAGED_SEG,
     PACKAGED_STATED,
     CheckpointError,
+    manifest_path,
     read_manifest,
     start_of_training,
 )
@@ -343,6 +353,120 @@ def test_projects_share_nothing_on_disk(shelf: Shelf) -> None:
     assert files == {"7", "8"}
 
 
+def own_network(folder: Path, *, scale: float = 1.0, **about: Any) -> Path:
+    """A click network of the packaged one's name, retrained where ``scale`` is not 1."""
+    weights = folder / "own.safetensors"
+    state = read_weights(PACKAGED)
+    state["network.head.weight"] = state["network.head.weight"] * scale
+    write_checkpoint(weights, state, {**read_manifest(PACKAGED), **about})
+    return weights
+
+
+def kept_by(settings: Settings, weights: Path | None = None) -> Path:
+    """The folder in which an engine keeps what it made of project 7."""
+    return Engine(settings, weights)._features.folder("7")
+
+
+def test_a_retrained_network_of_the_same_name_reads_nothing_of_the_old_one(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")  # type: ignore[call-arg]
+    key, bank = ImageKey("7", "a" * 64), ReferenceBank("7", "", ())
+    before = Engine(settings, own_network(tmp_path))
+    before.prepare(key, bank, lambda: draw(9, (60, 110)))
+    assert Engine(settings, tmp_path / "own.safetensors").prepare(key, bank, no_image) == {}
+    after = Engine(settings, own_network(tmp_path, scale=0.5))
+    assert after.version == before.version
+    with pytest.raises(AssertionError, match="should not be read"):
+        after.prepare(key, bank, no_image)
+    assert "features" in after.prepare(key, bank, lambda: draw(9, (60, 110)))
+    assert not after._features.has("7", "a" * 64)
+
+
+def test_the_same_network_at_another_size_reads_nothing_of_the_old_one(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")  # type: ignore[call-arg]
+    folders = {kept_by(settings, own_network(tmp_path, long_side=side)) for side in (512, 640, 512)}
+    assert len(folders) == 2
+
+
+def test_a_changed_layout_reads_nothing_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of the code that prepares images was changed, or of the code that keeps them."""
+    settings = Settings(data_dir=tmp_path)  # type: ignore[call-arg]
+    before = kept_by(settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "fingerprint", lambda rooms: "of an upgrade")
+        cache.layout.cache_clear()
+        assert kept_by(settings) != before
+    own = tmp_path / "cache.py"
+    own.write_bytes(Path(cache.__file__).read_bytes() + b"# stored otherwise")
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "__file__", str(own))
+        cache.layout.cache_clear()
+        assert kept_by(settings) != before
+    cache.layout.cache_clear()
+    assert kept_by(settings) == before
+
+
+def test_a_network_that_is_exchanged_before_it_is_loaded_is_refused(tmp_path: Path) -> None:
+    """Else what it makes would lie under the key of the other."""
+    settings = Settings(data_dir=tmp_path / "data")  # type: ignore[call-arg]
+    engine = Engine(settings, own_network(tmp_path))
+    own_network(tmp_path, scale=0.5)
+    with pytest.raises(
+        EngineError, match=r"own\.safetensors was exchanged since the start: restart the backend"
+    ):
+        engine.prepare(ImageKey("7", "a" * 64), ReferenceBank("7", "", ()), lambda: draw(9))
+    assert list((tmp_path / "data").glob("projects/*/cache/*/*.safetensors")) == []
+
+
+def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
+    key = ImageKey("7", "8" * 64)
+    shelf.engine.prepare(key, shelf.bank, lambda: draw(71, (60, 110)))
+    files = shelf.engine._features
+    path = files._path("7", f"{key.sha}-{shelf.bank.fingerprint}", "prepared")
+    whole = load(path.read_bytes())
+    assert files.load_prepared("7", key.sha, shelf.bank.fingerprint) is not None
+    assert {
+        "static",
+        "scales",
+        "vectors",
+        "log_energies",
+        "shape",
+        "nearest",
+        "level.texture",
+    } <= whole.keys()
+    for name in whole:
+        path.write_bytes(save({other: tensor for other, tensor in whole.items() if other != name}))
+        assert files.load_prepared("7", key.sha, shelf.bank.fingerprint) is None
+    assert "features" in Engine(shelf.settings).prepare(key, shelf.bank, lambda: draw(71, (60, 110)))
+    assert load(path.read_bytes()).keys() == whole.keys()
+    reference = files._path("7", shelf.shas[0], "features")
+    whole = load(reference.read_bytes())
+    for name in whole:
+        reference.write_bytes(save({other: tensor for other, tensor in whole.items() if other != name}))
+        assert files.load("7", shelf.shas[0]) is None
+    Engine(shelf.settings)._references.of("7", shelf.shas[0])
+    assert load(reference.read_bytes()).keys() == whole.keys()
+
+
+def test_what_other_networks_left_goes_when_nobody_used_it_for_a_day(tmp_path: Path) -> None:
+    old, used = FeatureFiles(tmp_path, "adclick-lite-6", 100), FeatureFiles(tmp_path, "used", 100)
+    now, image = time.time(), {"static": torch.zeros(3)}
+    for files in (old, used):
+        files._write(files._path("7", "a", "prepared"), image)
+        (files.folder("7") / "levels-1.json").write_text("{}")
+        for path in (*files.folder("7").iterdir(), files.folder("7")):
+            os.utime(path, (now - STALE_S - 60,) * 2)
+    assert used._read(used._path("7", "a", "prepared")) is not None  # as whoever serves with it does
+    new = FeatureFiles(tmp_path, "new", 100)
+    for _ in range(2):
+        new._write(new._path("7", "a", "prepared"), image)
+        assert {path.name for path in tmp_path.glob("projects/7/cache/*")} == {"used", "new"}
+        FeatureFiles(tmp_path, "adclick-lite-6", 100).folder("7")  # a day passes before it is looked at again
+        os.utime(old.folder("7"), (now - STALE_S - 60,) * 2)
+        new._swept -= STALE_S + 1
+
+
 def test_a_damaged_checkpoint_is_said_in_words(tmp_path: Path) -> None:
     """Reliability row 8."""
     engine = Engine(Settings(data_dir=tmp_path), tmp_path / "no.safetensors")  # type: ignore[call-arg]
@@ -444,6 +568,40 @@ def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch:
     monkeypatch.setattr(shelf.engine._segmentation, "get", damaged)
     with pytest.raises(EngineError, match="network could not be loaded: weights"):
         shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), Path("v1"))
+
+
+def test_weights_that_do_not_fit_are_told_from_weights_that_cannot_be_read(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    """Reliability row 8: the one asks for another version, the other may be over in a moment."""
+    weights = tmp_path / "weights.safetensors"
+    state = read_weights(PACKAGED_SEG)
+    write_checkpoint(
+        weights, {**state, "skip.trust": state["skip.trust"].expand(2)}, read_manifest(PACKAGED_SEG)
+    )
+    with pytest.raises(VersionError, match=r"could not be loaded: .* has other shapes for skip\.trust"):
+        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), weights)
+    with pytest.raises(VersionError, match=r"has other shapes for skip\.trust"):
+        shelf.engine.load(weights)
+    weights.unlink()
+    with pytest.raises(EngineError, match="cannot be read") as caught:
+        shelf.engine.load(weights)
+    assert not isinstance(caught.value, VersionError)
+
+
+@pytest.mark.parametrize("about", [{"long_side": "abc"}, {"backbone": 3}, {"format": 99}])
+def test_a_click_checkpoint_that_cannot_be_used_is_said_before_anything_is_loaded(
+    about: dict[str, Any], tmp_path: Path
+) -> None:
+    """Reliability row 8."""
+    weights = tmp_path / "own.safetensors"
+    weights.write_bytes(PACKAGED.read_bytes())
+    manifest_path(weights).write_text(json.dumps({**read_manifest(PACKAGED), **about}))
+    engine = Engine(Settings(data_dir=tmp_path), weights)  # type: ignore[call-arg]
+    assert (engine.state, engine.version) == ("failed", "none")
+    assert "own.safetensors" in str(engine.failure)
+    with pytest.raises(EngineError, match=r"own\.safetensors"):
+        engine.warm_up()
 
 
 def test_segmenters_stay_loaded_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adclick_backend.errors import ImageError
-from adclick_backend.images.download_cache import DownloadCache, KeyedLocks
+from adclick_backend.images.download_cache import DownloadCache
 
 
 class Download:
@@ -158,10 +158,3 @@ def test_empty_file_after_a_power_cut_counts_as_none(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("1/*")
     path.write_bytes(b"")
     assert cache.get("1", "http://a/b.png", Download(b"again")) == b"again"
-
-
-def test_locks_are_forgotten_when_nobody_needs_them() -> None:
-    locks = KeyedLocks()
-    with locks.hold("a"), locks.hold("b"):
-        assert len(locks._locks) == 2
-    assert locks._locks == {}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adclick_backend.store.versions import Registry, RegistryError
+from adclick_backend.store.versions import Registry, RegistryError, Version
+from model.checkpoint.manifest import FORMAT
 from tests.helpers.versions import candidate, publish
 
 
@@ -109,6 +112,105 @@ def test_a_damaged_version_is_listed_and_the_one_before_serves(registry: Registr
         registry.activate("3", "v2")
     serving.weights.unlink()
     assert registry.current("3") is None
+
+
+def say(newer: Version, **about: Any) -> None:
+    """Change what a version's manifest says; None takes it away."""
+    path = newer.folder / "weights.json"
+    manifest = {**json.loads(path.read_text()), **about}
+    path.write_text(json.dumps({name: value for name, value in manifest.items() if value is not None}))
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"types": None}, "The manifest of version v2 lacks types"),
+        ({"offsets": None}, "The manifest of version v2 lacks offsets"),
+        ({"backbone": None}, "The manifest of version v2 lacks backbone"),
+        ({"preset": None}, "lacks one of: version, preset, sha256"),
+        ({"format": 1}, "The manifest of version v2 lacks network"),
+        ({"format": FORMAT + 1}, "written by a newer ADClick"),
+        ({"offsets": [0.0]}, "says offsets = "),
+        ({"types": ["defect", "dent"]}, "has no offset for the type 'dent'"),
+        ({"preset": "lite"}, "holds the preset 'lite'; masks before the first click need"),
+        ({"created": "yesterday"}, "says created = 'yesterday'"),
+        ({"metrics": ["good"]}, "says metrics = "),
+    ],
+)
+def test_a_version_that_no_network_can_be_built_from_does_not_serve(
+    about: dict[str, Any], says: str, registry: Registry, tmp_path: Path
+) -> None:
+    """Reliability row 8: its weights are whole, and still it cannot be loaded."""
+    publish(registry, tmp_path)
+    say(publish(registry, tmp_path), **about)
+    serving, fallen = registry.current("3"), registry.fallen("3")
+    assert serving is not None and serving.name == "v1"
+    assert fallen is not None and fallen.name == "v2"
+    assert says in fallen.damage == registry.list("3")[0].damage
+    with pytest.raises(RegistryError, match="v2 cannot serve"):
+        registry.activate("3", "v2")
+
+
+def test_a_version_that_could_not_be_loaded_is_refused_by_every_worker(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Reliability rows 8 and 16."""
+    publish(registry, tmp_path)
+    newer = publish(registry, tmp_path)
+    other = Registry(tmp_path / "data", "adclick-lite-2")
+    assert other.serving_name("3") == "adclick-lite-2+p3-v2"
+    assert registry.fallen("3") is None
+    registry.refuse("3", newer.weights, "It lacks a layer.")
+    for worker in (registry, other, Registry(tmp_path / "data", "adclick-lite-2")):
+        assert worker.serving_name("3") == "adclick-lite-2+p3-v1"
+        assert worker.list("3")[0].damage == "It lacks a layer."
+        with pytest.raises(RegistryError, match=r"v2 cannot serve: It lacks a layer\. Choose another one"):
+            worker.activate("3", "v2")
+
+
+def test_what_could_not_be_loaded_is_tried_again_by_another_release_and_when_it_was_mended(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = publish(registry, tmp_path)
+    registry.refuse("3", newer.weights, "It lacks a layer.")
+    assert registry.current("3") is None
+    with monkeypatch.context() as patch:
+        patch.setattr("adclick_backend.store.versions.__version__", "99.0")
+        assert Registry(tmp_path / "data", "x").serving_name("3") == "x+p3-v1"
+    assert Registry(tmp_path / "data", "x").serving_name("3") == "x"
+    say(newer, version="mended")
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
+
+
+def test_a_refusal_that_cannot_be_written_down_holds_in_this_process(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 19: a full disk lets no request try the broken version again and again."""
+    newer = publish(registry, tmp_path)
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("adclick_backend.store.versions.write_atomically", full)
+    registry.refuse("3", newer.weights, "It lacks a layer.")
+    assert registry.current("3") is None
+    assert registry.list("3")[0].damage == "It lacks a layer."
+
+
+def test_only_versions_of_the_project_are_refused(registry: Registry, tmp_path: Path) -> None:
+    folder = candidate(tmp_path / "own")
+    registry.refuse("3", folder / "weights.safetensors", "It lacks a layer.")
+    assert not (folder / "refused.json").exists()
+
+
+def test_a_version_serves_again_once_its_files_can_be_read_again(registry: Registry, tmp_path: Path) -> None:
+    """A disk that was away for a moment costs no version."""
+    version = publish(registry, tmp_path)
+    away = version.weights.rename(tmp_path / "away")
+    assert registry.current("3") is None
+    assert "cannot be read" in registry.list("3")[0].damage
+    away.rename(version.weights)
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
 
 
 def test_a_damaged_candidate_is_not_published(registry: Registry, tmp_path: Path) -> None:

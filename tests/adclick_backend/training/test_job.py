@@ -333,3 +333,40 @@ def test_settings_survive_the_way_to_the_process(tmp_path: Path) -> None:
     assert type(backend.settings).model_validate_json(text) == backend.settings
     assert json.loads(text)["train_every"] == 3
     backend.close()
+
+
+def test_a_version_that_cannot_be_loaded_does_not_stop_the_training_of_the_next(backend: Backend) -> None:
+    """Reliability row 8: the new one is compared with the version before, or with what served before any."""
+    train(backend, 0.9)
+    broken = backend.services.registry.current("1")
+    assert broken is not None
+    backend.engine.broken.add(broken.weights)
+    label_images(backend, 1, normal=0, first=20)
+    job = train(backend, 0.5)
+    assert (job.state, job.version) == ("done", "v2")
+    comparison = backend.services.registry.get("1", "v2").comparison
+    assert (comparison["against"], comparison["serving"]) == ("", {})
+    assert "lacks a layer" in backend.services.registry.get("1", "v1").damage
+
+
+def test_half_a_training_goes_on_with_the_code_that_began_it_or_begins_again(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 25: samples that an earlier release prepared are not mixed with those of today."""
+    states: list[Path] = []
+    learn = trainer(0.9)
+
+    def killed(*given: Any, resume: Path, **options: Any) -> Any:
+        states.append(resume)
+        if len(states) < 4:
+            resume.touch()
+            raise OSError(errno.EIO, "killed")
+        return learn(*given, resume=resume, **options)
+
+    for code in ("now", "now", "of an upgrade", "of an upgrade"):
+        monkeypatch.setattr("adclick_backend.training.job.fingerprint", lambda rooms, code=code: code)
+        job = train(backend, train=killed)
+    assert job.state == "done"
+    first, again, upgraded, last = states
+    assert first == again != upgraded == last
+    assert not first.exists()

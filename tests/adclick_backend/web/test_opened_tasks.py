@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.backend import Backend, mask_of, point, square, task
+from tests.helpers.dashboard import page
 from tests.helpers.fake_engine import BROKEN
 
 RED = [(20, 20, 200)]
@@ -153,3 +154,33 @@ def test_versions_lists_what_label_studio_may_have_been_told(backend: Backend) -
     assert sorted(backend.client.get("/versions").json["versions"]) == expected
     assert backend.setup().json["model_version"] == "fake-1+p1-v2"
     assert backend.setup(project="2.1").json["model_version"] == "fake-1"
+
+
+def test_a_version_that_cannot_be_loaded_leaves_the_task_to_the_one_before(backend: Backend) -> None:
+    """Reliability row 8: the very request that finds out is answered by the version before, and the page says why."""
+    backend.serve_version()
+    backend.serve_version()
+    registry = backend.services.registry
+    newest = registry.current("1")
+    assert newest is not None and newest.name == "v2"
+    backend.engine.broken.add(newest.weights)
+    url = backend.draw("a.png", RED)
+    for number in (1, 2):
+        (prediction,) = backend.open_tasks([task(url, number)]).json["results"]
+        assert prediction["model_version"] == "fake-1+p1-v1"
+        assert np.array_equal(mask_of(prediction["result"][0]), square(20, 20))
+    assert [problem.task_id for problem in backend.services.store.problems.latest("1")] == [1]
+    text = " ".join(page(backend, "/projects/1/versions").split())
+    assert "Version v2 was to serve, and cannot:" in text
+    assert "weights.safetensors lacks a layer. Version v1 serves instead." in text
+    assert "v1 serves, not v2" in page(backend, "/projects/1")
+
+
+def test_with_no_version_left_the_packaged_network_serves(backend: Backend) -> None:
+    backend.serve_version()
+    only = backend.services.registry.current("1")
+    assert only is not None
+    backend.engine.broken.add(only.weights)
+    assert backend.open_tasks([task(backend.draw("a.png", RED))]).json["results"] == [[]]
+    assert backend.services.registry.serving_name("1") == "fake-1"
+    assert "the packaged network serves, not v1" in page(backend, "/projects/1")

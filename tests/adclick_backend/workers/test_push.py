@@ -195,3 +195,16 @@ def test_a_config_without_a_brush_is_explained(served: Backend) -> None:
     served.services.store.projects.save("1", label_config="<View><Image name='i' value='$image'/></View>")
     with pytest.raises(PushError, match="BrushLabels"):
         push(served)
+
+
+def test_a_version_that_cannot_be_loaded_is_pushed_by_none(
+    served: Backend, label_studio: FakeLabelStudio
+) -> None:
+    """Reliability row 8: the tasks get the predictions of the version before, each one, and none is asked for twice."""
+    served.serve_version()
+    newest = served.services.registry.current("1")
+    assert newest is not None and newest.name == "v2"
+    served.engine.broken.add(newest.weights)
+    assert push(served) == "5 predictions brought to Label Studio, 5 tasks looked at."
+    assert versions(label_studio) == [["fake-1+p1-v1"]] * 5
+    assert push(served) == "No predictions brought to Label Studio, 5 tasks looked at."

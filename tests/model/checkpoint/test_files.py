@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from model.checkpoint.files import load_into, read_weights, write_checkpoint
-from model.checkpoint.manifest import PACKAGED, CheckpointError, manifest_path, read_manifest
+from model.checkpoint.manifest import (
+    FORMAT,
+    PACKAGED,
+    CheckpointError,
+    UnreadableError,
+    manifest_path,
+    read_manifest,
+)
 from model.interactive.predictor import Predictor
 
 ABOUT = {"version": "test-1", "preset": "lite"}
@@ -84,6 +92,56 @@ def test_weights_of_another_network_are_refused() -> None:
         load_into(layer, {**good, "extra": good["bias"]}, "these weights")
     with pytest.raises(CheckpointError, match="other shapes for weight"):
         load_into(layer, {**good, "weight": good["weight"].T}, "these weights")
+
+
+def test_values_that_are_no_numbers_are_refused(checkpoint: Path) -> None:
+    write_checkpoint(checkpoint, {"a": torch.tensor([1.0, float("inf")]), "n": torch.arange(3)}, ABOUT)
+    with pytest.raises(
+        CheckpointError, match=r"w\.safetensors holds values that are no numbers, in a: train"
+    ):
+        read_weights(checkpoint)
+
+
+def test_weights_that_are_gone_are_no_damage(checkpoint: Path) -> None:
+    """They may come back: a disk that was away, a permission that was wrong."""
+    checkpoint.unlink()
+    with pytest.raises(UnreadableError, match="cannot be read: No such file"):
+        read_weights(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"backbone": None}, "says backbone = None"),
+        (
+            {"backbone": "resnet"},
+            "needs the backbone 'resnet'; this release has efficientnet_lite0 and wide_resnet50",
+        ),
+        ({"long_side": "abc"}, "says long_side = 'abc'; it must be a whole number of pixels"),
+        ({"format": FORMAT + 1}, "was written by a newer ADClick"),
+        ({"preset": "huge"}, "holds the preset 'huge'"),
+        ({"network": {"inputs": 40}}, "trained on 40 maps of evidence, and this release makes 39"),
+        ({"network": {"widths": [24, 40, 64, 96, 120]}}, "has other shapes for"),
+        ({"network": {"previous": False}}, "has other shapes for stem.weight"),
+    ],
+)
+def test_a_click_network_that_does_not_fit_is_refused_in_words(
+    about: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    weights = tmp_path / "own.safetensors"
+    weights.write_bytes(PACKAGED.read_bytes())
+    manifest_path(weights).write_text(json.dumps({**read_manifest(PACKAGED), **about}))
+    with pytest.raises(CheckpointError, match=says):
+        Predictor(weights)
+
+
+def test_a_manifest_that_asks_for_a_giant_takes_no_memory(tmp_path: Path) -> None:
+    """By its manifest this network has 200 GB."""
+    weights = tmp_path / "giant.safetensors"
+    sizes = {"widths": [4096] * 5}
+    write_checkpoint(weights, read_weights(PACKAGED), {**read_manifest(PACKAGED), "network": sizes})
+    with pytest.raises(CheckpointError, match="does not fit this network: it has unknown down"):
+        Predictor(weights)
 
 
 def test_the_packaged_weights_are_small_and_load() -> None:

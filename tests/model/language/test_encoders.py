@@ -118,6 +118,16 @@ def test_encoders_do_not_share_what_they_remember(tmp_path: Path) -> None:
     assert other.asked == ["a dent"]
 
 
+def test_weights_of_another_release_do_not_share_what_they_remember(tmp_path: Path) -> None:
+    """Under one name: an upgrade of the package that the weights come in."""
+    other = _Counting()
+    other.release = "0.2.0"
+    Remembered(HashedWords(), tmp_path).encode(["a dent"])
+    for _ in range(2):
+        Remembered(other, tmp_path).encode(["a dent"])
+    assert other.asked == ["a dent"]
+
+
 def test_the_average_takes_the_phrases_that_have_a_word_there() -> None:
     states = torch.tensor([[[1.0], [3.0], [9.0]], [[2.0], [7.0], [9.0]]])
     mean, share = average(states, torch.tensor([[True, True, False], [True, False, False]]))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, CheckpointError
+from model.checkpoint.files import read_weights, write_checkpoint
+from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, CheckpointError, read_manifest
 from model.features.encoding import Frame
 from model.language.encoders import HashedWords
 from model.language.vocabulary import Vocabulary
@@ -67,6 +70,72 @@ def test_damaged_weights_are_refused(weights: Path) -> None:
     manifest.write_text(json.dumps({"preset": "lite-seg"}))
     with pytest.raises(CheckpointError, match="lacks one of"):
         SegPredictor(weights)
+
+
+def rewritten(weights: Path, change: Callable[[dict[str, torch.Tensor]], None], **about: Any) -> Path:
+    """The checkpoint as another release may have written it: its sha256 is right."""
+    manifest, state = read_manifest(weights), read_weights(weights)
+    change(state)
+    write_checkpoint(weights, state, {**manifest, **about})
+    return weights
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, torch.Tensor]], Any], str]] = {
+    "missing": (lambda state: state.pop("body.head.weight"), r"lacks body\.head\.weight"),
+    "extra": (lambda state: state.update(more=torch.zeros(3)), "has unknown more"),
+    "shape": (
+        lambda state: state.update({"skip.trust": torch.zeros(2)}),
+        r"has other shapes for skip\.trust",
+    ),
+    "no words": (lambda state: state.pop("words.states"), r"lacks words\.states"),
+    "no mask of words": (lambda state: state.pop("words.present"), r"lacks words\.present"),
+    "words of one type": (
+        lambda state: state.update({"words.states": state["words.states"][:1]}),
+        "for 2 types it has words of the shapes",
+    ),
+    "shorter words": (
+        lambda state: state.update({"words.states": state["words.states"][..., :8].clone()}),
+        "was trained with words = 384, and is given 8",
+    ),
+    "half a head": (lambda state: state.update({"types.mean": torch.zeros(530)}), "lacks linear.bias"),
+    "a head of other maps": (
+        lambda state: state.update(
+            {f"types.{name}": torch.ones(9) for name in ("mean", "scale")}
+            | {"types.linear.weight": torch.zeros(2, 9), "types.linear.bias": torch.zeros(2)}
+        ),
+        "has other shapes for linear.weight, mean, scale",
+    ),
+    "no number": (
+        lambda state: state.update({"skip.trust": torch.tensor(float("nan"))}),
+        r"holds values that are no numbers, in skip\.trust",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_weights_that_do_not_fit_are_refused_in_words(what: str, weights: Path) -> None:
+    """Reliability row 8: the sha256 is right, and still it cannot be loaded."""
+    change, says = WRONG[what]
+    with pytest.raises(CheckpointError, match=rf"seg\.safetensors.*{says}"):
+        SegPredictor(rewritten(weights, change))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ({"widths": [24, 40, 64, 96, 120]}, "has other shapes for body"),
+        ({"relative": 14}, "trained with relative = 14, and is given 13: train the project again"),
+        (
+            {"views": [["stride2", 19], ["stride4", 24], ["stride8", 40], ["stride32", 8]]},
+            "trained with views = ",
+        ),
+        ({"depth": 3}, "sizes that are not of 'lite-seg': 'depth' is unknown here"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_in_words(sizes: dict[str, Any], says: str, weights: Path) -> None:
+    network = {**read_manifest(weights)["network"], **sizes}
+    with pytest.raises(CheckpointError, match=says):
+        SegPredictor(rewritten(weights, lambda state: None, network=network))
 
 
 def test_types_that_are_bright_on_normal_images_are_lowered() -> None:
