@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from model.atomic import LEFTOVER_AGE_S
+from model.checkpoint.atomic import LEFTOVER_AGE_S
 
 _SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,5})$")
 

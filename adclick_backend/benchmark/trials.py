@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import MAPPED, Trial
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 from model.clicks import Click
 
 

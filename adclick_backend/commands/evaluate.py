@@ -28,7 +28,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
 from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.training_set import build_training_set
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.datasets.mvtec import NO_PRODUCT, find_categories
 

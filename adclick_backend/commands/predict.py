@@ -30,7 +30,7 @@ from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
 from adclick_backend.store.versions import Registry
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 from model.segmentation.regions import Proposals, Region
 
 

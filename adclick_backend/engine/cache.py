@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from adclick_backend.keyed_locks import KeyedLocks
 from adclick_backend.store.scratch import ScratchFile
-from model.atomic import sweep_leftovers, write_atomically
-from model.sources import PREPARING, fingerprint
+from model.checkpoint.atomic import sweep_leftovers, write_atomically
+from model.checkpoint.sources import PREPARING, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adclick_backend.errors import ImageError
 from adclick_backend.keyed_locks import KeyedLocks
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.store import Store
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 
 PAGE = 50  # tasks; each comes with all its masks
 NO_IMAGE = "The task has no image in the field that the labeling config names."

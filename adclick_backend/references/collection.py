@@ -14,7 +14,7 @@ from adclick_backend.images.addresses import image_name, image_url
 from adclick_backend.protocol.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store, project_id
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 
 _SHA = re.compile(r"[0-9a-f]{64}")
 

@@ -22,7 +22,7 @@ from adclick_backend.protocol.events import Annotation, AnnotationSaved, Annotat
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import AnnotationCheck, Reference, Store
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any
 from adclick_backend import __version__
 from adclick_backend.lock_file import locked
 from adclick_backend.store import project_id
-from model.atomic import flush, sweep_leftovers, write_atomically
+from model.checkpoint.atomic import flush, sweep_leftovers, write_atomically
 from model.checkpoint.described import check_segmentation
 from model.checkpoint.manifest import (
     PACKAGED,

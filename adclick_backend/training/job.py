@@ -29,10 +29,10 @@ from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.training_set import TrainingSet, build_training_set
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import PACKAGED, manifest_path, read_manifest, start_of_training
+from model.checkpoint.sources import SAMPLING, fingerprint
 from model.labels.labelled import DEFECT, LabelledImage
-from model.sources import SAMPLING, fingerprint
 
 if TYPE_CHECKING:
     from model.training.segmentation.project import Progress

@@ -77,7 +77,7 @@ def read_sizes(config: Config, sizes: object, source: str, preset: str) -> Confi
         return replace(config, **{name: _like(known[name], size, name) for name, size in sizes.items()})
     except ValueError as error:
         raise CheckpointError(
-            f"The manifest of {source} has sizes that are not of {preset!r}: {error}."
+            f"The manifest of {source} has sizes that are not of {preset!r}: {str(error).rstrip('.')}."
         ) from None
 
 

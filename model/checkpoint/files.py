@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import FORMAT, CheckpointError, manifest_path, read_checked, read_manifest
 
 Module = TypeVar("Module", bound=nn.Module)

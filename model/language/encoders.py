@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 
 TOKENS = 20  # T: longer phrases are cut, shorter ones padded
 WIDTH = 384  # D

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.atomic import replacing, sweep_leftovers
+from model.checkpoint.atomic import replacing, sweep_leftovers
 from model.checkpoint.files import part_of
 
 Batch = TypeVar("Batch")

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from model.atomic import replacing, sweep_leftovers
+from model.checkpoint.atomic import replacing, sweep_leftovers
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared, compare
 from model.features.backbones import Backbone

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.atomic import replacing, sweep_leftovers
+from model.checkpoint.atomic import replacing, sweep_leftovers
 from model.generation.pasting import cut_defect, paste
 from model.generation.synthesis import add_defect
 from model.interactive.encoded_references import EncodedReferences, Image

@@ -93,7 +93,7 @@ def test_what_is_unusual_among_the_references_is_a_defect_however_unknown_the_pr
 
 def test_a_striking_defect_is_no_more_unusual_than_a_clear_one() -> None:
     """Else the surroundings of a striking one, which coarse features raise as well, would be called a defect."""
-    clear, striking = torch.full((1, 13, 32, 48), 0.4), torch.full((1, 13, 32, 48), 2.5)
+    clear, striking = torch.full((1, 13, 32, 48), 0.41), torch.full((1, 13, 32, 48), 2.5)
     assert torch.equal(ResidualSkip()(clear), ResidualSkip()(striking))
     assert ResidualSkip()(clear / 2).max() < ResidualSkip()(clear).min()
 

@@ -126,8 +126,12 @@ def test_weights_that_do_not_fit_are_refused_in_words(what: str, weights: Path) 
         ({"widths": [24, 40, 64, 96, 120]}, "has other shapes for body"),
         ({"relative": 14}, "trained with relative = 14, and is given 13: train the project again"),
         (
-            {"views": [["stride2", 19], ["stride4", 24], ["stride8", 40], ["stride32", 8]]},
+            {"views": [["stride2", 20], ["stride4", 24], ["stride8", 40], ["stride16", 112]]},
             "trained with views = ",
+        ),
+        (
+            {"views": [["stride2", 19], ["stride4", 24], ["stride8", 40], ["stride32", 8]]},
+            "there is no 'stride32'",
         ),
         ({"depth": 3}, "sizes that are not of 'lite-seg': 'depth' is unknown here"),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 PREPARING = ("evidence", "features", "interactive", "matching")
 """The rooms that make an encoded or a prepared image what it is."""

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from model import atomic
-from model.atomic import LEFTOVER_AGE_S, replacing, sweep_leftovers, write_atomically
+from model.checkpoint import atomic
+from model.checkpoint.atomic import LEFTOVER_AGE_S, replacing, sweep_leftovers, write_atomically
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from model.atomic import replacing
+from model.checkpoint.atomic import replacing
 
 with replacing(Path(sys.argv[1])) as half:
     half.write_bytes(b"the first half of")
@@ -28,7 +28,7 @@ with replacing(Path(sys.argv[1])) as half:
 WRITER = """
 import sys
 from pathlib import Path
-from model.atomic import write_atomically
+from model.checkpoint.atomic import write_atomically
 
 sys.stdin.readline()
 for _ in range(60):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from model.sources import PREPARING, ROOT, SAMPLING, fingerprint
+from model.checkpoint.sources import PREPARING, ROOT, SAMPLING, fingerprint
 
-BESIDE = {"atomic", "checkpoint", "clicks", "language", "sources"}
-"""What preparing imports and is not made by: files, clicks, and the words of a network that reads none here."""
+BESIDE = {"checkpoint", "clicks", "language", "metrics"}
+"""What preparing imports and is not made by: files, clicks, how good a mask is, and words that none reads here."""
 
 
 @pytest.mark.parametrize("rooms", [PREPARING, SAMPLING])
