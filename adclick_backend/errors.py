@@ -11,6 +11,10 @@ class ProjectIdError(ValueError):
     """What was sent as a project is not a Label Studio project id."""
 
 
+class SettingsError(ValueError):
+    """The environment holds a setting that cannot be; the message names it and the value found."""
+
+
 class ApiError(Exception):
     """A request that cannot be served, and why.
 

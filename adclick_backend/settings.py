@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from adclick_backend.errors import SettingsError
 from model.checkpoint.manifest import PACKAGED_STATED, STATED_LICENCES
+from model.features.number_format import AUTO, checked
 
 
 def _either(*names: str) -> AliasChoices:
@@ -46,6 +48,9 @@ class Settings(BaseSettings):
     # default: the weights inside the package; "stated-licences": those of them that saw no other data
     checkpoint: Path | None = None
     device: str = "cpu"
+    number_format: str = (
+        AUTO  # in which networks compute: auto, float32 or bfloat16 (`model.features.number_format`)
+    )
     model_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     memory_cache_mb: int = 150  # prepared images in memory, 6 MB each
     disk_cache_mb: int = 4000  # prepared images and reference features on disk
@@ -108,6 +113,11 @@ class Settings(BaseSettings):
     def _named_checkpoint(cls, value: object) -> object:
         return PACKAGED_STATED if value == STATED_LICENCES else value
 
+    @field_validator("number_format")
+    @classmethod
+    def _known_number_format(cls, value: str) -> str:
+        return checked(value.strip().lower())
+
     @field_validator("label_studio_url", "llm_url")
     @classmethod
     def _strip_slash(cls, value: str) -> str:
@@ -116,5 +126,20 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process.
+
+    Raises:
+        SettingsError: the environment holds one that cannot be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(" ".join(_sentence(dict(problem)) for problem in error.errors())) from error
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    """What is wrong with one variable, with the value found."""
+    name, value = ".".join(map(str, problem["loc"])), problem["input"]
+    field = name if name.isupper() else f"ADCLICK_{name.upper()}"
+    said = str(problem.get("ctx", {}).get("error") or f"{problem['msg']}, and not {value!r}")
+    return f"{field}: {said.rstrip('.')}."

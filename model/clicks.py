@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 CLICK_RADIUS = 3.0
 """ρ of Eq. 8, in pixels of the working frame: so near to a click the person has said what it is."""
+
+
+Answer = TypeVar("Answer")
 
 
 class Click(NamedTuple):
@@ -61,6 +64,35 @@ def next_click(
         else:
             row, column = random_inner(depth, rng)
     return Click(column + 0.5, row + 0.5, bool(positive))
+
+
+def simulate_clicks(
+    target: NDArray[np.bool_],
+    answer: Callable[[Sequence[Click], Answer | None], Answer],
+    mask_of: Callable[[Answer], NDArray[np.bool_]],
+    rng: np.random.Generator | None = None,
+    jitter: float = 0.0,
+) -> Iterator[tuple[list[Click], Answer]]:
+    """Click the middle of the largest error, and again in the answer to that, until no error is left.
+
+    Args:
+        target: (H, W) true mask.
+        answer: to some clicks, oldest first, given the answer to all of them but the newest, if there was one.
+        mask_of: (H, W) mask of an answer.
+        rng: see :func:`next_click`.
+        jitter: see :func:`next_click`.
+
+    Yields:
+        The clicks so far and the answer to them, after each click.
+    """
+    clicks: list[Click] = []
+    found: Answer | None = None
+    mask = np.zeros_like(target)
+    while (click := next_click(target, mask, clicks, rng, jitter)) is not None:
+        clicks = [*clicks, click]
+        found = answer(clicks, found)
+        mask = mask_of(found)
+        yield clicks, found
 
 
 def random_inner(depth: NDArray[np.float32], rng: np.random.Generator, share: float = 0.5) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from model.commands.arguments import at_least_one
+from model.features.number_format import CHOICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only-peers", action="store_true", help="measure the peers, not ADClick")
     parser.add_argument("--checkpoint", type=Path, help="weights to measure (default: those that ship)")
+    parser.add_argument(
+        "--number-format",
+        choices=CHOICES,
+        help="in which ADClick computes (default: that of the setting ADCLICK_NUMBER_FORMAT)",
+    )
     parser.add_argument("--jobs", type=at_least_one, help="processes (default: one a core)")
     parser.add_argument("--seed", type=int, default=0)
 

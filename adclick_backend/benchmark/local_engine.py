@@ -6,10 +6,9 @@ one server. What HTTP costs is measured by :mod:`adclick_backend.latency.bench`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from adclick_backend.benchmark.protocol import Answer, Segment
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.images.decode import Pixels, decode_image
+from adclick_backend.lock_file import locked
 from adclick_backend.settings import get_settings
 from model.clicks import Click
 
@@ -31,14 +31,21 @@ class LocalEngine:
         folder: data folder, for nothing else.
         checkpoint: weights; default: those that ship.
         config: how clicks are answered, where it is not as usual.
+        number_format: that is asked for; default: that of the settings.
 
     It computes with one thread: two processes of one thread are quicker than one of two.
     """
 
     def __init__(
-        self, folder: Path, checkpoint: Path | None = None, config: ClickConfig | None = None
+        self,
+        folder: Path,
+        checkpoint: Path | None = None,
+        config: ClickConfig | None = None,
+        number_format: str | None = None,
     ) -> None:
-        changes = {"data_dir": folder, "checkpoint": checkpoint, "model_threads": 1}
+        changes: dict[str, object] = {"data_dir": folder, "checkpoint": checkpoint, "model_threads": 1}
+        if number_format is not None:
+            changes["number_format"] = number_format
         self._settings = get_settings().model_copy(update=changes)
         self.engine = Engine(self._settings, config=config)
         self._banks: dict[tuple[str, tuple[Path, ...]], ReferenceBank] = {}
@@ -56,7 +63,7 @@ class LocalEngine:
         shas = sorted({self._keep(project, file) for file in files})
         bank = ReferenceBank(project, "", tuple(shas))
         folder = self._folder(project)
-        with _alone(folder / "lock"):
+        with locked(folder / "lock"):
             ready = folder / "ready"
             if not ready.exists():
                 for sha in shas:
@@ -82,7 +89,7 @@ class LocalEngine:
         """Link a file where the engine looks for the images of references; its SHA-256."""
         sha = hashlib.sha256(file.read_bytes()).hexdigest()
         link = self._folder(project) / f"{sha}{file.suffix.lower()}"
-        if not link.exists():
+        with suppress(FileExistsError):  # another process may be at the same one
             link.symlink_to(file.resolve())
         return sha
 
@@ -93,11 +100,3 @@ class LocalEngine:
 
     def _pixels(self, data: bytes) -> Pixels:
         return decode_image(data, max_megapixels=self._settings.max_megapixels)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -32,6 +32,7 @@ def grab_cut(image: Pixels, clicks: Sequence[Click]) -> NDArray[np.float32]:
         sure = cv2.GC_FGD if click.positive else cv2.GC_BGD
         cv2.circle(mask, (int(click.x), int(click.y)), DISC, int(sure), -1)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)  # it draws, and the process has drawn for other images before
     cv2.grabCut(image, mask, None, background, foreground, 5, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     return np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
 

@@ -31,6 +31,8 @@ def pixel_figures(pairs: Sequence[tuple[Path, Path]]) -> Figures:
         Empty numbers where a method has no maps after so many clicks.
     """
     figures: Figures = {"AP": {}, "PRO": {}, "AUROC": {}}
+    if not pairs:
+        return figures
     stored = [trials.load(path) for path, _ in pairs]
     masks = [_bounded(read_mask(file)) for _, file in pairs]
     for count in MAPPED:

@@ -51,6 +51,7 @@ class Plan:
         jitters: standard deviations of the clicks, in percent of the longer side.
         limit: at most so many images of each product, drawn by ``seed``; None for all.
         seed: also of the order in which defect-free images become references.
+        number_format: in which ADClick computes.
     """
 
     categories: Sequence[Category]
@@ -59,11 +60,12 @@ class Plan:
     jitters: Sequence[float]
     limit: int | None
     seed: int
+    number_format: str
     _pairs: dict[str, list[tuple[Path, Path]]] = field(default_factory=dict)
     _good: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def missing(self, results: Results, version: str, clicks: int) -> list[Work]:
-        """What was not yet measured with weights of this version and so many clicks.
+        """What was not yet measured with weights of this version, in the plan's number format, and so many clicks.
 
         The first image of every product comes first, then the second of each: a run that is stopped early has
         measured all products alike, and processes seldom wait for each other's references.
@@ -83,7 +85,7 @@ class Plan:
             lacking = tuple(
                 s
                 for s in dict.fromkeys(wanted)
-                if not results.has((category.name, name, s), version if is_adclick(s.method) else "", clicks)
+                if not results.has((category.name, name, s), *self._by(s.method, version), clicks)
             )
             if lacking:
                 yield Work(number, category.name, name, image, mask, self.good(category), lacking)
@@ -94,11 +96,13 @@ class Plan:
         """What is there to report: (references as asked, setting, product, images).
 
         Each image with its row, its file and its mask's file. Of peers all that was ever measured, of ADClick what
-        these weights did.
+        these weights did in the plan's number format. Where a method was measured in some products, the others have
+        no images.
         """
-        found = {row.key: row for row in results.rows() if row.version in ("", version)}
+        found = {row.key: row for row in results.rows() if row.by == self._by(row.setting.method, version)}
         for method in (ADCLICK, *CHANGES, *CLASSICAL, MOBILE_SAM):
             for place in range(len(self.jitters) * (len(self.references) if is_adclick(method) else 1)):
+                measured = []
                 for category in self.categories:
                     setting, asked = self._settings(category, method)[place]
                     images = [
@@ -106,8 +110,13 @@ class Plan:
                         for image, mask in self.images(category)
                         if (key := (category.name, image_name(category, image), setting)) in found
                     ]
-                    if images:
-                        yield asked, setting, category, images
+                    measured.append((asked, setting, category, images))
+                if any(images for *_, images in measured):
+                    yield from (line for line in measured if self.images(line[2]))
+
+    def _by(self, method: str, version: str) -> tuple[str, str]:
+        """The weights and the number format of a method; peers have none."""
+        return (version, self.number_format) if is_adclick(method) else ("", "")
 
     def _settings(self, category: Category, method: str) -> list[tuple[Setting, str]]:
         """The settings of a method, each with the references as they were asked for; ``-`` for what knows none."""

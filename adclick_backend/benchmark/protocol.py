@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.clicks import Click, next_click
+from model.clicks import Click, simulate_clicks
 from model.metrics.masks import MOST_CLICKS, iou
 
 SHOWN = (1, 2, 3, 5, 10)
@@ -86,13 +87,11 @@ def click_through(
     """
     trial, least = Trial(), min(clicks, max(SHOWN))
     answer = Answer(np.zeros_like(target))
-    while len(trial.ious) < clicks and (len(trial.ious) < least or max(trial.ious) < TARGETS[-1]):
-        click = next_click(target, answer.mask, trial.clicks, rng, jitter)
-        if click is None:  # nothing left to click: the mask stays as it is
-            while len(trial.ious) < least:
-                trial.add(answer, iou(answer.mask, target))
+    simulated = simulate_clicks(target, lambda given, _: segment(given), lambda a: a.mask, rng, jitter)
+    for trial.clicks, answer in islice(simulated, clicks):
+        trial.add(answer, iou(answer.mask, target))
+        if len(trial.ious) >= least and max(trial.ious) >= TARGETS[-1]:
             break
-        trial.clicks.append(Click(*click))
-        answer = segment(trial.clicks)
+    while len(trial.ious) < least:  # nothing left to click: the mask stays as it is
         trial.add(answer, iou(answer.mask, target))
     return trial

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class Line:
         references: as they were asked for: a number, ``all``, or ``-`` for a method that knows none.
         jitter: percent of the longer side.
         category: set and product.
-        rows: its images.
+        rows: its images that were measured.
+        planned: how many were to be.
         pixels: AP, PRO and AUROC of its maps.
     """
 
@@ -37,11 +38,14 @@ class Line:
     jitter: float
     category: str
     rows: Sequence[Row]
+    planned: int
     pixels: Figures
 
     @property
     def clicks(self) -> list[float]:
-        """Means over the images, in the order of ``CLICK_HEADS``."""
+        """Means over the images, in the order of ``CLICK_HEADS``; NaN where there are none."""
+        if not self.rows:
+            return [math.nan] * len(CLICK_HEADS)
         return [float(v) for v in np.mean([row.figures() for row in self.rows], axis=0)]
 
     @property
@@ -55,19 +59,38 @@ class Line:
         return self.method, self.references, self.jitter
 
 
-def means(lines: Iterable[Line]) -> dict[tuple[str, str, float], tuple[int, list[float], list[float]]]:
-    """Images, click figures and map figures of each method and setting, the mean over **products**."""
+class Mean(NamedTuple):
+    """The mean over the products of one method and setting.
+
+    Attributes:
+        images: how many were measured.
+        planned: how many were to be.
+        clicks: in the order of ``CLICK_HEADS``.
+        maps: in the order of ``PIXEL_HEADS``.
+    """
+
+    images: int
+    planned: int
+    clicks: list[float]
+    maps: list[float]
+
+
+def means(lines: Iterable[Line]) -> dict[tuple[str, str, float], Mean]:
+    """What each method and setting comes to, the mean over **products**; those without any image do not count."""
     groups: dict[tuple[str, str, float], list[Line]] = {}
     for line in lines:
         groups.setdefault(line.group, []).append(line)
-    return {
-        group: (
-            sum(len(line.rows) for line in members),
-            [float(v) for v in np.mean([line.clicks for line in members], axis=0)],
-            [float(v) for v in np.mean([line.maps for line in members], axis=0)],
-        )
-        for group, members in groups.items()
-    }
+    return {group: _mean(members) for group, members in groups.items()}
+
+
+def _mean(members: Sequence[Line]) -> Mean:
+    measured = [line for line in members if line.rows]
+    return Mean(
+        sum(len(line.rows) for line in members),
+        sum(line.planned for line in members),
+        [float(v) for v in np.mean([line.clicks for line in measured], axis=0)],
+        [float(v) for v in np.mean([line.maps for line in measured], axis=0)],
+    )
 
 
 def calibrations(lines: Iterable[Line]) -> dict[tuple[str, str, float], Calibration]:
@@ -84,15 +107,15 @@ def tables(lines: Sequence[Line]) -> str:
     """Markdown: the means, then every product, then how good the scores are."""
     overall = means(lines)
     parts = ["## Clicks, mean over products", _head(CLICK_HEADS)]
-    parts += [_line(group, "**mean**", images, clicks) for group, (images, clicks, _) in overall.items()]
+    parts += [_line(group, "**mean**", m.images, m.planned, m.clicks) for group, m in overall.items()]
     parts += ["", "## Probability maps, mean over products (defective images only)", _head(PIXEL_HEADS)]
     parts += [
-        _line(group, "**mean**", images, maps)
-        for group, (images, _, maps) in overall.items()
-        if not all(map(math.isnan, maps))
+        _line(group, "**mean**", m.images, m.planned, m.maps)
+        for group, m in overall.items()
+        if not all(map(math.isnan, m.maps))
     ]
     parts += ["", "## Each product", _head(CLICK_HEADS + PIXEL_HEADS)]
-    parts += [_line(x.group, x.category, len(x.rows), x.clicks + x.maps) for x in lines]
+    parts += [_line(x.group, x.category, len(x.rows), x.planned, x.clicks + x.maps) for x in lines]
     for group, found in calibrations(lines).items():
         method, references, jitter = group
         parts += [
@@ -111,12 +134,13 @@ def as_json(lines: Sequence[Line], facts: Mapping[str, Any]) -> str:
     document = {
         **facts,
         "means": [
-            {**_named(group), "images": images, **_figures(clicks, maps)}
+            {**_named(group), "images": m.images, "planned": m.planned, **_figures(m.clicks, m.maps)}
             | ({"scores": asdict(scored[group])} if group in scored else {})
-            for group, (images, clicks, maps) in means(lines).items()
+            for group, m in means(lines).items()
         ],
         "products": [
-            {**_named(x.group), "category": x.category, "images": len(x.rows), **_figures(x.clicks, x.maps)}
+            {**_named(x.group), "category": x.category, "images": len(x.rows), "planned": x.planned}
+            | _figures(x.clicks, x.maps)
             for x in lines
         ],
     }
@@ -144,8 +168,11 @@ def _head(heads: Sequence[str]) -> str:
     return "| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|"
 
 
-def _line(group: tuple[str, str, float], category: str, images: int, figures: Sequence[float]) -> str:
+def _line(
+    group: tuple[str, str, float], category: str, images: int, planned: int, figures: Sequence[float]
+) -> str:
     method, references, jitter = group
-    cells = [method, references, f"{jitter:g} %", category, str(images)]
+    counted = str(images) if images == planned else f"{images} of {planned}"
+    cells = [method, references, f"{jitter:g} %", category, counted]
     cells += ["–" if math.isnan(figure) else f"{figure:.1f}" for figure in figures]
     return "| " + " | ".join(cells) + " |"

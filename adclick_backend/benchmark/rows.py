@@ -34,6 +34,7 @@ class Row:
         limit: how many clicks were allowed.
         ious: IoU in [0, 1] after each click.
         scores: expected IoU in [0, 1] after each click; may be empty.
+        number_format: in which the weights computed; "" for methods without, and where an earlier release did not say.
     """
 
     category: str
@@ -43,11 +44,17 @@ class Row:
     limit: int
     ious: list[float]
     scores: list[float] = field(default_factory=list)
+    number_format: str = ""
 
     @property
     def key(self) -> tuple[str, str, Setting]:
         """What makes it the same measurement."""
         return self.category, self.image, self.setting
+
+    @property
+    def by(self) -> tuple[str, str]:
+        """The weights and the number format."""
+        return self.version, self.number_format
 
     @property
     def file(self) -> str:
@@ -84,10 +91,10 @@ class Results:
         """All rows."""
         return list(self._rows.values())
 
-    def has(self, key: tuple[str, str, Setting], version: str, limit: int) -> bool:
-        """Whether this was measured with these weights and at least so many clicks."""
+    def has(self, key: tuple[str, str, Setting], version: str, number_format: str, limit: int) -> bool:
+        """Whether this was measured with these weights, in this number format, and with at least so many clicks."""
         row = self._rows.get(key)
-        return row is not None and row.version == version and row.limit >= limit
+        return row is not None and row.by == (version, number_format) and row.limit >= limit
 
     def add(self, rows: Iterable[Row]) -> None:
         """Keep new rows, on disk at once."""

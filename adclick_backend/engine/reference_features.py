@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
-from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru, as_kept
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels
 from adclick_backend.images.task_images import decode_image
@@ -49,7 +49,7 @@ class ReferenceFeatures:
             return cached
         encoded = self._files.load(project, sha)
         if encoded is None:
-            encoded = self.encode(key, self.kept_copy(project, sha))
+            encoded = as_kept(self.encode(key, self.kept_copy(project, sha)))
         self._encoded.put(
             key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
         )
@@ -68,7 +68,7 @@ class ReferenceFeatures:
 
     def usual(self, bank: ReferenceBank) -> Usual:
         """What was measured of a bank so far."""
-        return Usual(self._files.folder(bank.project), bank.product)
+        return self._files.usual(bank.project, bank.product)
 
     def usual_of(self, bank: ReferenceBank, sha: str) -> dict[str, float]:
         """Residual energies of one reference matched with the others of its bank."""
@@ -81,11 +81,11 @@ class ReferenceFeatures:
         self.usual(bank).put({sha: self.usual_of(bank, sha)}, len(bank.references))
 
     def normal(self, bank: ReferenceBank) -> dict[str, float] | None:
-        """What energies are usual in a bank; learned from one more reference at each opening until that is enough."""
+        """What energies are usual in a bank; the first opening measures as many references as that takes."""
         if len(bank.references) < 2:
             return None
         usual = self.usual(bank)
-        if sha := usual.wanted(bank.references):
+        while sha := usual.wanted(bank.references):
             self.measure(bank, sha)
         return usual.mean(bank.references)
 

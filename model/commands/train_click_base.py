@@ -14,11 +14,13 @@ from dataclasses import asdict, replace
 import torch
 
 from model.checkpoint.files import export, load_into
-from model.datasets.mvtec import NO_PRODUCT, find_categories
+from model.commands.products import find_products
 from model.features.backbones import WideResNet50
 from model.features.encoding import Frame
+from model.features.number_format import number_format
 from model.features.published import convert_wide_resnet50, read_published
 from model.interactive.base import BaseClickNetwork, BaseConfig
+from model.matching.nearest import MatchingConfig
 from model.training.distributed import worker
 from model.training.interactive.batches import ClickTraining
 from model.training.interactive.on_the_fly import Defect, LiveBatches, drawn, photographed
@@ -63,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
             "--start goes on from a lite network; a base training goes on from its own state with --resume."
         )
         return 2
-    categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
+    categories = find_products(args.folders, args.exclude)
     if not categories:
-        print(NO_PRODUCT)
         return 2
     defects = [
         defect
@@ -86,8 +87,20 @@ def run(args: argparse.Namespace) -> int:
     network = BaseClickNetwork(SIZES)
     with worker() as me:
         backbone.eval().requires_grad_(False).to(me.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        source = LiveBatches(defects, backbone, network, LONG_SIDE, config, dict(args.weight), me.device)
-        trainer = ClickTrainer(network, source, config, args.run, me)
+        format_ = number_format(args.number_format, str(me.device))
+        if me.first:
+            print(format_.sentence)
+        source = LiveBatches(
+            defects,
+            backbone,
+            network,
+            LONG_SIDE,
+            config,
+            dict(args.weight),
+            me.device,
+            MatchingConfig(dtype=format_.dtype),
+        )
+        trainer = ClickTrainer(network, source, config, args.run, me, args.number_format)
         if args.resume and trainer.resume() and me.first:
             print(
                 f"Going on at step {trainer.step} of {args.steps}, after {trainer.seconds / 60:.0f} minutes."
@@ -105,7 +118,9 @@ def _export(
     others = [d for number in range(args.drawn, args.drawn + HELD_BACK) for d in drawn(number)]
     config = replace(trainer.config, crops=((LONG_SIDE // 2, 1, 1.0),))
     network, device = trainer.network, trainer.worker.device
-    held = LiveBatches(others, backbone, network, LONG_SIDE, config, {}, device)
+    held = LiveBatches(
+        others, backbone, network, LONG_SIDE, config, {}, device, MatchingConfig(dtype=trainer.format.dtype)
+    )
     out = args.out or args.run / "adclick-base.safetensors"
     about = {
         "version": args.version or "adclick-base-1",
@@ -124,6 +139,7 @@ def _export(
             "processes": trainer.worker.count,
             "minutes": round(trainer.seconds / 60, 1),
             "seed": args.seed,
+            "number_format": trainer.format.name,
         },
     }
     export(backbone, trainer.ema, out, about)

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import PACKAGED
-from model.commands.arguments import at_least_one, none_or_more, seed
-from model.datasets.mvtec import NO_PRODUCT, Category, find_categories, read_mask, read_rgb
+from model.commands.arguments import add_number_format, at_least_one, none_or_more, seed
+from model.commands.products import find_products
+from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, LabelledImage, painted
 from model.language.encoders import text_encoder
@@ -64,15 +65,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude", nargs="*", default=[], metavar="SET/PRODUCT", help="products to leave out"
     )
+    add_number_format(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Build the samples, train, write the checkpoint; returns the exit status. An interrupted run goes on."""
-    categories = [c for c in find_categories(args.folders) if c.name not in args.exclude]
+    categories = find_products(args.folders, args.exclude)
     if not categories:
-        print(NO_PRODUCT)
         return 2
-    samples = build(categories, args)
+    predictor = Predictor(asked=args.number_format)
+    print(predictor.format.sentence)
+    samples = build(categories, args, predictor)
     # No views: what is learned here must hold for products that were never seen.
     config = SegTraining(
         steps=args.steps,
@@ -103,15 +106,16 @@ def run(args: argparse.Namespace) -> int:
         "steps": trainer.step,
         "minutes": round(trainer.seconds / 60, 1),
         "settings": asdict(config),
+        "number_format": predictor.format.name,
     }
     write_seg(out, trainer.ema, vocabulary, [DEFECT], [0.0], args.version, about)
     print(f"Wrote {out} after {trainer.step} steps.")
     return 0
 
 
-def build(categories: Sequence[Category], args: argparse.Namespace) -> list[SegSample]:
+def build(categories: Sequence[Category], args: argparse.Namespace, predictor: Predictor) -> list[SegSample]:
     """The samples of all products: their defects, and normal and synthetic ones made of their good images."""
-    predictor, rng = Predictor(), np.random.default_rng(args.seed)
+    rng = np.random.default_rng(args.seed)
     samples: list[SegSample] = []
     for category in tqdm(categories, desc="products"):
         good = [] if category.name in args.without_references else category.good()

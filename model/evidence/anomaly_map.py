@@ -15,6 +15,7 @@ from torch import Tensor
 from model.evidence.prepared import RATIO_ENERGIES, Prepared
 from model.features.encoding import Frame
 from model.matching.residual import Residual
+from model.metrics.expected import sigmoid
 
 PEAK = "peak"
 """Name of `usual_peak` among what is usual in a bank (:meth:`model.interactive.predictor.Predictor.usual`)."""
@@ -92,7 +93,7 @@ def residual_probability(prepared: Prepared, frame: Frame, peaks: Sequence[float
     np.maximum.at(highest, np.asarray(labels, np.int64), excess)
     peak = highest[labels]
     border = np.where(labels > 0, np.maximum(-REACH, peak - DEPTH), -REACH)
-    probability = np.minimum(1 / (1 + np.exp((border - excess) / SOFTNESS)), MOST_TRUST).astype(np.float32)
+    probability = np.minimum(sigmoid((excess - border) / SOFTNESS, np.inf), np.float32(MOST_TRUST))
     probability = np.where(peak > 0, probability, np.minimum(probability, DOUBT))
     size = frame.width, frame.height
     return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)

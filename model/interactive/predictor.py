@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from model.evidence.anomaly_map import PEAK, usual_peak
 from model.evidence.prepared import Prepared, normal_levels
 from model.features.backbones import BACKBONES
 from model.features.encoding import Encoded, Frame, encode
+from model.features.number_format import AUTO, number_format
 from model.interactive import presets
 from model.interactive.config import ClickConfig
 from model.interactive.mask import Map
 from model.interactive.zoom import Window
-from model.matching.nearest import matching_dtype
 from model.matching.residual import match, mismatch_ratio
 from model.matching.retrieval import Retrieved, retrieve
 
@@ -34,13 +35,27 @@ class Predictor:
         weights: a ``.safetensors`` checkpoint with its manifest beside it; default: the one that ships.
         device: where to compute.
         config: how to match, to look closely and to choose a mask.
+        asked: the number format that is asked for (:mod:`model.features.number_format`).
+
+    Attributes:
+        config: that, with the number format in which it computes.
+        format: in which it computes.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another network.
+        ValueError: there is no such number format.
     """
 
-    def __init__(self, weights: Path | None = None, device: str = "cpu", config: ClickConfig | None = None):
-        self.config = config or ClickConfig()
+    def __init__(
+        self,
+        weights: Path | None = None,
+        device: str = "cpu",
+        config: ClickConfig | None = None,
+        asked: str = AUTO,
+    ):
+        self.format = number_format(asked, device)
+        config = config or ClickConfig()
+        self.config = replace(config, matching=replace(config.matching, dtype=self.format.dtype))
         weights = weights or PACKAGED
         manifest = read_manifest(weights)
         check_click(manifest, weights.name)
@@ -64,7 +79,6 @@ class Predictor:
         )
         for module in (self.backbone, self.network):
             module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._dtype = matching_dtype(self.device)
 
     def encode(self, image: NDArray[np.uint8], long_side: int | None = None) -> Encoded:
         """Encode an image (H, W, 3), RGB, uint8, at ``long_side`` pixels (default: the checkpoint's)."""
@@ -149,7 +163,7 @@ class Predictor:
         previous = torch.nn.functional.avg_pool2d(previous, 2)
         shown = _to_grid(clicks, frame, self.config.most_clicks_seen).to(self.device)
         seen = self.network.inputs(prepared.to(self.device), shown, previous)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
+        with self.format.autocast(self.device):
             logits = self.network(*seen)
         return np.asarray((logits[0, 0].float() / self.temperature).cpu().numpy())
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from time import perf_counter
 from typing import NamedTuple
 
 import torch
@@ -27,6 +25,7 @@ class MatchingConfig:
     self_exclusion: float = 0.08  # what is near: this part of the longer side
     exhaustive: int = 8192  # cells of a bank up to which all of them are searched
     chunk: int = 256  # query cells matched at a time: their distances stay in the processor's cache
+    dtype: torch.dtype = torch.float32  # in which cells are multiplied; it only chooses the match
 
     def __post_init__(self) -> None:
         check(
@@ -111,7 +110,7 @@ def nearest(
     step = 2 if len(bank.rows) > config.exhaustive else 1
     query = _with_position(features[0].permute(1, 2, 0), weight)
     searched = torch.cat([_with_position(maps, weight, step) for maps in bank.maps()])
-    dtype = matching_dtype(query.device)
+    dtype = config.dtype
     # argmin |q - b|² = argmax q·b - |b|²/2; the last column carries -|b|²/2, split in two for bfloat16's 8 bits
     half = -0.5 * searched.square().sum(1, keepdim=True)
     coarse = half.to(dtype)
@@ -185,23 +184,3 @@ def around(query: Tensor, bank: Cells, matches: Matches) -> tuple[Tensor, Matche
     energy, best = torch.stack(energies).min(0, keepdim=True)  # (1, h, w)
     row, column = (torch.stack(m).gather(0, best)[0] for m in (rows, columns))
     return energy[None], Matches(matches.source, row, column)
-
-
-@lru_cache(maxsize=4)
-def matching_dtype(device: torch.device) -> torch.dtype:
-    """The number format in which this machine multiplies matrices fastest; found by trying, once.
-
-    Bfloat16 is three times as fast where the processor has it in hardware and many times slower where it has not. It
-    only chooses the match; the residual itself is computed in float32.
-    """
-    if device.type != "cpu":
-        return torch.float16
-    a, b = torch.randn(256, 178), torch.randn(4096, 178)
-    seconds: dict[torch.dtype, float] = {}
-    for _ in range(5):  # in turns, and the best counts: other work on the machine must not decide
-        for dtype in (torch.float32, torch.bfloat16):
-            x, y = a.to(dtype), b.to(dtype).T
-            start = perf_counter()
-            _argmax(x @ y)
-            seconds[dtype] = min(seconds.get(dtype, 1.0), perf_counter() - start)
-    return min(seconds, key=seconds.__getitem__)

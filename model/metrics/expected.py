@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Probabilities float32 in [0, 1] from logits of any shape."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+def sigmoid(logits: NDArray[np.floating], bound: float = 30.0) -> NDArray[np.float32]:
+    """Probabilities float32 in [0, 1] from logits of any shape; those beyond ``bound`` count as that."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -bound, bound))), np.float32)
 
 
 def expected_iou(probability: NDArray[np.float32], inside: NDArray[np.bool_] | None = None) -> float:

@@ -16,7 +16,8 @@ from model.checkpoint.files import build, load_into, part_of, read_weights
 from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
-from model.matching.nearest import matching_dtype
+from model.features.number_format import AUTO, number_format
+from model.metrics.expected import sigmoid
 from model.segmentation.inputs import inputs
 from model.segmentation.network import ADClickSeg, SegConfig
 from model.segmentation.type_head import TypeHead, length
@@ -34,6 +35,7 @@ class SegPredictor:
     Args:
         weights: a ``.safetensors`` checkpoint with its manifest beside it.
         device: where to compute.
+        asked: the number format that is asked for (:mod:`model.features.number_format`).
 
     Attributes:
         version: name of the checkpoint.
@@ -41,16 +43,17 @@ class SegPredictor:
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another network.
+        ValueError: there is no such number format.
     """
 
-    def __init__(self, weights: Path, device: str = "cpu"):
+    def __init__(self, weights: Path, device: str = "cpu", asked: str = AUTO):
         manifest = read_manifest(weights)
         check_segmentation(manifest, weights.name)
         tensors = read_weights(weights, manifest)
         self.version = str(manifest["version"])
         self.types: tuple[str, ...] = tuple(manifest["types"])
         self.device = torch.device(device)
-        self._dtype = matching_dtype(self.device)
+        self._format = number_format(asked, device)
         self._offsets = [float(manifest["offsets"][name]) for name in self.types]
         states, present = _words(tensors, len(self.types), weights.name)
         self._states, self._present = states.to(self.device), present.to(self.device)
@@ -90,10 +93,10 @@ class SegPredictor:
                 "answered, and masks before the first click come from the residual."
             )
         seen = inputs(prepared.to(self.device))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype != torch.float32):
+        with self._format.autocast(self.device):
             logits = type_logits(self.network, seen, self._states, self._present)
         found = [
-            np.asarray(1 / (1 + np.exp(offset - smooth(logit))), np.float32)
+            sigmoid(smooth(logit) - offset, np.inf)
             for logit, offset in zip(logits, self._offsets, strict=True)
         ]
         if self._head is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model.checkpoint.ranges import check_changes, check_names
-from model.clicks import Click, next_click
+from model.clicks import simulate_clicks
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import LAYOUT, Prepared
 from model.evidence.relative import columns
 from model.features.encoding import Frame
+from model.features.number_format import AUTO
 from model.interactive.lite import LiteClickNetwork, LiteConfig
-from model.interactive.prediction import predict
+from model.interactive.prediction import Prediction, predict
 from model.interactive.predictor import Predictor
 from model.language.vocabulary import Vocabulary
 from model.metrics.masks import iou
@@ -115,9 +118,12 @@ class Opened:
 
 
 @torch.inference_mode()
-def open_images(categories: Sequence[Category], limit: int) -> list[Opened]:
-    """Up to ``limit`` defect images of each product, matched with its defect-free images as a server does it."""
-    predictor, found = Predictor(), []
+def open_images(categories: Sequence[Category], limit: int, asked: str = AUTO) -> list[Opened]:
+    """Up to ``limit`` defect images of each product, matched with its defect-free images as a server does it.
+
+    ``asked`` is the number format that is asked for (:mod:`model.features.number_format`).
+    """
+    predictor, found = Predictor(asked=asked), []
     for category in tqdm(categories, desc="opening"):
         bank = [predictor.encode(read_rgb(file)) for file in category.good()]
         descriptors = np.stack([b.descriptor.numpy() for b in bank]) if bank else np.zeros((0, 1), np.float32)
@@ -141,15 +147,11 @@ def mean_ious(predictor: Predictor, images: Sequence[Opened]) -> NDArray[np.floa
     """(CLICKS,): IoU after each click in the middle of the largest error, mean over images, then products."""
     products: dict[str, list[list[float]]] = {}
     for image in images:
-        clicks: list[Click] = []
-        mask, before, ious = np.zeros_like(image.mask), None, []
-        for _ in range(CLICKS):
-            click = next_click(image.mask, mask, clicks)
-            if click is not None:
-                clicks.append(click)
-                before = predict(predictor, image.prepared, image.frame, clicks, before)
-                mask = before.mask(image.frame)
-            ious.append(iou(mask, image.mask))
+        answer = partial(predict, predictor, image.prepared, image.frame)
+        mask_of = partial(Prediction.mask, frame=image.frame)
+        simulated = islice(simulate_clicks(image.mask, answer, mask_of), CLICKS)
+        ious = [iou(mask_of(found), image.mask) for _, found in simulated]
+        ious += (CLICKS - len(ious)) * (ious[-1:] or [iou(np.zeros_like(image.mask), image.mask)])
         products.setdefault(image.category, []).append(ious)
     return np.asarray(np.mean([np.mean(rows, 0) for rows in products.values()], 0))
 
@@ -162,6 +164,7 @@ def run(
     images: Sequence[Opened],
     config: ClickTraining,
     folder: Path,
+    asked: str = AUTO,
 ) -> Iterator[dict[str, Any]]:
     """Train and measure what ``folder/results.jsonl`` lacks; yields its rows as they come.
 
@@ -173,9 +176,10 @@ def run(
         images: to measure on.
         config: of every training, but for what a variant changes.
         folder: for results and checkpoints.
+        asked: the number format that is asked for.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    predictor = Predictor()
+    predictor = Predictor(asked=asked)
     done = {(row["variant"], row["seed"]) for row in read(folder)}
     for seed in seeds:
         for name in variants:
@@ -189,6 +193,7 @@ def run(
                 images,
                 config,
                 folder / f"{name}-{seed}".replace(" ", "-"),
+                asked,
             )
             predictor.network, predictor.temperature = trainer.ema.eval(), TEMPERATURE
             rows = [
@@ -213,6 +218,7 @@ def _trained(
     images: Sequence[Opened],
     config: ClickTraining,
     folder: Path,
+    asked: str,
 ) -> tuple[ClickTrainer, Vocabulary | None]:
     """A variant after its training, and the words for all kinds of defects if it hears them."""
     settings = replace(config, seed=seed, **dict(variant.changes))
@@ -227,7 +233,7 @@ def _trained(
     else:
         vocabulary = None
         network, source = Blinded(columns(*variant.without), sizes), SampleFiles(sampler)
-    trainer = ClickTrainer(network, source, settings, folder)
+    trainer = ClickTrainer(network, source, settings, folder, asked=asked)
     trainer.run()
     return trainer, vocabulary
 

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from model.checkpoint.manifest import PACKAGED_SEG
 from model.checkpoint.ranges import check_changes, check_names
-from model.clicks import Click, next_click
+from model.clicks import simulate_clicks
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.detectors.patchcore import PatchCore
 from model.evidence.prepared import Prepared
 from model.features.encoding import Encoded, Frame
+from model.features.number_format import AUTO
 from model.interactive.encoded_references import EncodedReferences
-from model.interactive.prediction import predict
+from model.interactive.prediction import Prediction, predict
 from model.interactive.predictor import Predictor
 from model.labels.labelled import LabelledImage, WeakLabel, painted
 from model.labels.weak import strengthen
@@ -172,19 +174,16 @@ def click_labels(
     """ADClick's label of a defect after given numbers of simulated clicks, each on the largest error (Eq. 8)."""
     height, width = defect.mask.shape
     frame, prepared = Frame.of(height, width, predictor.long_side), bank.prepare(defect.pixels)
-    clicks: list[Click] = []
-    mask, view, found = np.zeros_like(defect.mask), None, {}
+    answer = partial(predict, predictor, prepared, frame)
+    mask_of = partial(Prediction.mask, frame=frame)
     side = max(height, width)
-    for number in range(1, max(counts) + 1):
-        click = next_click(defect.mask, mask, clicks, rng, JITTER * side)
-        if click is not None:
-            clicks.append(click)
-            view = predict(predictor, prepared, frame, clicks, view)
-            mask = view.mask(frame)
-        if number in counts and view is not None:
-            probability = cv2.resize(view.probability, (width, height), interpolation=cv2.INTER_LINEAR)
-            target = strengthen(np.asarray(probability, np.float32), clicks, CLICK_RADIUS_SHARE * side)
-            found[number] = WeakLabel("clicked", target, np.zeros_like(defect.mask))
+    seen = list(islice(simulate_clicks(defect.mask, answer, mask_of, rng, JITTER * side), max(counts)))
+    found = {}
+    for number in counts if seen else ():
+        clicks, view = seen[min(number, len(seen)) - 1]
+        probability = cv2.resize(view.probability, (width, height), interpolation=cv2.INTER_LINEAR)
+        target = strengthen(np.asarray(probability, np.float32), clicks, CLICK_RADIUS_SHARE * side)
+        found[number] = WeakLabel("clicked", target, np.zeros_like(defect.mask))
     return found
 
 
@@ -215,6 +214,7 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
         version="study",
         config=config,
         resume=resume,
+        asked=split.predictor.format.name,
     )
     maps = _maps(split, weights)
     found = {**score(split, highest(maps)), "steps": about["steps"], "seconds": about["seconds"]}
@@ -223,7 +223,7 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
 
 def _maps(split: Split, weights: Path) -> list[dict[str, NDArray[np.float32]]]:
     """The maps of the types of the test images."""
-    seg = SegPredictor(weights)
+    seg = SegPredictor(weights, asked=split.predictor.format.name)
     return [seg.maps(prepared, frame) for _, prepared, frame in split.tested]
 
 
@@ -268,6 +268,7 @@ def run(
     steps: int,
     names: Sequence[str],
     samples: Path,
+    asked: str = AUTO,
 ) -> Iterator[dict[str, Any]]:
     """Measure what ``out`` does not hold yet, one JSON line a result; yields each new one.
 
@@ -278,10 +279,11 @@ def run(
         steps: of training a run: time would favour whatever runs while the machine is idle.
         names: of :data:`SETTINGS`, :data:`UNTRAINED` and :data:`PATCHCORE`.
         samples: folder for the prepared images.
+        asked: the number format that is asked for (:mod:`model.features.number_format`).
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     done = {(r["product"], r["split"], r["setting"]) for r in read(out)}
-    predictor = Predictor()
+    predictor = Predictor(asked=asked)
     for number in range(splits):
         for category in categories:
             wanted = [n for n in names if (category.name, number, n) not in done]

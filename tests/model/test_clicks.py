@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from model.clicks import Click, _depth, next_click
+from model.clicks import Click, _depth, next_click, simulate_clicks
 
 
 def disc(size: int, x: int, y: int, radius: int) -> np.ndarray:
@@ -24,6 +26,27 @@ def test_the_next_click_goes_to_the_deeper_error() -> None:
 def test_a_perfect_mask_needs_no_click() -> None:
     target = disc(64, 20, 20, 9)
     assert next_click(target, target, []) is None
+
+
+def test_simulated_clicks_go_on_until_nothing_is_wrong() -> None:
+    target = disc(64, 20, 20, 9) | disc(64, 45, 45, 4)
+    shown: list[tuple[int, float | None]] = []
+
+    def answer(clicks: Sequence[Click], before: float | None) -> float:
+        shown.append((len(clicks), before))
+        return len(clicks) / 2
+
+    def mask_of(found: float) -> np.ndarray:
+        return target & disc(64, 20, 20, 9) if found < 1 else target
+
+    given = list(simulate_clicks(target, answer, mask_of))
+    assert shown == [(1, None), (2, 0.5)]
+    assert [found for _, found in given] == [0.5, 1.0]
+    assert [clicks for clicks, _ in given] == [
+        [Click(20.5, 20.5, True)],
+        [Click(20.5, 20.5, True), Click(45.5, 45.5, True)],
+    ]
+    assert list(simulate_clicks(np.zeros((8, 8), bool), answer, mask_of)) == []
 
 
 def test_the_border_of_the_image_is_the_border_of_the_error() -> None:

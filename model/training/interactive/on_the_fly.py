@@ -23,6 +23,7 @@ from model.features.backbones import Backbone
 from model.generation.products import Product
 from model.generation.synthesis import Image, Mask, add_defect
 from model.interactive.network import ClickNetwork
+from model.matching.nearest import MATCHING, MatchingConfig
 from model.training.interactive.batches import Batch, ClickTraining, Sampler
 from model.training.interactive.samples import DEFECTS_OF_DRAWN, PIECES_OF_DRAWN, images_of
 from model.training.interactive.views import TrainingViews
@@ -118,6 +119,7 @@ class LiveBatches:
         config: share of synthetic defects.
         weights: how often a product is drawn, by name; default 1.
         device: where to compute.
+        matching: how places are matched.
     """
 
     def __init__(
@@ -129,8 +131,10 @@ class LiveBatches:
         config: ClickTraining,
         weights: dict[str, float],
         device: torch.device,
+        matching: MatchingConfig = MATCHING,
     ):
-        self.backbone, self.network, self.long_side, self.device = backbone, network, long_side, device
+        self.backbone, self.network, self.long_side = backbone, network, long_side
+        self.device, self.matching = device, matching
         self.sampler = Sampler(defects, config.synthetic_share, weights)
         self._views = lru_cache(None)(self._views_of)
 
@@ -154,8 +158,9 @@ class LiveBatches:
     def _views_of(self, source: Source) -> TrainingViews:
         good, prepare = source.good(), self.network.prepare
         return TrainingViews(
-            good, self.backbone, self.long_side, source.comparable, prepare, remembered=0, device=self.device
-        )
+            good, self.backbone, self.long_side, source.comparable, prepare,
+            remembered=0, device=self.device, matching=self.matching,
+        )  # fmt: skip
 
 
 def stack(views: list[tuple[Prepared, Mask]], cells: int, rng: np.random.Generator) -> Batch:

@@ -24,6 +24,7 @@ from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared, compare
 from model.features.backbones import Backbone
 from model.generation.products import Product
 from model.generation.synthesis import Mask, add_defect
+from model.matching.nearest import MATCHING, MatchingConfig
 from model.training.crops import Crop
 from model.training.interactive.views import TrainingViews
 
@@ -66,6 +67,7 @@ def build(
     without_references: set[str],
     limit: int = 10**6,
     seed: int = 0,
+    matching: MatchingConfig = MATCHING,
 ) -> None:
     """Build (or go on building) the sample files of ``categories`` below ``cache``.
 
@@ -78,6 +80,7 @@ def build(
         without_references: names of products whose good images show something else than the defect images.
         limit: most real samples of a product.
         seed: of every random choice.
+        matching: how places are matched.
     """
     for category in tqdm(categories, desc="products"):
         folder = cache / category.name
@@ -87,7 +90,7 @@ def build(
         sweep_leftovers(folder)
         good, pairs, rng = images_of(category, limit, seed)
         pixels_of_good, comparable = [read_rgb(p) for p in good], category.name not in without_references
-        views = TrainingViews(pixels_of_good, backbone, long_side, comparable, compare)
+        views = TrainingViews(pixels_of_good, backbone, long_side, comparable, compare, matching=matching)
         for i, (file, painted) in enumerate(tqdm(pairs, desc=category.name, leave=False)):
             view = views.of(read_rgb(file), read_mask(painted), i % 2 == 0, rng)
             _save(folder / f"real-{i:04d}.safetensors", view, file.parent.name)
@@ -98,7 +101,15 @@ def build(
         (folder / "done.json").write_text(json.dumps({"real": len(pairs), "good": len(good)}))
 
 
-def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: int, seed: int = 0) -> None:
+def build_drawn(
+    products: range,
+    cache: Path,
+    backbone: Backbone,
+    *,
+    long_side: int,
+    seed: int = 0,
+    matching: MatchingConfig = MATCHING,
+) -> None:
     """Build the sample files of drawn products (:mod:`model.generation.products`), by numbers; see :func:`build`."""
     for number in tqdm(products, desc="drawn products"):
         folder = cache / "drawn" / f"{number:04d}"
@@ -108,7 +119,7 @@ def build_drawn(products: range, cache: Path, backbone: Backbone, *, long_side: 
         sweep_leftovers(folder)
         rng, product = np.random.default_rng([seed, number]), Product(number)
         pieces = [product.image(rng) for _ in range(PIECES_OF_DRAWN)]
-        views = TrainingViews(pieces, backbone, long_side, True, compare)
+        views = TrainingViews(pieces, backbone, long_side, True, compare, matching=matching)
         for i in range(DEFECTS_OF_DRAWN):
             found = product.lacking(rng) if i % 3 == 0 else None
             pixels, mask, kind = (*found, "missing") if found else add_defect(product.image(rng), rng)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from model.checkpoint.files import load_into
 from model.evidence.prepared import CHANNELS, Prepared
 from model.evidence.previous_mask import MASK_CHANNELS
+from model.features.number_format import AUTO, number_format
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.network import ClickNetwork
-from model.matching.nearest import matching_dtype
 from model.training.distributed import ALONE, Worker
 from model.training.interactive.batches import Batch, BatchSource, ClickTraining
 from model.training.losses import IGNORE, normalized_focal_loss, overlap_loss
@@ -49,6 +49,10 @@ class ClickTrainer:
         config: settings.
         folder: where the state and the curve lie.
         worker: this process among those that train together, each on batches of its own.
+        asked: the number format that is asked for (:mod:`model.features.number_format`).
+
+    Attributes:
+        format: in which it computes.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ClickTrainer:
         config: ClickTraining,
         folder: Path,
         worker: Worker = ALONE,
+        asked: str = AUTO,
     ):
         self.network = network.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(network).requires_grad_(False).eval()
@@ -68,7 +73,7 @@ class ClickTrainer:
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
         self.step, self.seconds = 0, 0.0
-        self.bfloat16 = matching_dtype(worker.device) != torch.float32
+        self.format = number_format(asked, str(worker.device))
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> None:
@@ -144,7 +149,7 @@ class ClickTrainer:
         device = self.worker.device
         clicks, previous = simulation.tensor()[rows].to(device), simulation.previous[rows].to(device)
         shown = self.network.inputs(prepared, clicks, previous)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+        with self.format.autocast(device):
             return network(*shown).float()  # type: ignore[no-any-return]
 
     def _batches(self) -> Iterator[Batch]:

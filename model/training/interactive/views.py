@@ -14,6 +14,7 @@ from model.features.backbones import Backbone
 from model.features.encoding import Encoded, encode
 from model.generation.synthesis import Image, Mask
 from model.interactive.zoom import Window
+from model.matching.nearest import MATCHING, MatchingConfig
 from model.matching.residual import match
 from model.matching.retrieval import Retrieved, retrieve
 
@@ -25,7 +26,7 @@ CLOSE_COUNTS = (0, 1, 2)
 
 CPU = torch.device("cpu")
 
-Prepare = Callable[[Encoded, Retrieved, dict[str, float] | None, bool], Prepared]
+Prepare = Callable[[Encoded, Retrieved, dict[str, float] | None, bool, MatchingConfig], Prepared]
 
 
 class TrainingViews:
@@ -42,6 +43,7 @@ class TrainingViews:
         prepare: of the click network that looks at the views (:class:`model.interactive.network.ClickNetwork`).
         remembered: of how many good images the features are kept; None: of all of them.
         device: where to compute.
+        matching: how places are matched.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class TrainingViews:
         *,
         remembered: int | None = None,
         device: torch.device = CPU,
+        matching: MatchingConfig = MATCHING,
     ):
         self.good, self.backbone, self.long_side = good, backbone, long_side
-        self.prepare, self.device = prepare, device
+        self.prepare, self.device, self.matching = prepare, device, matching
         self._reference = lru_cache(remembered)(lambda i: self._encode(self.good[i], long_side))
         self.descriptors = [self._reference(i).descriptor for i in range(len(good) if use_references else 0)]
 
@@ -86,7 +89,9 @@ class TrainingViews:
         chosen = self._nearest(pixels if close else query, others, count)
         references = [self._look(i, window, mask.shape) if close else self._reference(i) for i in chosen]
         compared = Retrieved(references or [query])
-        return self.prepare(query, compared, self._usual(references), not references), frame_mask
+        return self.prepare(
+            query, compared, self._usual(references), not references, self.matching
+        ), frame_mask
 
     def _encode(self, pixels: Image, long_side: int) -> Encoded:
         return encode(pixels, self.backbone, long_side, self.device)
@@ -108,7 +113,7 @@ class TrainingViews:
         """What energies are usual between these references; None for fewer than two."""
         if len(references) < 2:
             return None
-        return normal_levels([match(references[0], Retrieved(references[1:]))])
+        return normal_levels([match(references[0], Retrieved(references[1:]), config=self.matching)])
 
     def _window(self, mask: Mask, rng: np.random.Generator) -> Window:
         """A window round a part of the defect, from a sixth to four fifths of the image, the defect anywhere in it."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from model.checkpoint.described import SEG_PRESET
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import PACKAGED_SEG, manifest_path, read_manifest
+from model.features.number_format import AUTO, number_format
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, LabelledImage
 from model.language.encoders import text_encoder
@@ -71,6 +72,7 @@ def train_segmentation(
     report: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
     judge: Callable[[Path], Mapping[str, float]] | None = None,
+    asked: str = AUTO,
 ) -> dict[str, Any]:
     """Train ADClick-Seg for one project and write its checkpoint.
 
@@ -88,6 +90,7 @@ def train_segmentation(
         cancelled: asked often whether to stop.
         judge: asked at each of `JUDGED` how good the network is, given the checkpoint that it would be if the training
             ended there; its measures are reported.
+        asked: the number format that is asked for (:mod:`model.features.number_format`).
 
     Returns:
         What the manifest says of the training: settings, counts, loss, and ``notes``, sentences for a person.
@@ -106,7 +109,7 @@ def train_segmentation(
         report(progress)
 
     with _sample_folder(resume) as folder:
-        samples = prepare_samples(images, references, folder, config, go_on)
+        samples = prepare_samples(images, references, folder, config, go_on, asked)
         types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
         phrases = {t: list((prompts or {}).get(t, ())) or builtin_prompts(t) for t in {*types, DEFECT}}
         vocabulary = Vocabulary(text_encoder(words), phrases)
@@ -137,6 +140,7 @@ def train_segmentation(
         head = new_head(trainer.ema, vocabulary, types, samples)
         about = {
             "settings": asdict(config),
+            "number_format": number_format(asked).name,
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
             "ignored": round(trainer.ignored, 4),
@@ -177,6 +181,7 @@ def prepare_samples(
     folder: Path,
     config: SegTraining,
     go_on: Callable[[Progress], None],
+    asked: str = AUTO,
 ) -> list[SegSample]:
     """Write the sample files of all products; those that are there already are kept.
 
@@ -186,8 +191,9 @@ def prepare_samples(
         folder: one folder a product is made in it.
         config: how many samples of each source.
         go_on: told the progress before each sample; may raise.
+        asked: the number format that is asked for.
     """
-    predictor = Predictor()
+    predictor = Predictor(asked=asked)
     names = sorted({i.product for i in images} | {n for n, r in references.items() if len(r)})
     samples: list[SegSample] = []
     for p, product in enumerate(names):

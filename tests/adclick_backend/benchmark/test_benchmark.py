@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.windows import Windows
 from model.clicks import Click
 from model.datasets.mvtec import find_categories
+from model.features.number_format import number_format
 from model.interactive.config import ClickConfig
 from model.metrics.ranking import pixel_average_precision
 
@@ -51,9 +53,9 @@ def a_row(ious: Sequence[float], category: str = "s/a", image: str = "i", **more
     return Row(category, image, ious=list(ious), **fields)
 
 
-def a_line(category: str, rows: Sequence[Row]) -> Line:
+def a_line(category: str, rows: Sequence[Row], planned: int = 0) -> Line:
     pixels = {"AP": {3: 80.0}, "PRO": {3: 70.0}, "AUROC": {3: 90.0}}
-    return Line("ADClick", "all", 0.0, category, rows, pixels)
+    return Line("ADClick", "all", 0.0, category, rows, planned or len(rows), pixels)
 
 
 # --- the protocol
@@ -118,7 +120,14 @@ def a_product(root: Path, good: int = 3, defects: int = 1, size: int = 192) -> N
 
 
 def a_plan(folder: Path, references: Sequence[str] = ("0", "10", "all"), **more: Any) -> Plan:
-    fields = {"methods": ["ADClick", "GrabCut"], "jitters": [0.0, 1.0], "limit": None, "seed": 0, **more}
+    fields = {
+        "methods": ["ADClick", "GrabCut"],
+        "jitters": [0.0, 1.0],
+        "limit": None,
+        "seed": 0,
+        "number_format": "",
+        **more,
+    }
     return Plan(find_categories([folder]), references=references, **fields)
 
 
@@ -244,8 +253,112 @@ def test_processes_share_the_work_and_say_what_they_left_out(
     command = ["benchmark", str(tmp_path), "--out", str(tmp_path / "out"), "--clicks", "1", "--jobs", "2"]
     assert main([*command, "--peers", "--only-peers"]) == 1
     said = capsys.readouterr()
-    assert "| GrabCut | - | 0 % | set/flange | 2 |" in said.out
+    assert "| GrabCut | - | 0 % | set/flange | 2 of 3 |" in said.out
+    assert "| GrabCut | - | 0 % | **mean** | 2 of 3 |" in said.out
     assert "stain/1.png was left out: its mask is empty." in said.err
+
+
+def test_two_runs_are_equal_to_the_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two processes share references and measurements in whatever order; the second run goes the other way round."""
+    a_product(tmp_path / "data/set/bolt", good=2, defects=3)
+    a_product(tmp_path / "data/set/flange", good=4, defects=3, size=150)
+    command = ["benchmark", str(tmp_path / "data"), "--clicks", "3", "--jobs", "2", "--jitter", "0", "1"]
+    rows, kept, tables_ = [], [], []
+    for out in (tmp_path / "a", tmp_path / "b"):
+        assert main([*command, "--references", "2", "all", "--peers", "--out", str(out)]) == 0
+        printed = capsys.readouterr().out
+        found = Results(out).rows()
+        rows.append(sorted(found, key=lambda row: row.key[1:] + row.key[:1]))
+        files = sorted((out / "trials").iterdir())
+        kept.append([(f.name, {k: v.tobytes() for k, v in np.load(f).items()}) for f in files])
+        tables_.append((printed, (out / "results.json").read_text()))
+    assert rows[0] == rows[1]
+    assert kept[0] == kept[1]
+    assert tables_[0] == tables_[1]
+    asked = {row.number_format for row in rows[0] if row.setting.method == "ADClick"}
+    assert asked == {number_format().name}
+    assert {row.number_format for row in rows[0] if row.setting.method != "ADClick"} == {""}
+    assert f"computed in {number_format().name}." in printed.splitlines()[0]
+
+
+def test_what_was_measured_in_another_number_format_is_measured_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_product(tmp_path / "data/set/flange", good=0)
+    out = tmp_path / "out"
+    command = ["benchmark", str(tmp_path / "data"), "--out", str(out), "--clicks", "1", "--jobs", "1"]
+    for asked in ("float32", "bfloat16", "float32"):
+        assert main([*command, "--number-format", asked]) == 0
+        assert f"computed in {asked}." in capsys.readouterr().out
+        assert json.loads((out / "results.json").read_text())["number_format"] == asked
+    lines = (out / "images.jsonl").read_text().splitlines()
+    assert [json.loads(line)["number_format"] for line in lines] == ["float32", "bfloat16", "float32"]
+
+
+def test_engines_that_link_the_same_references_at_once_all_find_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_product(tmp_path / "set/flange", good=12, defects=0, size=32)
+    good = sorted((tmp_path / "set/flange/train/good").iterdir())
+    start, failed = threading.Barrier(6), []
+
+    def open_bank() -> None:
+        local = LocalEngine(tmp_path / "data")
+        monkeypatch.setattr(local.engine, "encode_reference", lambda *_: None)
+        monkeypatch.setattr(local.engine, "leave_one_out", lambda *_: {})
+        start.wait()
+        try:
+            assert len(local.bank("1", good).references) == 12
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_bank) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_many_images_of_a_linked_product_are_all_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Several processes begin with the same product at the same time."""
+    a_product(tmp_path / "disk/flange", good=3, defects=6, size=64)
+    (tmp_path / "disk/flange/train/good").rename(tmp_path / "disk/good")
+    (tmp_path / "disk/flange/train/good").symlink_to(tmp_path / "disk/good")
+    (tmp_path / "data/set").mkdir(parents=True)
+    (tmp_path / "data/set/flange").symlink_to(tmp_path / "disk/flange")
+    command = ["benchmark", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--clicks", "1"]
+    assert main([*command, "--jobs", "3"]) == 0
+    said = capsys.readouterr()
+    assert "| ADClick | all | 0 % | set/flange | 6 |" in said.out
+    assert "left out" not in said.err
+
+
+def test_a_result_says_how_many_images_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One behind a broken link, all of a product whose masks are of another size, and references that are gone."""
+    a_product(tmp_path / "set/bolt", good=0, defects=2, size=64)
+    a_product(tmp_path / "set/flange", good=2, defects=2, size=64)
+    for number in range(2):
+        save_image(
+            tmp_path / f"set/bolt/ground_truth/stain/{number}_mask.png", np.full((8, 8), 255, np.uint8)
+        )
+    for name in ("test/stain/1.png", "train/good/0.png"):
+        path = tmp_path / "set/flange" / name
+        path.unlink()
+        path.symlink_to("/nowhere.png")
+    command = ["benchmark", str(tmp_path), "--out", str(tmp_path / "out"), "--clicks", "1", "--jobs", "2"]
+    assert main([*command, "--peers", "--only-peers"]) == 1
+    said = capsys.readouterr()
+    assert "| GrabCut | - | 0 % | set/bolt | 0 of 2 | – |" in said.out
+    assert "| GrabCut | - | 0 % | set/flange | 1 of 2 |" in said.out
+    assert "| GrabCut | - | 0 % | **mean** | 1 of 4 |" in said.out
+    assert "1.png is a link to /nowhere.png, which is not there." in said.err
+    assert "train/good/0.png is a link to /nowhere.png, which is not there." in said.err
+    products = json.loads((tmp_path / "out/results.json").read_text())["products"]
+    counted = {p["category"]: (p["images"], p["planned"]) for p in products if p["method"] == "GrabCut"}
+    assert counted == {"set/bolt": (0, 2), "set/flange": (1, 2)}
 
 
 def test_no_process_outlives_a_killed_benchmark(tmp_path: Path) -> None:

@@ -485,13 +485,119 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
 
 
 def test_usual_energies_are_measured_again_when_the_bank_has_doubled(tmp_path: Path) -> None:
-    usual = Usual(tmp_path, "")
+    usual = Usual(tmp_path, "", "float32")
     assert usual.wanted(["a", "b"]) == "a"
     usual.put({"a": {"joint": 4.0}}, 2)
     usual.put({"b": {"joint": 2.0}}, 2)
     assert usual.wanted(["a", "b"]) is None
     assert usual.mean(["a", "b"]) == {"joint": 3.0}
     assert usual.wanted(["a", "b", "c", "d", "e"]) == "a"
+
+
+def test_only_the_first_references_and_those_that_were_checked_say_what_is_usual(tmp_path: Path) -> None:
+    """In whatever order, and for whatever, they were measured: nothing depends on what was opened before."""
+    references, means, peaks = ["a", "b", "c", "d"], set(), set()
+    levels = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.7}
+    for number, order in enumerate(["ab", "ba", "dba", "cdab"]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        usual = Usual(folder, "", "float32")
+        for sha in order:
+            usual.put({sha: {"joint": levels[sha]}}, 4)
+        means.add(usual.mean(references)["joint"])
+        assert usual.wanted(references, 3) == (None if "c" in order else "c")
+        usual.put({"c": {"joint": levels["c"]}}, 4)
+        peaks.add(tuple(usual.every(references, "joint", 3)))
+    assert means == {(0.1 + 0.2) / 2}
+    assert peaks == {(0.1, 0.2, 0.3)}
+    usual.put({sha: {"joint": levels[sha]} for sha in reversed(references)}, 4, checked=True)
+    assert usual.mean(references)["joint"] == sum(levels.values()) / 4
+    assert Usual(tmp_path, "", "bfloat16").wanted(references) == "a"
+
+
+def test_threads_that_measure_at_once_lose_nothing(tmp_path: Path) -> None:
+    names = [f"{i:02d}" for i in range(24)]
+    start = threading.Barrier(len(names))
+
+    def measure(name: str) -> None:
+        usual = Usual(tmp_path, "", "float32")
+        start.wait()
+        usual.put({name: {"joint": 1.0}}, len(names))
+
+    threads = [threading.Thread(target=measure, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(Usual(tmp_path, "", "float32").every(names, "joint", len(names))) == len(names)
+
+
+# --- equal to the digit
+
+
+def logits_of(engine: Engine, bank: ReferenceBank, name: str, clicks: list[Click]) -> bytes:
+    """The logits after some clicks, each answered in turn."""
+    key, image = ImageKey("7", name * 64), draw(80 + ord(name), (60, 110))
+    for count in range(1, len(clicks) + 1):
+        engine.click(key, bank, lambda: image, clicks[:count])
+    found = engine._answers.get((key, bank.fingerprint, tuple(clicks)))
+    assert found is not None
+    return found.whole.logits.tobytes()
+
+
+CLICKS = [Click(60.5, 110.5, True), Click(120.5, 80.5, False), Click(66.5, 114.5, True)]
+
+
+def test_two_engines_answer_equal_to_the_digit(tmp_path: Path) -> None:
+    """Whichever image each of them opened first, and whether features lie there or are computed again."""
+    found = []
+    for number, names in enumerate(["ab", "ba", "ab"]):
+        shelf = Shelf(tmp_path / str(number))
+        for seed in range(5):
+            shelf.add(draw(seed))
+        if number == 2:
+            for path in shelf.settings.data_dir.glob("projects/7/cache/*/*.features.safetensors"):
+                path.unlink()
+        found.append({name: logits_of(shelf.engine, shelf.bank, name, CLICKS) for name in names})
+        proposed = shelf.engine.propose(ImageKey("7", "c" * 64), shelf.bank, lambda: draw(90, (60, 110)))
+        found[-1]["c"] = b"".join(region.mask.tobytes() for region in proposed.regions)
+        found[-1]["score"] = str(proposed.score).encode()
+    assert found[0] == found[1] == found[2]
+
+
+def test_lost_answers_are_given_again_equal_to_the_digit(shelf: Shelf) -> None:
+    """To an engine that was started between two clicks, or that answered others since."""
+    whole = logits_of(shelf.engine, shelf.bank, "k", CLICKS)
+    again = Engine(shelf.settings)
+    key, image = ImageKey("7", "k" * 64), draw(80 + ord("k"), (60, 110))
+    again.click(key, shelf.bank, lambda: image, CLICKS)
+    found = again._answers.get((key, shelf.bank.fingerprint, tuple(CLICKS)))
+    assert found is not None
+    assert found.whole.logits.tobytes() == whole
+
+
+def test_the_number_format_is_said_and_what_was_matched_in_another_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, key = Shelf(tmp_path), ImageKey("7", "a" * 64)
+    for seed in range(3):
+        shelf.add(draw(seed))
+    (tmp_path / "cpuinfo").write_text("flags : avx512f\n")
+    monkeypatch.setattr("model.features.number_format.CPUINFO", tmp_path / "cpuinfo")
+    prepared = []
+    for asked, level in (("float32", "INFO"), ("bfloat16", "WARNING")):
+        engine = Engine(shelf.settings.model_copy(update={"number_format": asked}))
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            engine.warm_up()
+            milliseconds = engine.prepare(key, shelf.bank, lambda: draw(50, (60, 110)))
+        assert "match" in milliseconds
+        said = [r for r in caplog.records if f"Computing in {asked}" in r.getMessage()]
+        assert [r.levelname for r in said] == [level]
+        prepared += shelf.settings.data_dir.glob(
+            f"projects/7/cache/*/{key.sha}-*.{asked}.prepared.safetensors"
+        )
+    assert len(prepared) == 2
 
 
 # --- proposing
@@ -613,4 +719,4 @@ def test_segmenters_stay_loaded_until_there_are_too_many(monkeypatch: pytest.Mon
     names = [Path(name) for name in ("a", "b", "a", "c", "a", "b")]
     for name in names:
         segmenters.get(name)
-    assert [path.name for path, _ in loaded] == ["a", "b", "c", "b"]
+    assert [path.name for path, *_ in loaded] == ["a", "b", "c", "b"]

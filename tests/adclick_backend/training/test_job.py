@@ -71,6 +71,19 @@ def test_a_training_ends_with_a_version_that_serves(backend: Backend) -> None:
     assert list(backend.settings.data_dir.glob("projects/1/training/*")) == []
 
 
+def test_a_training_computes_in_the_number_format_of_the_settings(backend: Backend) -> None:
+    told: list[object] = []
+    usual = trainer(0.9)
+
+    def noting(*args: Any, **more: Any) -> Any:
+        told.append(more["asked"])
+        return usual(*args, **more)
+
+    object.__setattr__(backend.settings, "number_format", "float32")
+    assert train(backend, train=noting).state == "done"
+    assert told == ["float32"]
+
+
 def test_label_studio_is_told_the_new_version(backend: Backend) -> None:
     train(backend, 0.9)
     assert backend.setup().json["model_version"] == "fake-1+p1-v1"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.metrics.expected import expected_iou
+from model.metrics.expected import expected_iou, sigmoid
 
 
 def test_the_score_is_the_iou_to_expect() -> None:
@@ -16,3 +16,12 @@ def test_the_score_is_the_iou_to_expect() -> None:
     true = rng.random(found.shape) < found
     mask = found > 0.5
     assert expected_iou(found) == pytest.approx((mask & true).sum() / (mask | true).sum(), abs=0.01)
+
+
+def test_a_logit_beyond_the_bound_counts_as_the_bound() -> None:
+    logits = np.array([-40.0, -30.0, 0.0, 40.0], np.float32)
+    bounded, free = sigmoid(logits), sigmoid(logits, np.inf)
+    assert bounded.dtype == free.dtype == np.float32
+    assert bounded[0] == bounded[1] > free[0] > 0
+    assert bounded[2] == free[2] == 0.5
+    assert bounded[3] == free[3] == 1.0
