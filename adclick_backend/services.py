@@ -24,6 +24,7 @@ from adclick_backend.references.check import BankCheck
 from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
 from adclick_backend.references.keeper import ReferenceKeeper
+from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import Store
 from adclick_backend.store.versions import Registry
@@ -60,9 +61,12 @@ class Services:
             max_clicks=settings.max_clicks,
         )
         self.segmenter = Segmenter(self.connections, self.references, self.engine, self.telemetry)
-        self.proposer = Proposer(settings, self.segmenter, self.registry)
+        self.proposer = Proposer(settings, self.segmenter, self.registry, self.labels.vocabulary)
         self.traffic = ClickTraffic()
         self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)
+        self.syncs = LabelSyncs(
+            self.store, self.labels, self.references, self.connections, on_change=lambda: self.keeper.wake()
+        )
         self.keeper = ReferenceKeeper(
             store=self.store,
             references=self.references,
@@ -70,6 +74,7 @@ class Services:
                 settings, self.store, self.references, self.labels, self.connections, self.engine
             ),
             check=BankCheck(self.store, self.engine),
+            syncs=self.syncs,
             engine=self.engine,
             give_way=self.traffic.give_way,
             lock=settings.data_dir / "references.lock",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from adclick_backend.brush.regions import brush_region, choice_region, rounded
 from adclick_backend.config.labeling_config import LabelingConfig
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.labels.proposed import PREFIX
+from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.body import Task
 from adclick_backend.settings import Settings
 from adclick_backend.store.versions import Registry
@@ -58,10 +60,18 @@ class Proposer:
         settings: of the backend.
         segmenter: brings images to the engine.
         registry: the trained versions.
+        vocabulary: what the words of a project mean.
     """
 
-    def __init__(self, settings: Settings, segmenter: Segmenter, registry: Registry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        segmenter: Segmenter,
+        registry: Registry,
+        vocabulary: Callable[[str], Vocabulary],
+    ) -> None:
         self._settings = settings
+        self._vocabulary = vocabulary
         self._segmenter = segmenter
         self._registry = registry
 
@@ -112,7 +122,7 @@ class Proposer:
         if found.regions:
             result = self._regions(found, config, stem)
         else:
-            normal = self._normal_choice(config) if found.source == "trained" else None
+            normal = self._normal_choice(project, config) if found.source == "trained" else None
             result = [choice_region(_name(stem, normal), normal, found.score, config)] if normal else []
         if not result:  # an empty result would be kept as an empty prediction
             return None
@@ -144,9 +154,13 @@ class Proposer:
         named = [name for name in painted if name.lower() == DEFECT]
         return next(iter(named or painted), None)
 
-    def _normal_choice(self, config: LabelingConfig) -> str | None:
-        normal = self._settings.normal_choices
-        return next((choice for choice in config.choices if choice.strip().lower() in normal), None)
+    def _normal_choice(self, project: str, config: LabelingConfig) -> str | None:
+        """The choice that calls an image free of defects, as the words or a person say it."""
+        vocabulary = self._vocabulary(project)
+        meaning = vocabulary.meaning
+        return next(
+            (choice for choice in config.choices if meaning(config.choices_name, choice) == "normal"), None
+        )
 
 
 def _name(stem: str, label: str) -> str:

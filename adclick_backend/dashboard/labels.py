@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast, get_args
 
-from flask import Blueprint
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from adclick_backend.config.statement_controls import StatementControl
 from adclick_backend.dashboard.pages import Pages
-from adclick_backend.dashboard.syncing import LabelSyncs, SyncState
 from adclick_backend.dashboard.task_links import task_url
 from adclick_backend.dashboard.words import count
+from adclick_backend.errors import bad_request
+from adclick_backend.labels.meanings import Meaning
 from adclick_backend.labels.mirror import LabelCounts
+from adclick_backend.references.syncing import SyncState
 from adclick_backend.services import Services
 
 FEW = 5  # images of a type; below that a held-out part says little
@@ -20,6 +24,12 @@ SHOWN = 100  # tasks that cannot be learned from
 SAYS_NOTHING = (
     "Its annotation says nothing about defects: no region or choice in it names a label of the config."
 )
+
+MEANINGS: Mapping[Meaning, str] = {
+    "normal": "free of defects",
+    "defective": "defective",
+    "nothing": "says nothing about defects",
+}
 
 # Kind of label -> heading of its column, and how strongly it is learned from.
 KINDS = {
@@ -56,6 +66,15 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Deleted:
+    """Labels that were deleted and can be brought back."""
+
+    task_id: int
+    url: str
+    at: float  # Unix seconds
+
+
+@dataclass(frozen=True)
 class LabelPage:
     """The page."""
 
@@ -65,15 +84,27 @@ class LabelPage:
     more_skipped: int  # beyond those of `skipped`
     advice: str
     sync: SyncState
+    controls: Sequence[StatementControl]  # about the image as a whole
+    known: Mapping[
+        str, Mapping[str, Meaning]
+    ]  # control -> value -> what it says of defects; what is missing is asked
+    unaccepted: int  # tasks whose key points were submitted without their mask
+    deleted: Sequence[Deleted]
+
+    @property
+    def questions(self) -> bool:
+        """Whether there is a control of which nobody has said what it means."""
+        return any(control.name not in self.known for control in self.controls)
 
 
 def build_labels(services: Services, project: str, sync: SyncState) -> LabelPage:
     """Gather the page."""
     counts = services.labels.details(project)
     hostname = services.store.projects.get(project).hostname
+    vocabulary, store = services.labels.vocabulary(project), services.store.labels
     skipped = [
-        Skipped(task_id, task_url(hostname, project, task_id), problem or SAYS_NOTHING)
-        for task_id, problem in services.store.labels.left_out(project)
+        Skipped(task_id, task_url(hostname, project, task_id), reason or SAYS_NOTHING)
+        for task_id, reason, _ in store.left_out(project)
     ]
     return LabelPage(
         rows=list_types(counts),
@@ -82,6 +113,13 @@ def build_labels(services: Services, project: str, sync: SyncState) -> LabelPage
         more_skipped=max(0, len(skipped) - SHOWN),
         advice=advise(counts),
         sync=sync,
+        controls=vocabulary.controls or (),
+        known=vocabulary.meanings,
+        unaccepted=store.flags(project).get("unaccepted", 0),
+        deleted=[
+            Deleted(task_id, task_url(hostname, project, task_id), at)
+            for task_id, at in store.deleted(project)[:SHOWN]
+        ],
     )
 
 
@@ -120,16 +158,63 @@ def advise(counts: LabelCounts) -> str:
 def add_labels(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
     services = pages.services
-    syncs = LabelSyncs(services)
+    syncs = services.syncs
 
     @blueprint.get("/projects/<project>/labels")
     def labels(project: str) -> ResponseReturnValue:
         project = pages.known(project)
         view = build_labels(services, project, syncs.state(project))
-        return pages.show("labels", project, changing=view.sync.running, view=view, kinds=KINDS)
+        return pages.show(
+            "labels", project, changing=view.sync.running, view=view, kinds=KINDS, meanings=MEANINGS
+        )
 
     @blueprint.post("/projects/<project>/labels/sync")
     def sync(project: str) -> ResponseReturnValue:
         project = pages.known(project)
         syncs.start(project)
         return pages.back("labels", project)
+
+    @blueprint.post("/projects/<project>/labels/meanings")
+    def assign_meanings(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        controls = services.labels.vocabulary(project).controls or ()
+        services.labels.assign(project, read_answers(controls, request.form))
+        if services.references.follow(project, services.labels):
+            services.keeper.wake()
+        return pages.back("labels", project, "meanings", "Noted. All labels were read anew.")
+
+    @blueprint.post("/projects/<project>/labels/<int:task>/restore")
+    def restore(project: str, task: int) -> ResponseReturnValue:
+        project = pages.known(project)
+        back = services.labels.restore(project, task)
+        if services.references.follow(project, services.labels, [task]):
+            services.keeper.wake()
+        said = f"The label of task {task} is back." if back else f"Task {task} has no deleted label."
+        return pages.back("labels", project, "deleted", said)
+
+    @blueprint.post("/projects/<project>/labels/masks")
+    def compute_masks(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        services.jobs.enqueue(project, "masks", "the dashboard", again=True)
+        return pages.back("training", project)
+
+
+def read_answers(
+    controls: Sequence[StatementControl], form: Mapping[str, str]
+) -> dict[str, dict[str, Meaning]]:
+    """What a person answered, from the fields ``meaning-CONTROL-VALUE``, both by number.
+
+    Raises:
+        ApiError: 400; a meaning that there is not.
+    """
+    found: dict[str, dict[str, Meaning]] = {}
+    for i, control in enumerate(controls):
+        for j, value in enumerate(control.values):
+            said = form.get(f"meaning-{i}-{j}", "")
+            if not said:
+                continue
+            if said not in get_args(Meaning):
+                known = ", ".join(get_args(Meaning))
+                raise bad_request(f"{said[:40]!r} is no meaning; there are {known}.", f"meaning-{i}-{j}")
+            found.setdefault(control.name, {})[value] = cast(Meaning, said)
+    return found

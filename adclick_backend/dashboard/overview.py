@@ -76,11 +76,14 @@ def build_overview(services: Services, project: str, *, backend_url: str, host: 
 def _setup(services: Services, project: str) -> SetUp:
     known = services.store.projects.get(project)
     config = parse_labeling_config(known.label_config, background_labels=services.settings.background_labels)
+    link = services.links.look(project)
+    obstacles = [link.sentence] if link.state == "bad" else []
+    obstacles += [summary_sentence(config)] if config.problems else []
     return SetUp(
-        standing=project_standing(services, project),
+        standing=project_standing(services, project, obstacles),
         config=config,
         sentence=summary_sentence(config),
-        link=services.links.look(project),
+        link=link,
     )
 
 

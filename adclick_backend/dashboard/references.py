@@ -32,6 +32,7 @@ class ReferenceList:
     """The references of a project, the ones that need a look first."""
 
     tiles: Sequence[Tile]  # of this page
+    removed: Sequence[Tile]  # taken out by a person; can be put back
     ready: int
     pending: int
     failed: int
@@ -50,6 +51,12 @@ def list_references(references: Sequence[Reference], hostname: str, number: int)
         hostname: of Label Studio, for links to tasks.
         number: of the page; the nearest one there is when it does not exist.
     """
+    removed = [
+        Tile(one, False, task_url(hostname, one.project, one.task_id))
+        for one in sorted(references, key=lambda one: -one.due)
+        if one.state == "removed"
+    ]
+    references = [one for one in references if one.state != "removed"]
     ready: dict[str, set[str]] = {}
     for reference in references:
         images = ready.setdefault(reference.product, set())
@@ -69,6 +76,7 @@ def list_references(references: Sequence[Reference], hostname: str, number: int)
     number = min(max(number, 1), pages)
     return ReferenceList(
         tiles=tiles[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
+        removed=removed[:PAGE_SIZE],
         ready=sum(len(images) for images in ready.values()),
         pending=sum(tile.reference.state == "pending" for tile in tiles),
         failed=sum(tile.reference.state == "failed" for tile in tiles),
@@ -145,8 +153,27 @@ def add_references(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/projects/<project>/references/<int:reference>/remove")
     def remove(project: str, reference: int) -> ResponseReturnValue:
-        services.references.remove(pages.known(project), reference)
-        return pages.back("references", project)
+        project = pages.known(project)
+        services.references.remove(project, reference)
+        said = "The reference was removed. It can be put back at the end of the page References."
+        return pages.back("references", project, said=said)
+
+    @blueprint.get("/projects/<project>/references/<int:reference>/remove")
+    def ask_to_remove(project: str, reference: int) -> ResponseReturnValue:
+        project = pages.known(project)
+        found = services.store.references.get(project, reference)
+        if found is None:
+            raise ApiError(404, "not_found", f"Project {project} has no reference {reference}.")
+        hostname = services.store.projects.get(project).hostname
+        tile = Tile(found, False, task_url(hostname, project, found.task_id))
+        return pages.show("references", project, template="remove_reference.html", tile=tile)
+
+    @blueprint.post("/projects/<project>/references/<int:reference>/put-back")
+    def put_back(project: str, reference: int) -> ResponseReturnValue:
+        project = pages.known(project)
+        services.references.put_back(project, reference)
+        services.keeper.wake()
+        return pages.back("references", project, said="The reference is back.")
 
     @blueprint.post("/projects/<project>/references/<int:reference>/retry")
     def retry(project: str, reference: int) -> ResponseReturnValue:

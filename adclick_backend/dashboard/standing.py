@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from adclick_backend.dashboard.words import count, images
 from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.labels.since_training import labels_since_training
+from adclick_backend.references.check import ODD
 from adclick_backend.services import Services
 from adclick_backend.store import Job
 from adclick_backend.store.versions import Version
@@ -26,15 +27,30 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Look:
+    """Something that needs a look, and the page that has it."""
+
+    tab: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Standing:
-    """The lines, and the next step of a person."""
+    """The lines, what needs a look, and the next step of a person."""
 
     lines: Sequence[Line]
+    looks: Sequence[Look]
     next_step: str
 
 
-def project_standing(services: Services, project: str) -> Standing:
-    """Gather how far a project is."""
+def project_standing(services: Services, project: str, obstacles: Sequence[str] = ()) -> Standing:
+    """Gather how far a project is.
+
+    Args:
+        services: of the backend.
+        project: its id.
+        obstacles: what is wrong with the connection and the labeling config, one sentence each; first of all that.
+    """
     references = {
         (reference.product, reference.sha)
         for reference in services.store.references.of_project(project)
@@ -50,7 +66,43 @@ def project_standing(services: Services, project: str) -> Standing:
         _version_line(version, services.registry.fallen(project)),
     )
     since = labels_since_training(services.store, project)
-    return Standing(lines, next_step(len(references), counts, jobs, version, since))
+    step = obstacles[0] if obstacles else next_step(len(references), counts, jobs, version, since)
+    return Standing(lines, list(_looks(services, project)), step)
+
+
+def _looks(services: Services, project: str) -> Iterator[Look]:
+    """What a person should look at, the most harmful first."""
+    flags = services.store.labels.flags(project)
+    if number := flags.get("contradiction"):
+        yield Look(
+            "labels",
+            f"{images(number)} called normal with a defect marked in {_it(number)}: neither is learned.",
+        )
+    odd = sum(
+        reference.state == "ready" and reference.oddness is not None and reference.oddness > ODD
+        for reference in services.store.references.of_project(project)
+    )
+    if odd:
+        yield Look(
+            "references", f"{count(odd, 'reference')} unlike the others: a defect may have become one."
+        )
+    if number := flags.get("unaccepted"):
+        yield Look(
+            "labels", f"{images(number)} submitted without accepting the mask: it can be computed again."
+        )
+    if number := flags.get("empty after clicks"):
+        yield Look("labels", f"{images(number)} submitted empty after clicks: normal, or not?")
+    vocabulary = services.labels.vocabulary(project)
+    if vocabulary.unclear:
+        names = ", ".join(control.name for control in vocabulary.unclear)
+        yield Look("labels", f"Which value of {names} means free of defects, and which defective?")
+    left_out = len(services.store.labels.left_out(project)) - sum(flags.values())
+    if left_out > 0:
+        yield Look("labels", f"{images(left_out)} annotated in a way that nothing can be learned from.")
+
+
+def _it(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def next_step(

@@ -34,7 +34,7 @@ STATES = {
     "cancelled": ("odd", "cancelled"),
 }
 AXES = frozenset({"seconds", "progress", "state", "loss"})  # what is no metric in a point of the curve
-KINDS = {"train": "Training", "push": "Predictions for all tasks"}
+KINDS = {"train": "Training", "push": "Predictions for all tasks", "masks": "Masks from key points"}
 
 
 @dataclass(frozen=True)

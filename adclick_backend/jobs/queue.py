@@ -51,7 +51,8 @@ class Jobs:
 
         Args:
             project: project id.
-            kind: ``"train"``, or ``"push"`` to send predictions to Label Studio.
+            kind: ``"train"``, ``"push"`` to send predictions to Label Studio, or ``"masks"`` to compute those whose key
+                points alone were submitted.
             trigger: who asked, for a person.
             again: something came that a running job may not have seen, so one more is to follow it; only one,
                 however often it is asked for. A training that finds nothing new ends at once.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +14,31 @@ from typing import Any
 from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
+from adclick_backend.config.statement_controls import statement_controls
+from adclick_backend.labels.meanings import Meanings
 from adclick_backend.labels.proposed import KEPT, PREFIX
-from adclick_backend.labels.results import newest, read_result
+from adclick_backend.labels.results import EMPTY_AFTER_CLICKS, Statement, newest, read_result
 from adclick_backend.labels.vocabulary import Vocabulary
-from adclick_backend.protocol.events import Annotation, AnnotationsDeleted, Event, TasksDeleted
+from adclick_backend.protocol.events import (
+    Annotation,
+    AnnotationSaved,
+    AnnotationsCreated,
+    AnnotationsDeleted,
+    Event,
+    TasksDeleted,
+)
 from adclick_backend.settings import Settings
 from adclick_backend.store import Annotated, LabelledTask, Store, project_id
-from adclick_backend.store.labels import Kinds
+from adclick_backend.store.labels import Flag, Summary
 from model.labels.labelled import DEFECT
 
 log = logging.getLogger(__name__)
+
+ASSIGNED = "meanings_of_choices"
+"""Key of the project's store under which stands what a person said that choices mean."""
+
+JUST_BEFORE_S = 900.0
+"""Clicks are that near to the annotation that comes of them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,32 @@ class Labels:
 
     def vocabulary(self, project: str) -> Vocabulary:
         """What the words in annotations of the project mean."""
-        return Vocabulary.of(self.config(project), self._settings)
+        xml = self._store.projects.get(project).label_config
+        controls = statement_controls(xml) if xml else None
+        return Vocabulary.of(self.config(project), self._settings, controls, self.assigned(project))
+
+    def assigned(self, project: str) -> Meanings:
+        """What a person said that the values of the project's controls mean."""
+        found: Meanings = json.loads(self._store.values.get(project, ASSIGNED) or "{}")
+        return found
+
+    def assign(self, project: str, meanings: Meanings) -> None:
+        """A person says what the values of some controls mean; all labels are read anew."""
+        known = {**self.assigned(project), **{name: dict(values) for name, values in meanings.items()}}
+        self._store.values.set(project, ASSIGNED, json.dumps(known))
+        self._store.labels.summarise_again(project, self._summary(project))
+
+    def statement(
+        self, task: LabelledTask, vocabulary: Vocabulary | None = None
+    ) -> tuple[Annotated | None, Statement]:
+        """The annotation of a task that counts, and what it says; None and nothing when every one was skipped."""
+        annotation = newest(task.live)
+        if annotation is None:
+            return None, Statement()
+        answered = self._store.answers.regions(task.project, task.task_id)
+        clicked = annotation.get("clicked", False)
+        vocabulary = vocabulary or self.vocabulary(task.project)
+        return annotation, read_result(annotation["result"], vocabulary, answered, clicked=clicked)
 
     def path(self, project: str, file: str) -> Path:
         """Where the kept copy of a labelled image is."""
@@ -95,17 +137,29 @@ class Labels:
         Webhooks may come twice and in any order: the newest word on an annotation counts, and what is deleted stays so.
         """
         labels = self._store.labels
+        if isinstance(event, AnnotationsCreated):
+            return False  # only Label Studio can tell what is in them
         if isinstance(event, AnnotationsDeleted):
             summarise = self._summary(project)
             return any([labels.delete_annotation(project, one.id, summarise) for one in event.annotations])
         if isinstance(event, TasksDeleted):
             return self.forget(project, [named.id for named in event.tasks])
         task = self._task(project, event.annotation.task, event.task.data)
-        changed = labels.put(task, _kept(event.annotation), self._summary(project))
+        clicked = self._clicked_before(project, event.annotation, time.time())
+        changed = labels.put(task, _kept(event.annotation, clicked=clicked), self._summary(project))
         self._accept(task, [event.annotation])
         if changed:
             self._on_label(project)
         return changed
+
+    def read(self, project: str, event: AnnotationSaved, asked: float) -> None:
+        """Take in one annotation as Label Studio's API gave it when it was `asked` (Unix seconds)."""
+        task = self._task(project, event.annotation.task, event.task.data)
+        clicked = self._clicked_before(project, event.annotation, event.annotation.changed_at)
+        kept = _kept(event.annotation, clicked=clicked)
+        if self._store.labels.put(task, kept, self._summary(project), asked):
+            self._on_label(project)
+        self._accept(task, [event.annotation])
 
     def mirror(self, project: str, raw: Mapping[str, Any], asked: float) -> None:
         """Take in a task with all its annotations, as Label Studio's API gave it when it was `asked` (Unix seconds)."""
@@ -117,13 +171,20 @@ class Labels:
             except ValidationError:
                 log.warning("Project %s, task %s: an annotation cannot be read", project, task.task_id)
         proposed = _proposed(raw.get("predictions"))
-        task = replace(task, annotations=[_kept(annotation, proposed) for annotation in annotations])
+        kept = [
+            _kept(one, proposed, clicked=self._clicked_before(project, one, one.changed_at))
+            for one in annotations
+        ]
+        task = replace(task, annotations=kept)
         self._store.labels.mirror(task, asked=asked, summarise=self._summary(project))
         self._accept(task, annotations)
 
+    def restore(self, project: str, task: int) -> bool:
+        """Bring back what was deleted of a task; answer whether there was anything."""
+        return self._store.labels.restore(project, task, self._summary(project))
+
     def forget(self, project: str, tasks: Sequence[int]) -> bool:
-        """The tasks are gone for good; answer whether any was labelled."""
-        self._store.answers.delete_tasks(project, tasks)
+        """The tasks are gone; answer whether any was labelled. They can be brought back for a while."""
         return self._store.labels.delete_tasks(project, tasks)
 
     def _task(self, project: str, task_id: int, data: Mapping[str, Any]) -> LabelledTask:
@@ -136,16 +197,30 @@ class Labels:
         regions = {str(item.get("id")) for annotation in annotations for item in annotation.result}
         self._store.answers.accept(task.project, task.task_id, regions)
 
-    def _summary(self, project: str) -> Callable[[LabelledTask], Kinds | None]:
+    def _clicked_before(self, project: str, annotation: Annotation, saved: float) -> bool:
+        """Whether an annotation that holds nothing was saved, at that time, just after clicks that nobody accepted."""
+        if annotation.result:
+            return False
+        return self._store.answers.clicked(
+            project, annotation.task, saved - JUST_BEFORE_S, saved + JUST_BEFORE_S
+        )
+
+    def _summary(self, project: str) -> Callable[[LabelledTask], Summary]:
         vocabulary = self.vocabulary(project)
 
-        def summarise(task: LabelledTask) -> Kinds | None:
-            annotation = newest(task.annotations)
-            if annotation is None:
-                return None
-            answered = self._store.answers.regions(project, task.task_id)
-            statement = read_result(annotation["result"], vocabulary, answered)
-            return statement.kinds or ({} if statement.normal else None)
+        def summarise(task: LabelledTask) -> Summary:
+            _, statement = self.statement(task, vocabulary)
+            kinds = statement.kinds or ({} if statement.normal else None)
+            flag: Flag = (
+                "contradiction"
+                if statement.contradictory
+                else "unaccepted"
+                if statement.unaccepted
+                else "empty after clicks"
+                if EMPTY_AFTER_CLICKS in statement.problems
+                else ""
+            )
+            return Summary(kinds, flag, "" if kinds is not None else " ".join(statement.problems))
 
         return summarise
 
@@ -163,16 +238,19 @@ def _proposed(predictions: object) -> dict[str, dict[str, Any]]:
     }
 
 
-def _kept(annotation: Annotation, proposed: Mapping[str, dict[str, Any]] | None = None) -> Annotated:
+def _kept(
+    annotation: Annotation, proposed: Mapping[str, dict[str, Any]] | None = None, *, clicked: bool = False
+) -> Annotated:
     """What is kept of an annotation; with a proposed region that a person changed, what had been proposed."""
     result = []
     for item in annotation.result:
         before = (proposed or {}).get(str(item.get("id")))
         changed = before is not None and before.get("value") != item.get("value")
         result.append({**item, KEPT: before} if changed else item)
-    return {
+    kept: Annotated = {
         "id": annotation.id,
         "result": result,
         "was_cancelled": annotation.was_cancelled,
         "changed_at": annotation.changed_at,
     }
+    return {**kept, "clicked": True} if clicked else kept

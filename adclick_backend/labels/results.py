@@ -1,18 +1,21 @@
 """What an annotation says about the defects in an image, each at the strength it deserves.
 
-====================================================  =========  ============================================
-in Label Studio                                       kind       learned as
-====================================================  =========  ============================================
-brush, polygon                                        mask       these pixels, no others
-brush whose clicks ADClick answered                   clicked    its probability map, strengthened (Eq. 8)
-brush that ADClick proposed before any click          clicked    these pixels but for an undecided edge
-rectangle, ellipse                                    box        somewhere inside
-choice that names a label; ``defective`` alone        tag        somewhere in the image
-choice such as ``normal``; nothing drawn or chosen    (normal)   free of defects
-====================================================  =========  ============================================
+====================================================  =============  ==========================================
+in Label Studio                                       kind           learned as
+====================================================  =============  ==========================================
+brush, polygon                                        mask           these pixels, no others
+brush whose clicks ADClick answered                   clicked        its probability map, strengthened (Eq. 8)
+brush that ADClick proposed before any click          clicked        these pixels but for an undecided edge
+rectangle, ellipse                                    box            somewhere inside
+choice that names a defect type, or ``defective``     tag            somewhere in the image
+choice such as ``normal``; nothing at all             (normal)       free of defects
+``normal``, and a defect that a person marked         contradiction  nothing, until somebody decides
+anything else: a camera, a comment, key points alone  (nothing)      nothing
+====================================================  =============  ==========================================
 
-What is drawn outweighs the choice ``normal``: the choice may have been proposed, or filled in before the defect was
-seen, and a region was made on purpose.
+Which choices speak of defects is said in :mod:`adclick_backend.labels.meanings`. ``normal`` beside a proposal that
+nobody touched is normal: the person left the proposal aside. A ``normal`` that was itself only proposed gives way to
+what a person drew.
 """
 
 from __future__ import annotations
@@ -28,9 +31,22 @@ from adclick_backend.brush.shapes import RegionError, draw, shape_of
 from adclick_backend.labels.clicked import clicked_target
 from adclick_backend.labels.proposed import KEPT, PREFIX, proposed_target
 from adclick_backend.labels.vocabulary import Vocabulary
-from adclick_backend.protocol.events import image_choices, is_click, is_region
+from adclick_backend.protocol.events import is_click, is_region, picked_for_image
 from adclick_backend.store import Annotated, Answer
 from model.labels.labelled import DEFECT, Kind, WeakLabel
+
+CONTRADICTION = (
+    "It is called normal, and a defect is marked in it. Neither is learned until you correct one of them in Label "
+    "Studio."
+)
+NOT_ACCEPTED = (
+    "The mask was not accepted, only its key points are there, and they say nothing about pixels: press the tick in "
+    "the bottom bar before Submit."
+)
+EMPTY_AFTER_CLICKS = (
+    "It was submitted empty after somebody had clicked in it, so whether it is free of defects is not known: choose "
+    "normal, or click the defect again."
+)
 
 _KIND_OF_SHAPE: dict[str, Kind] = {"brush": "mask", "polygon": "mask", "rectangle": "box", "ellipse": "box"}
 _WEAKEST_LAST: tuple[Kind, ...] = ("mask", "clicked", "box")
@@ -69,12 +85,16 @@ class Statement:
         tags: defect types that are somewhere in the image.
         normal: the image is free of defects.
         problems: sentences about what had to be left out.
+        contradictory: it calls the image normal and marks a defect; nothing is learned until somebody decides.
+        unaccepted: it holds key points whose mask was not accepted, and says nothing else.
     """
 
     drawn: tuple[Drawn, ...] = ()
     tags: tuple[str, ...] = ()
     normal: bool = False
     problems: tuple[str, ...] = ()
+    contradictory: bool = False
+    unaccepted: bool = False
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -92,7 +112,11 @@ def newest(annotations: Sequence[Annotated]) -> Annotated | None:
 
 
 def read_result(
-    result: Sequence[Mapping[str, Any]], vocabulary: Vocabulary, answered: Collection[str]
+    result: Sequence[Mapping[str, Any]],
+    vocabulary: Vocabulary,
+    answered: Collection[str],
+    *,
+    clicked: bool = False,
 ) -> Statement:
     """Read the result of an annotation.
 
@@ -100,6 +124,7 @@ def read_result(
         result: as Label Studio stores it.
         vocabulary: what the project's labels and choices mean.
         answered: ids of regions that answered clicks.
+        clicked: whether somebody clicked in the task just before: an empty annotation then says nothing.
     """
     regions = _by_id(result)
     drawn: list[Drawn] = []
@@ -115,13 +140,23 @@ def read_result(
         for label in dict.fromkeys(labels):
             if vocabulary.is_background(label):
                 continue
+            if vocabulary.calls_good(label):
+                problems.append(f'A region labelled "{label[:80]}" calls its place good: it marks no defect.')
+                continue
             if (known := vocabulary.label(label)) is None:
                 problems.append(
                     f'The label "{label[:80]}" is no longer in the labeling config; its regions were left out.'
                 )
                 continue
             drawn.append(Drawn(known, _kind(shaped, answered), shaped))
-    return _with_choices(result, bool(regions), drawn, list(dict.fromkeys(problems)), vocabulary)
+    return _with_choices(
+        result,
+        drawn,
+        list(dict.fromkeys(problems)),
+        vocabulary,
+        has_regions=bool(regions),
+        clicked=clicked,
+    )
 
 
 def draw_label(
@@ -200,25 +235,64 @@ def _merge(masks: Sequence[_Mask]) -> WeakLabel:
 
 def _with_choices(
     result: Sequence[Mapping[str, Any]],
-    has_regions: bool,
     drawn: list[Drawn],
     problems: list[str],
     vocabulary: Vocabulary,
+    *,
+    has_regions: bool,
+    clicked: bool,
 ) -> Statement:
     """The statement of regions and choices together."""
-    choices = image_choices(result)
-    if not drawn and any(vocabulary.is_normal(choice) for choice in choices):
+    said = _Said.of(result, vocabulary)
+    if said.normal or (said.proposed_normal and not drawn):
+        by_person = [one for one in drawn if not _is_unchanged_proposal(one.region)]
+        if by_person or said.defective or said.types:
+            return Statement(problems=(CONTRADICTION, *problems), contradictory=True)
         return Statement(normal=not problems, problems=tuple(problems))
-    choices = [choice for choice in choices if not vocabulary.is_normal(choice)]
-    named = {choice: vocabulary.label(choice) if vocabulary.labels else None for choice in choices}
     marked = {one.type for one in drawn}
-    tags = [label for label in dict.fromkeys(named.values()) if label is not None and label not in marked]
-    if choices and not tags and not drawn:
+    tags = [name for name in said.types if name not in marked]
+    if said.defective and not tags and not drawn:
         tags = [DEFECT]
-    if has_regions and not drawn and not tags and not problems:
-        problems.append("The annotation holds no mask; key points alone say nothing about pixels.")
-    normal = not (choices or has_regions)
-    return Statement(tuple(drawn), tuple(tags), normal, tuple(problems))
+    if drawn or tags or problems:
+        return Statement(tuple(drawn), tuple(tags), problems=tuple(problems))
+    if has_regions:
+        return Statement(problems=(NOT_ACCEPTED,) if any(map(is_click, result)) else (), unaccepted=True)
+    if result:
+        return Statement()  # a comment, a camera: nothing that speaks of defects
+    return Statement(problems=(EMPTY_AFTER_CLICKS,)) if clicked else Statement(normal=True)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What was picked for the image as a whole."""
+
+    normal: bool
+    proposed_normal: bool  # by a prediction, and left as it was
+    defective: bool
+    types: tuple[str, ...]  # defect types that were named
+
+    @classmethod
+    def of(cls, result: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> _Said:
+        normal = proposed = defective = False
+        types: list[str] = []
+        for picked in picked_for_image(result):
+            named = [vocabulary.type(word) for word in picked.path if vocabulary.knows(picked.control)]
+            meanings = {vocabulary.meaning(picked.control, word) for word in picked.path}
+            types += [name for name in named if name is not None]
+            defective |= "defective" in meanings
+            if "normal" in meanings and "defective" not in meanings and not any(named):
+                by_machine = picked.region.startswith(PREFIX)
+                normal, proposed = normal or not by_machine, proposed or by_machine
+        return cls(normal, proposed, defective, tuple(dict.fromkeys(types)))
+
+
+def _is_unchanged_proposal(region: Mapping[str, Any]) -> bool:
+    """Whether nobody touched a region that ADClick proposed; Label Studio notes in ``origin`` when somebody did."""
+    return (
+        str(region.get("id", "")).startswith(PREFIX)
+        and KEPT not in region
+        and region.get("origin") != "prediction-changed"
+    )
 
 
 def _by_id(result: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.statement_controls import StatementControl
+from adclick_backend.labels.meanings import (
+    Meaning,
+    Meanings,
+    is_defective_word,
+    is_normal_word,
+    read_meanings,
+    simplified,
+    unclear,
+)
 from adclick_backend.settings import Settings
 
 
@@ -15,19 +25,29 @@ class Vocabulary:
     Attributes:
         labels: of the controls that draw; () when they come with each task or no config is known, then every label
             is good.
-        normal: choices, in lower case, that call an image free of defects.
+        normal: words that call an image, or a place, free of defects.
         background: labels, in lower case, that mark no defect.
+        controls: about the whole image; None when no config is known, then a plain word counts whatever it stands in.
+        assigned: what a person said of their values.
     """
 
     labels: tuple[str, ...] = ()
     normal: tuple[str, ...] = ()
     background: tuple[str, ...] = ()
+    controls: tuple[StatementControl, ...] | None = None
+    assigned: Meanings = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: LabelingConfig, settings: Settings) -> Vocabulary:
+    def of(
+        cls,
+        config: LabelingConfig,
+        settings: Settings,
+        controls: tuple[StatementControl, ...] | None = None,
+        assigned: Meanings | None = None,
+    ) -> Vocabulary:
         """The vocabulary of a labeling config."""
         labels = () if config.labels_from_task else config.drawn_labels
-        return cls(labels, settings.normal_choices, settings.background_labels)
+        return cls(labels, settings.normal_choices, settings.background_labels, controls, assigned or {})
 
     def label(self, word: str) -> str | None:
         """The label as the config has it, whatever the case of the word; None when it has none like it."""
@@ -35,10 +55,41 @@ class Vocabulary:
             return word
         return next((label for label in self.labels if label.lower() == word.strip().lower()), None)
 
+    def type(self, word: str) -> str | None:
+        """The defect type that a word names: a label that marks defects; None for any other word."""
+        label = self.label(word) if self.labels else None
+        return None if label is None or self.is_background(label) or self.calls_good(label) else label
+
     def is_background(self, label: str) -> bool:
         """Whether the label says "not here"."""
         return label.strip().lower() in self.background
 
-    def is_normal(self, choice: str) -> bool:
-        """Whether the choice calls the image free of defects."""
-        return choice.strip().lower() in self.normal
+    def calls_good(self, label: str) -> bool:
+        """Whether a label calls the place it marks free of defects, as ``OK`` does."""
+        return is_normal_word(label, self.normal)
+
+    def knows(self, control: str) -> bool:
+        """Whether a control about the image is known to speak of defects."""
+        return self.controls is None or control in self.meanings
+
+    def meaning(self, control: str, value: str) -> Meaning:
+        """What a value that was picked in a control says about defects in the image."""
+        if self.controls is None:
+            return self._by_word(value)
+        return self.meanings.get(control, {}).get(value, "nothing")
+
+    @property
+    def meanings(self) -> Meanings:
+        """What the values of all controls mean, as far as it is known."""
+        types = {simplified(label) for label in self.labels if self.type(label) is not None}
+        return read_meanings(self.controls or (), types, self.normal, self.assigned)
+
+    @property
+    def unclear(self) -> list[StatementControl]:
+        """The controls of which a person has to say what their values mean."""
+        return unclear(self.controls or (), self.meanings)
+
+    def _by_word(self, value: str) -> Meaning:
+        if is_normal_word(value, self.normal):
+            return "normal"
+        return "defective" if is_defective_word(value, self.normal) else "nothing"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -34,19 +35,6 @@ class Annotation(Body):
         except ValueError:
             return time.time()
 
-    def is_normal(self, normal_choices: Collection[str]) -> bool:
-        """Whether it says that the image is free of defects.
-
-        It does when one of its choices is among `normal_choices` (lower case), or when it holds no region and
-        no choice at all. A skipped annotation says nothing, and what is drawn outweighs the choice: "normal" may
-        have been proposed before the person clicked the defect.
-        """
-        if self.was_cancelled or any(is_region(item) and not is_click(item) for item in self.result):
-            return False
-        if choices := image_choices(self.result):
-            return any(choice.strip().lower() in normal_choices for choice in choices)
-        return not any(is_region(item) for item in self.result)
-
 
 class TaskData(Body):
     """A task as webhooks and Label Studio's API give it."""
@@ -69,6 +57,12 @@ class AnnotationSaved(Body):
     task: TaskData
 
 
+class AnnotationsCreated(Body):
+    """ANNOTATIONS_CREATED: many at once, made from predictions; it does not say of which tasks' data."""
+
+    annotations: list[Named]
+
+
 class AnnotationsDeleted(Body):
     """ANNOTATIONS_DELETED."""
 
@@ -81,11 +75,14 @@ class TasksDeleted(Body):
     tasks: list[Named]
 
 
-Event = AnnotationSaved | AnnotationsDeleted | TasksDeleted
+Event = AnnotationSaved | AnnotationsCreated | AnnotationsDeleted | TasksDeleted
 
-_EVENTS: dict[str, type[AnnotationSaved] | type[AnnotationsDeleted] | type[TasksDeleted]] = {
+_EVENTS: dict[
+    str, type[AnnotationSaved] | type[AnnotationsCreated] | type[AnnotationsDeleted] | type[TasksDeleted]
+] = {
     "ANNOTATION_CREATED": AnnotationSaved,
     "ANNOTATION_UPDATED": AnnotationSaved,
+    "ANNOTATIONS_CREATED": AnnotationsCreated,
     "ANNOTATIONS_DELETED": AnnotationsDeleted,
     "TASKS_DELETED": TasksDeleted,
 }
@@ -111,20 +108,38 @@ def is_click(item: Mapping[str, Any]) -> bool:
     return str(item.get("type")).startswith("keypoint")
 
 
-def image_choices(result: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The choices of an annotation's result that are about the image as a whole.
+@dataclass(frozen=True)
+class Picked:
+    """A value that was picked for the image as a whole.
+
+    Attributes:
+        control: name of the control.
+        path: the value; of a nested choice or a taxonomy, the way down to it.
+        region: id of the result.
+    """
+
+    control: str
+    path: tuple[str, ...]
+    region: str
+
+
+def picked_for_image(result: Sequence[Mapping[str, Any]]) -> list[Picked]:
+    """What was picked in ``<Choices>`` and ``<Taxonomy>`` about the image as a whole.
 
     A choice that shares its id with a region is about that region.
     """
     regions = {str(item.get("id")) for item in result if is_region(item)}
     return [
-        str(choice)
+        Picked(str(item.get("from_name", "")), path, str(item.get("id", "")))
         for item in result
-        if item.get("type") == "choices" and str(item.get("id")) not in regions
-        for choice in _choices(item.get("value"))
+        if item.get("type") in ("choices", "taxonomy") and str(item.get("id")) not in regions
+        for path in _paths(item.get("value"), str(item.get("type")))
     ]
 
 
-def _choices(value: object) -> list[Any]:
-    found = value.get("choices") if isinstance(value, dict) else None
-    return found if isinstance(found, list) else []
+def _paths(value: object, key: str) -> list[tuple[str, ...]]:
+    found = value.get(key) if isinstance(value, dict) else None
+    parts = [
+        part if isinstance(part, list) else [part] for part in (found if isinstance(found, list) else [])
+    ]
+    return [tuple(word for word in part if isinstance(word, str)) for part in parts]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from adclick_backend.engine.bank import ReferenceBank
+from adclick_backend.errors import ImageError
 from adclick_backend.files import copy_name, is_young
 from adclick_backend.images.addresses import image_name, image_url
-from adclick_backend.protocol.events import AnnotationSaved, AnnotationsDeleted, Event, TasksDeleted
+from adclick_backend.labels.mirror import Labels
+from adclick_backend.protocol.events import AnnotationSaved, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store, project_id
 from model.checkpoint.atomic import write_atomically
@@ -58,42 +60,50 @@ class References:
         )
 
     def remove(self, project: str, reference: int) -> bool:
-        """Take one reference out; False when the project has no such reference."""
-        return self._store.references.delete(project, reference) is not None
+        """Take one reference out; it can be put back. False when the project has no such reference."""
+        return self._store.references.remove(project, reference)
 
-    def apply(self, project: str, event: Event, *, image_field: str) -> bool:
-        """Do what a webhook says; answer whether anything changed.
+    def put_back(self, project: str, reference: int) -> bool:
+        """Put a removed reference back; False when there is none to put back."""
+        return self._store.references.put_back(project, reference)
+
+    def follow(self, project: str, labels: Labels, tasks: Collection[int] | None = None) -> bool:
+        """Bring the references that annotations make in line with the labels; answer whether any changed.
+
+        An image is a reference as long as the annotation of its task that counts calls it free of defects.
 
         Args:
-            project: project id.
-            event: the webhook, believed.
-            image_field: the field of the task data that holds the image's URL.
-
-        Raises:
-            ImageError: the task has no such field.
+            project: the project.
+            labels: what annotations say.
+            tasks: those whose labels changed; None for all of the project.
         """
-        if isinstance(event, AnnotationsDeleted):
-            gone = [self._store.annotations.delete(project, named.id) for named in event.annotations]
-            return any(gone)
-        if isinstance(event, TasksDeleted):
-            return self._store.annotations.delete_tasks(project, [named.id for named in event.tasks])
-        annotation, data = event.annotation, event.task.data
-        image = None
-        if annotation.is_normal(self._settings.normal_choices):
-            url = image_url(data, image_field)
-            image = {"url": url, "product": self.product_of(data), "name": image_name(url)}
-        return self._store.annotations.put(
-            project, annotation.id, changed_at=annotation.changed_at, task_id=annotation.task, image=image
-        )
+        known, vocabulary = self._store.labels, labels.vocabulary(project)
+        wanted = {}
+        for task in known.of_project(project) if tasks is None else known.some(project, tasks):
+            annotation, statement = labels.statement(task, vocabulary)
+            if annotation is None or not statement.normal:
+                continue
+            try:
+                url = task.url or image_url(task.data, labels.config(project).image_value)
+            except ImageError as error:
+                self._store.problems.add(project, str(error), task.task_id)
+                continue
+            wanted[annotation["id"]] = {
+                "url": url,
+                "product": self.product_of(task.data),
+                "name": image_name(url),
+                "task_id": task.task_id,
+            }
+        return self._store.references.follow(project, wanted, tasks)
 
     def doubt(self, project: str, event: Event) -> None:
         """Believe nothing of a webhook, but have its annotations read from Label Studio."""
         if isinstance(event, AnnotationSaved):
             asked = [event.annotation.id]
-        elif isinstance(event, AnnotationsDeleted):
-            asked = [named.id for named in event.annotations]
-        else:
+        elif isinstance(event, TasksDeleted):
             asked = self._store.annotations.of_tasks(project, [named.id for named in event.tasks])
+        else:
+            asked = [named.id for named in event.annotations]
         self._store.annotations.ask_check(project, asked)
 
     # --- the copies

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.engine.bank import EngineError, ImageKey
 from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ImageError
@@ -120,8 +119,8 @@ class ReferenceIntake:
         self._store.problems.add(reference.project, sentence, reference.task_id)
 
     def _read_back(self, check: AnnotationCheck) -> None:
-        label_studio = self._connections.label_studio(check.project)
-        field = parse_labeling_config(self._store.projects.get(check.project).label_config).image_value
+        project, asked = check.project, time.time()
+        label_studio = self._connections.label_studio(project)
         try:
             annotation = Annotation.model_validate(
                 label_studio.get(f"/api/annotations/{check.annotation_id}/")
@@ -130,14 +129,17 @@ class ReferenceIntake:
         except LabelStudioError as error:
             if error.status != 404:
                 raise
-            gone = AnnotationsDeleted(annotations=[Named(id=check.annotation_id)])
-            self._labels.apply(check.project, gone)
-            self._references.apply(check.project, gone, image_field=field)
-            return
-        if str(task.project) == check.project:  # anything else was made up by whoever sent the webhook
-            event = AnnotationSaved(annotation=annotation, task=task)
-            self._labels.apply(check.project, event)
-            self._references.apply(check.project, event, image_field=field)
+            label_studio.get(
+                f"/api/projects/{project}/"
+            )  # who may not see the project is told of no annotation either
+            self._labels.apply(project, AnnotationsDeleted(annotations=[Named(id=check.annotation_id)]))
+            tasks = self._store.annotations.tasks_of(project, [check.annotation_id])
+        else:
+            if str(task.project) != project:  # anything else was made up by whoever sent the webhook
+                return
+            self._labels.read(project, AnnotationSaved(annotation=annotation, task=task), asked)
+            tasks = [task.id]
+        self._references.follow(project, self._labels, tasks)
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> bytes:

@@ -12,6 +12,7 @@ from adclick_backend.locked_thread import LockedThread
 from adclick_backend.references.check import BankCheck
 from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
+from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class ReferenceKeeper(LockedThread):
         references: the kept copies.
         intake: does one piece of work.
         check: compares the references of a bank with each other.
+        syncs: begin by themselves some time after a start.
         engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
             loaded.
         give_way: returns when no click is being answered.
@@ -44,6 +46,7 @@ class ReferenceKeeper(LockedThread):
         references: References,
         intake: ReferenceIntake,
         check: BankCheck,
+        syncs: LabelSyncs,
         engine: Engine,
         give_way: Callable[[], None],
         lock: Path,
@@ -54,6 +57,7 @@ class ReferenceKeeper(LockedThread):
         self._references = references
         self._intake = intake
         self._check = check
+        self._syncs = syncs
         self._engine = engine
         self._give_way = give_way
         self._swept = time.monotonic()
@@ -74,6 +78,9 @@ class ReferenceKeeper(LockedThread):
         if time.monotonic() - self._swept > SWEEP_S:
             self._swept = time.monotonic()
             self._references.sweep()
+            self._store.references.purge()
+            self._store.labels.purge()
+        self._syncs.start_due()
         return False
 
     def _begin(self) -> None:
@@ -87,6 +94,7 @@ class ReferenceKeeper(LockedThread):
 
     def _take_up(self) -> bool:
         """Take up what another model version encoded, and what could not be fetched before."""
+        self._syncs.plan_all()
         self._store.references.fetch_again()
         return (
             self._engine.state != "failed" and self._store.references.encode_again(self._engine.version) > 0

@@ -1,14 +1,13 @@
-"""What annotations say about references: the latest word on each, and those still to be read."""
+"""What was heard of annotations: the latest word on each, and those still to be read from Label Studio."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adclick_backend.store.database import Database
-from adclick_backend.store.references import insert_reference
 
 
 @dataclass(frozen=True)
@@ -22,81 +21,10 @@ class AnnotationCheck:
 
 
 class AnnotationTable:
-    """Tables ``annotation_revisions``, ``deleted_tasks`` and ``annotation_checks``.
-
-    An annotation makes at most one row of ``reference_images``.
-    """
+    """Tables ``annotation_revisions``, ``deleted_tasks`` and ``annotation_checks``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def put(
-        self,
-        project: str,
-        annotation_id: int,
-        *,
-        changed_at: float,
-        task_id: int,
-        image: Mapping[str, str] | None,
-    ) -> bool:
-        """Say what an annotation makes of its image; answer whether anything changed.
-
-        Args:
-            project: the project.
-            annotation_id: the annotation.
-            changed_at: when the annotation was changed (Unix seconds). What is older than what is known is
-                ignored, so webhooks may arrive twice and in any order.
-            task_id: the task of the annotation.
-            image: ``url``, ``product`` and ``name`` of the image when it is a reference; None when it is not.
-        """
-        with self._database.write() as connection:
-            if not is_news(connection, project, annotation_id, task_id, changed_at):
-                return False
-            known = connection.execute(
-                "SELECT * FROM reference_images WHERE project = ? AND annotation_id = ?",
-                (project, annotation_id),
-            ).fetchone()
-            if image is None:
-                if known:
-                    connection.execute("DELETE FROM reference_images WHERE id = ?", (known["id"],))
-                return known is not None
-            if known and (known["url"], known["product"]) == (image["url"], image["product"]):
-                return False
-            if known:
-                connection.execute("DELETE FROM reference_images WHERE id = ?", (known["id"],))
-            insert_reference(
-                connection,
-                project=project,
-                source="annotation",
-                task_id=task_id,
-                annotation_id=annotation_id,
-                **image,
-            )
-            return True
-
-    def delete(self, project: str, annotation_id: int) -> bool:
-        """The annotation is gone for good: nothing that arrives late brings it back."""
-        with self._database.write() as connection:
-            mark_deleted(connection, project, annotation_id)
-            connection.execute(
-                "DELETE FROM annotation_checks WHERE project = ? AND annotation_id = ?",
-                (project, annotation_id),
-            )
-            gone = connection.execute(
-                "DELETE FROM reference_images WHERE project = ? AND annotation_id = ?",
-                (project, annotation_id),
-            )
-        return gone.rowcount > 0
-
-    def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
-        """The tasks are gone for good, and with them the references that their annotations made."""
-        keys = [(project, task) for task in tasks]
-        with self._database.write() as connection:
-            mark_tasks_deleted(connection, keys)
-            gone = connection.executemany(
-                "DELETE FROM reference_images WHERE project = ? AND task_id = ?", keys
-            )
-        return gone.rowcount > 0
 
     def of_tasks(self, project: str, tasks: Iterable[int]) -> list[int]:
         """The annotations of these tasks that are known and not deleted."""
@@ -111,6 +39,18 @@ class AnnotationTable:
                 )
             ]
         return [int(row["annotation_id"]) for row in rows]
+
+    def tasks_of(self, project: str, annotations: Iterable[int]) -> list[int]:
+        """The tasks of these annotations, as far as they are known."""
+        with self._database.read() as connection:
+            rows = [
+                connection.execute(
+                    "SELECT task_id FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
+                    (project, annotation),
+                ).fetchone()
+                for annotation in annotations
+            ]
+        return [int(row["task_id"]) for row in rows if row and row["task_id"] is not None]
 
     # --- annotations to be read before they are believed
 
@@ -154,40 +94,63 @@ class AnnotationTable:
 
 
 def is_news(
-    connection: sqlite3.Connection, project: str, annotation_id: int, task_id: int, changed_at: float
+    connection: sqlite3.Connection,
+    project: str,
+    annotation_id: int,
+    task_id: int,
+    changed_at: float,
+    asked: float | None = None,
 ) -> bool:
     """Whether this is the latest word about an annotation; if so, remember that it was said.
 
     Called inside a `Database.write` block. What was said last may be said again: it is as new as it was.
+
+    Args:
+        connection: inside the transaction.
+        project: the project.
+        annotation_id: the annotation.
+        task_id: its task.
+        changed_at: when it was changed, Unix seconds by Label Studio's clock.
+        asked: when Label Studio was asked, Unix seconds, if its API said it: that outranks every message heard before,
+            deletions included. None for a message, which may be late.
     """
-    if connection.execute(
-        "SELECT 1 FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
-    ).fetchone():
+    gone = connection.execute(
+        "SELECT heard FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
+    ).fetchone()
+    if gone and (asked is None or gone["heard"] >= asked):
         return False
     known = connection.execute(
-        "SELECT changed_at, deleted FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
+        "SELECT changed_at, deleted, heard FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
         (project, annotation_id),
     ).fetchone()
-    if known and (known["deleted"] or known["changed_at"] > changed_at):
+    outranked = known and (known["deleted"] or known["changed_at"] > changed_at)
+    if outranked and (asked is None or known["heard"] >= asked):
         return False
+    if gone:
+        connection.execute("DELETE FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id))
     connection.execute(
-        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, task_id) VALUES (?, ?, ?, ?) "
+        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, task_id, heard) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (project, annotation_id) DO UPDATE SET changed_at = excluded.changed_at, "
-        "task_id = excluded.task_id",
-        (project, annotation_id, changed_at, task_id),
+        "task_id = excluded.task_id, heard = excluded.heard, deleted = 0",
+        (project, annotation_id, changed_at, task_id, time.time() if asked is None else asked),
     )
     return True
 
 
 def mark_deleted(connection: sqlite3.Connection, project: str, annotation_id: int) -> None:
-    """Nothing that is said of the annotation from now on is news; inside a `Database.write` block."""
+    """No message about the annotation is news from now on; inside a `Database.write` block."""
+    now = time.time()
     connection.execute(
-        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted) VALUES (?, ?, ?, 1) "
-        "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1",
-        (project, annotation_id, time.time()),
+        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted, heard) VALUES (?, ?, ?, 1, ?) "
+        "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1, heard = excluded.heard",
+        (project, annotation_id, now, now),
     )
 
 
 def mark_tasks_deleted(connection: sqlite3.Connection, tasks: Iterable[tuple[str, int]]) -> None:
-    """Nothing that is said of annotations of these (project, task) is news; inside a `Database.write` block."""
-    connection.executemany("INSERT OR IGNORE INTO deleted_tasks VALUES (?, ?)", tasks)
+    """No message about annotations of these (project, task) is news; inside a `Database.write` block."""
+    connection.executemany(
+        "INSERT INTO deleted_tasks (project, task_id, heard) VALUES (?, ?, ?) "
+        "ON CONFLICT (project, task_id) DO UPDATE SET heard = excluded.heard",
+        [(project, task, time.time()) for project, task in tasks],
+    )

@@ -114,6 +114,16 @@ class AnswerTable:
             ).fetchall()
         return {row["region"] for row in rows}
 
+    def clicked(self, project: str, task_id: int, since: float, until: float) -> bool:
+        """Whether clicks in the task were answered between two times (Unix seconds) and the mask was not accepted."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM answers WHERE project = ? AND task_id = ? AND NOT accepted "
+                "AND answered BETWEEN ? AND ?",
+                (project, task_id, since, until),
+            ).fetchone()
+        return row is not None
+
     def accepted_clicks(self, project: str) -> list[tuple[float, int]]:
         """When each accepted region was answered last (Unix seconds), and how many clicks it took."""
         with self._database.read() as connection:

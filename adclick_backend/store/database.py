@@ -162,6 +162,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE UNIQUE INDEX one_running_job ON jobs (project, kind)
             WHERE state IN ('preparing', 'training', 'evaluating')""",
     ),
+    (
+        # What is deleted stays for a while and can be brought back; and what Label Studio itself says now counts more
+        # than what was announced before: so every word has the time at which it was heard, Unix seconds.
+        "ALTER TABLE annotation_revisions ADD COLUMN heard REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE deleted_tasks ADD COLUMN heard REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE labelled_tasks ADD COLUMN deleted REAL",
+        # Why nothing is learned from a task: a word for programs, and a sentence for a person.
+        "ALTER TABLE labelled_tasks ADD COLUMN flag TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE labelled_tasks ADD COLUMN remark TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 

@@ -7,21 +7,40 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from adclick_backend.store.annotations import is_news, mark_deleted, mark_tasks_deleted
 from adclick_backend.store.database import Database
 
 Kinds = dict[str, str]
 
+Flag = Literal["", "contradiction", "unaccepted", "empty after clicks"]
+"""Why nothing is learned from a task although somebody annotated it; "" for every other case."""
 
-class Annotated(TypedDict):
-    """What is kept of an annotation."""
+KEPT_S = 30 * 86_400.0
+"""So long what was deleted can be brought back."""
 
+
+class _Annotated(TypedDict):
     id: int
     result: list[dict[str, Any]]
     was_cancelled: bool
     changed_at: float  # Unix seconds
+
+
+class Annotated(_Annotated, total=False):
+    """What is kept of an annotation."""
+
+    clicked: bool  # somebody clicked in the task just before it was saved
+    deleted: float  # Unix seconds, when that was heard
+
+
+class Summary(NamedTuple):
+    """What a task's annotations amount to: the kind of label by defect type, and why nothing is learned, if so."""
+
+    kinds: Kinds | None  # {} is free of defects, None says nothing
+    flag: Flag = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,9 @@ class LabelledTask:
         file: name of the kept copy; "" until it was fetched.
         problem: why it could not be fetched.
         updated: when this row was last written, Unix seconds.
+        deleted: when it was heard that the task, or its last annotation, was deleted, Unix seconds; None: it is there.
+        flag: why nothing is learned from it.
+        remark: the same as a sentence for a person.
     """
 
     project: str
@@ -49,9 +71,25 @@ class LabelledTask:
     file: str = ""
     problem: str = ""
     updated: float = 0.0
+    deleted: float | None = None
+    flag: Flag = ""
+    remark: str = ""
+
+    @property
+    def live(self) -> list[Annotated]:
+        """The annotations that were not deleted."""
+        return [one for one in self.annotations if not one.get("deleted")]
 
 
-Summarise = Callable[[LabelledTask], Kinds | None]
+Summarise = Callable[[LabelledTask], Summary]
+
+
+class LeftOut(NamedTuple):
+    """A task that cannot be learned from."""
+
+    task_id: int
+    reason: str  # a sentence; "" when the annotation just says nothing about defects
+    flag: Flag
 
 
 class LabelTable:
@@ -66,7 +104,8 @@ class LabelTable:
         """Every labelled task, in the order of their ids."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT * FROM labelled_tasks WHERE project = ? ORDER BY task_id", (project,)
+                "SELECT * FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id",
+                (project,),
             ).fetchall()
         return [_task(row) for row in rows]
 
@@ -74,7 +113,8 @@ class LabelTable:
         """Task id -> when its row was last written, Unix seconds."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, updated FROM labelled_tasks WHERE project = ?", (project,)
+                "SELECT task_id, updated FROM labelled_tasks WHERE project = ? AND deleted IS NULL",
+                (project,),
             ).fetchall()
         return {row["task_id"]: row["updated"] for row in rows}
 
@@ -82,7 +122,8 @@ class LabelTable:
         """(task id, URL, name of the kept copy) of every labelled task."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, url, file FROM labelled_tasks WHERE project = ? ORDER BY task_id", (project,)
+                "SELECT task_id, url, file FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id",
+                (project,),
             ).fetchall()
         return [(row["task_id"], row["url"], row["file"]) for row in rows]
 
@@ -90,70 +131,107 @@ class LabelTable:
         """For each labelled task, the kind of label by defect type; {} is free of defects, None says nothing."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT kinds FROM labelled_tasks WHERE project = ? ORDER BY task_id", (project,)
+                "SELECT kinds FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id",
+                (project,),
             ).fetchall()
         return [json.loads(row["kinds"]) for row in rows]
 
-    def left_out(self, project: str) -> list[tuple[int, str]]:
-        """Tasks that cannot be learned from, and why: the image's problem, or "" when the annotation says nothing."""
+    def some(self, project: str, tasks: Iterable[int]) -> list[LabelledTask]:
+        """Those of the tasks that are labelled."""
+        with self._database.read() as connection:
+            found = [_find(connection, project, task) for task in tasks]
+        return [task for task in found if task is not None and task.deleted is None]
+
+    def left_out(self, project: str) -> list[LeftOut]:
+        """Tasks that cannot be learned from, and why: a problem of the image, or what the annotation lacks."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, problem FROM labelled_tasks "
-                "WHERE project = ? AND (problem != '' OR kinds = 'null') ORDER BY task_id",
+                "SELECT task_id, problem, flag, remark FROM labelled_tasks WHERE project = ? AND deleted IS NULL "
+                "AND (problem != '' OR kinds = 'null') ORDER BY flag = '', task_id",
                 (project,),
             ).fetchall()
-        return [(row["task_id"], row["problem"]) for row in rows]
+        return [LeftOut(row["task_id"], row["problem"] or row["remark"], row["flag"]) for row in rows]
+
+    def flags(self, project: str) -> dict[str, int]:
+        """How many tasks carry which flag."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT flag, COUNT(*) AS number FROM labelled_tasks "
+                "WHERE project = ? AND deleted IS NULL AND flag != '' GROUP BY flag",
+                (project,),
+            ).fetchall()
+        return {row["flag"]: int(row["number"]) for row in rows}
+
+    def deleted(self, project: str) -> list[tuple[int, float]]:
+        """(task id, when it was heard) of the labels that were deleted and can be brought back, the latest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT task_id, deleted FROM labelled_tasks WHERE project = ? AND deleted > ? ORDER BY deleted DESC",
+                (project, time.time() - KEPT_S),
+            ).fetchall()
+        return [(row["task_id"], float(row["deleted"])) for row in rows]
 
     def changed_since(self, project: str, moment: float) -> int:
         """How many tasks that can be learned from were labelled, or labelled anew, after that time (Unix seconds)."""
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT COUNT(*) AS found FROM labelled_tasks "
-                "WHERE project = ? AND updated > ? AND kinds != 'null'",
+                "WHERE project = ? AND updated > ? AND kinds != 'null' AND deleted IS NULL",
                 (project, moment),
             ).fetchone()
         return int(row["found"])
 
     # --- what Label Studio says
 
-    def put(self, task: LabelledTask, annotation: Annotated, summarise: Summarise) -> bool:
+    def put(
+        self, task: LabelledTask, annotation: Annotated, summarise: Summarise, asked: float | None = None
+    ) -> bool:
         """Take in the latest word on one annotation; answer whether anything changed.
 
         Args:
             task: project, id, data and URL of the annotation's task; the rest of it is of no importance.
             annotation: what is older than what is known is ignored, and so is what belongs to a deleted task or is
                 deleted itself.
-            summarise: the kind of label by defect type that a task's annotations amount to.
+            summarise: what a task's annotations amount to.
+            asked: when Label Studio was asked, Unix seconds, if its API said it; see `is_news`.
         """
         with self._database.write() as connection:
-            if not _is_news(connection, task, annotation):
+            if not _is_news(connection, task, annotation, asked):
                 return False
             known = _find(connection, task.project, task.task_id)
+            before = {one["id"]: one for one in known.annotations} if known else {}
+            annotation = _with_clicks(annotation, before.get(annotation["id"]))
             others = [one for one in known.annotations if one["id"] != annotation["id"]] if known else []
             return _save(connection, known, replace(task, annotations=[*others, annotation]), summarise)
 
     def mirror(self, task: LabelledTask, *, asked: float, summarise: Summarise) -> bool:
         """Take in a task with all its annotations, as read from Label Studio; answer whether anything changed.
 
+        What Label Studio says now outranks what was announced before, deletions included.
+
         Args:
-            task: the task. Known annotations that are missing are dropped, unless the row was written after `asked`:
-                then they may be younger than what was read.
+            task: the task. Known annotations that are missing count as deleted, unless the row was written after
+                `asked`: then they may be younger than what was read.
             asked: when Label Studio was asked, Unix seconds.
             summarise: see `put`.
         """
         with self._database.write() as connection:
             known = _find(connection, task.project, task.task_id)
             before = {one["id"]: one for one in known.annotations} if known else {}
-            kept = dict(before) if known and known.updated >= asked else {}
+            if known and known.updated >= asked:
+                kept = dict(before)
+            else:
+                kept = {number: _gone(one, asked) for number, one in before.items()}
             for annotation in task.annotations:
-                if _is_news(connection, task, annotation):
-                    kept[annotation["id"]] = annotation
-                elif annotation["id"] in before:
-                    kept[annotation["id"]] = before[annotation["id"]]
+                number = annotation["id"]
+                if _is_news(connection, task, annotation, asked):
+                    kept[number] = _with_clicks(annotation, before.get(number))
+                elif number in before:
+                    kept[number] = before[number]
             return _save(connection, known, replace(task, annotations=list(kept.values())), summarise)
 
     def delete_annotation(self, project: str, annotation_id: int, summarise: Summarise) -> bool:
-        """The annotation is gone for good; answer whether it was known."""
+        """It was heard that the annotation is gone; answer whether it was known."""
         with self._database.write() as connection:
             mark_deleted(connection, project, annotation_id)
             row = connection.execute(
@@ -161,21 +239,59 @@ class LabelTable:
                 (project, annotation_id),
             ).fetchone()
             known = _find(connection, project, row["task_id"])
-            if known is None:
+            if known is None or annotation_id not in {one["id"] for one in known.live}:
                 return False
-            left = [one for one in known.annotations if one["id"] != annotation_id]
-            _save(connection, known, replace(known, annotations=left), summarise)
-            return len(left) < len(known.annotations)
+            left = [
+                _gone(one, time.time()) if one["id"] == annotation_id else one for one in known.annotations
+            ]
+            return _save(connection, known, replace(known, annotations=left), summarise)
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
-        """The tasks are gone for good; answer whether any was labelled."""
+        """It was heard that the tasks are gone; answer whether any was labelled."""
         keys = [(project, task) for task in tasks]
         with self._database.write() as connection:
             mark_tasks_deleted(connection, keys)
             gone = connection.executemany(
-                "DELETE FROM labelled_tasks WHERE project = ? AND task_id = ?", keys
+                "UPDATE labelled_tasks SET deleted = ? WHERE project = ? AND task_id = ? AND deleted IS NULL",
+                [(time.time(), *key) for key in keys],
             )
         return gone.rowcount > 0
+
+    def restore(self, project: str, task_id: int, summarise: Summarise) -> bool:
+        """Bring back a deleted task, or the annotations that were deleted of it; answer whether there were any."""
+        with self._database.write() as connection:
+            known = _find(connection, project, task_id)
+            if known is None or (known.deleted is None and len(known.live) == len(known.annotations)):
+                return False
+            connection.execute(
+                "DELETE FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
+            )
+            connection.execute(
+                "UPDATE annotation_revisions SET deleted = 0 WHERE project = ? AND task_id = ?",
+                (project, task_id),
+            )
+            back = [
+                {key: value for key, value in one.items() if key != "deleted"} for one in known.annotations
+            ]
+            return _save(connection, known, replace(known, annotations=back, deleted=None), summarise)  # type: ignore[arg-type]
+
+    def summarise_again(self, project: str, summarise: Summarise) -> None:
+        """The words of the project mean something else now: say anew what each task amounts to."""
+        with self._database.write() as connection:
+            for row in connection.execute(
+                "SELECT * FROM labelled_tasks WHERE project = ?", (project,)
+            ).fetchall():
+                found = summarise(_task(row))
+                connection.execute(
+                    "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? WHERE project = ? AND task_id = ?",
+                    (json.dumps(found.kinds), found.flag, found.remark, project, row["task_id"]),
+                )
+
+    def purge(self) -> int:
+        """Forget for good what was deleted longer than `KEPT_S` ago; how many tasks those were."""
+        with self._database.write() as connection:
+            gone = connection.execute("DELETE FROM labelled_tasks WHERE deleted < ?", (time.time() - KEPT_S,))
+        return gone.rowcount
 
     # --- the copies of the images
 
@@ -196,8 +312,22 @@ class LabelTable:
             )
 
 
-def _is_news(connection: sqlite3.Connection, task: LabelledTask, annotation: Annotated) -> bool:
-    return is_news(connection, task.project, annotation["id"], task.task_id, annotation["changed_at"])
+def _is_news(
+    connection: sqlite3.Connection, task: LabelledTask, annotation: Annotated, asked: float | None = None
+) -> bool:
+    changed_at = annotation["changed_at"]
+    return is_news(connection, task.project, annotation["id"], task.task_id, changed_at, asked)
+
+
+def _gone(annotation: Annotated, when: float) -> Annotated:
+    return annotation if annotation.get("deleted") else {**annotation, "deleted": when}
+
+
+def _with_clicks(annotation: Annotated, before: Annotated | None) -> Annotated:
+    """An annotation that did not change goes on being one that was saved after clicks."""
+    if before is None or before["changed_at"] != annotation["changed_at"] or not before.get("clicked"):
+        return annotation
+    return {**annotation, "clicked": True}
 
 
 def _find(connection: sqlite3.Connection, project: str, task_id: int) -> LabelledTask | None:
@@ -216,25 +346,34 @@ def _task(row: sqlite3.Row) -> LabelledTask:
 def _save(
     connection: sqlite3.Connection, known: LabelledTask | None, task: LabelledTask, summarise: Summarise
 ) -> bool:
-    """Write a task's row; without annotations there is none. Answers whether anything changed."""
+    """Write a task's row; one without annotations counts as deleted. Answers whether anything changed."""
     if not task.annotations:
-        connection.execute(
-            "DELETE FROM labelled_tasks WHERE project = ? AND task_id = ?", (task.project, task.task_id)
-        )
-        return known is not None
+        return False
     if known is not None and known.url == task.url:
         task = replace(task, sha=known.sha, file=known.file, problem=known.problem)
-    task = replace(task, annotations=sorted(task.annotations, key=lambda annotation: annotation["id"]))
-    if known is not None and replace(task, updated=known.updated) == known:
+    annotations = sorted(task.annotations, key=lambda annotation: annotation["id"])
+    deleted = (
+        None
+        if replace(task, annotations=annotations).live
+        else max(one.get("deleted", 0.0) for one in annotations)
+    )
+    task = replace(task, annotations=annotations, deleted=deleted)
+    found = summarise(task)
+    if (
+        known is not None
+        and replace(task, updated=known.updated, flag=known.flag, remark=known.remark) == known
+    ):
         connection.execute(
-            "UPDATE labelled_tasks SET kinds = ? WHERE project = ? AND task_id = ?",
-            (json.dumps(summarise(task)), task.project, task.task_id),
+            "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? WHERE project = ? AND task_id = ?",
+            (json.dumps(found.kinds), found.flag, found.remark, task.project, task.task_id),
         )
         return False
     row = vars(task) | {
         "data": json.dumps(task.data),
         "annotations": json.dumps(task.annotations),
-        "kinds": json.dumps(summarise(task)),
+        "kinds": json.dumps(found.kinds),
+        "flag": found.flag,
+        "remark": found.remark,
         "updated": time.time(),
     }
     columns, places = ", ".join(row), ", ".join(f":{name}" for name in row)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from adclick_backend.store.database import Database
 
-ReferenceState = Literal["pending", "ready", "failed"]
+KEPT_S = 30 * 86_400.0
+"""So long a removed reference that was handed in can be put back."""
+
+ReferenceState = Literal["pending", "ready", "failed", "removed"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Reference:
     reason: str  # why it failed, or why it is tried again
     model_version: str  # that encoded it
     attempts: int
-    due: float  # Unix seconds; not to be tried before
+    due: float  # Unix seconds; not to be tried before; of a removed one, when it was removed
     residual: float | None  # leave-one-out residual energy
     oddness: float | None  # robust z-score of that residual in its bank
     added: float  # Unix seconds
@@ -128,14 +131,79 @@ class ReferenceTable:
             raise LookupError(f"The reference {name} was removed while it was added.")
         return found
 
-    def delete(self, project: str, reference: int) -> Reference | None:
-        """Remove one reference; the removed one is returned, None when it was not there."""
-        found = self.get(project, reference)
+    def remove(self, project: str, reference: int) -> bool:
+        """A person takes a reference out; it can be put back. False when the project has no such reference."""
         with self._database.write() as connection:
-            connection.execute(
-                "DELETE FROM reference_images WHERE project = ? AND id = ?", (project, reference)
+            done = connection.execute(
+                "UPDATE reference_images SET state = 'removed', reason = '', due = ? "
+                "WHERE project = ? AND id = ? AND state != 'removed'",
+                (time.time(), project, reference),
             )
-        return found
+        return done.rowcount > 0
+
+    def put_back(self, project: str, reference: int) -> bool:
+        """A removed reference goes into the bank again; False when there is none to put back."""
+        with self._database.write() as connection:
+            done = connection.execute(
+                "UPDATE reference_images SET state = 'pending', attempts = 0, due = 0 "
+                "WHERE project = ? AND id = ? AND state = 'removed'",
+                (project, reference),
+            )
+        return done.rowcount > 0
+
+    def removed_tasks(self, project: str) -> set[int]:
+        """The tasks whose reference a person took out."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT task_id FROM reference_images WHERE project = ? AND state = 'removed' AND task_id IS NOT NULL",
+                (project,),
+            ).fetchall()
+        return {int(row["task_id"]) for row in rows}
+
+    def purge(self) -> int:
+        """Forget files that were handed in and removed longer than `KEPT_S` ago; how many those were.
+
+        Of a removed annotation the row stays, or its annotation would bring it back.
+        """
+        with self._database.write() as connection:
+            gone = connection.execute(
+                "DELETE FROM reference_images WHERE state = 'removed' AND annotation_id IS NULL AND due < ?",
+                (time.time() - KEPT_S,),
+            )
+        return gone.rowcount
+
+    def follow(
+        self, project: str, wanted: Mapping[int, Mapping[str, Any]], tasks: Collection[int] | None = None
+    ) -> bool:
+        """Make the references that annotations are the reason of those that are wanted; answer whether any changed.
+
+        Args:
+            project: the project.
+            wanted: annotation -> ``url``, ``product``, ``name`` and ``task_id`` of its image.
+            tasks: look at the references of these tasks alone; None: at all of them.
+        """
+        changed = False
+        with self._database.write() as connection:
+            rows = connection.execute(
+                "SELECT * FROM reference_images WHERE project = ? AND annotation_id IS NOT NULL", (project,)
+            ).fetchall()
+            known = {}
+            for row in rows:
+                if tasks is not None and row["task_id"] not in tasks:
+                    continue
+                image = wanted.get(row["annotation_id"])
+                if image and (image["url"], image["product"]) == (row["url"], row["product"]):
+                    known[row["annotation_id"]] = row
+                    continue
+                connection.execute("DELETE FROM reference_images WHERE id = ?", (row["id"],))
+                changed = True
+            for annotation, image in wanted.items():
+                if annotation not in known:
+                    insert_reference(
+                        connection, project=project, source="annotation", annotation_id=annotation, **image
+                    )
+                    changed = True
+        return changed
 
     # --- the way into the bank
 

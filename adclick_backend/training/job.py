@@ -123,6 +123,7 @@ class TrainingJob:
             self._services.connections,
             lambda share: self._control.report(words, 0.08 * share, "preparing"),
         )
+        self._services.references.follow(self._project, self._services.labels)
         log.info(said)
         self._control.report("Reading the labels.", 0.08, "preparing")
         self._read_at = time.time()

@@ -106,6 +106,7 @@ class _Builder:
         self._project = project
         self._services = services
         self._vocabulary = services.labels.vocabulary(project)
+        self._removed = services.store.references.removed_tasks(project)
         self._images: dict[str, LabelledImage] = {}
         self._references: dict[str, list[KeptImage]] = {}
         self._skipped: list[str] = []
@@ -113,9 +114,12 @@ class _Builder:
 
     def add(self, task: LabelledTask) -> None:
         """Add a labelled task, or say why not."""
-        annotation = newest(task.annotations)
+        annotation, statement = self._services.labels.statement(task, self._vocabulary)
         if annotation is None:
             return  # the person skipped the task
+        if statement.normal and task.task_id in self._removed:
+            self._skip(task, "It was left out: its reference was removed on the page References.")
+            return
         image = self._kept(task.sha, self._services.labels.path(self._project, task.file))
         try:
             if not task.file:
@@ -131,7 +135,8 @@ class _Builder:
             return
         answers = self._services.store.answers.of_task(self._project, task.task_id)
         answers = {region: answer for region, answer in answers.items() if answer.sha == image.sha}
-        statement = read_result(annotation["result"], self._vocabulary, answers)
+        clicked = annotation.get("clicked", False)
+        statement = read_result(annotation["result"], self._vocabulary, answers, clicked=clicked)
         self._draw(
             task, image, DrawnLabels(statement, tuple(sorted(statement.kinds)), height, width, answers)
         )
@@ -189,5 +194,5 @@ class _Builder:
 
 
 def _labelled_at(task: LabelledTask) -> tuple[float, int]:
-    annotation = newest(task.annotations)
+    annotation = newest(task.live)
     return (annotation["changed_at"] if annotation else 0.0, task.task_id)

@@ -153,6 +153,7 @@ def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
             f"Another Label Studio project with the id {body.project} was connected. The references may be "
             "those of the earlier one: remove what does not belong to the new one.",
         )
+    services.syncs.plan(body.project)
     backend = ADClickBackend(body.project, body.label_config, services)
     config = backend.labeling_config
     version = services.registry.serving_name(body.project)

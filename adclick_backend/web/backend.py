@@ -18,7 +18,14 @@ from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.logs import request_id
 from adclick_backend.protocol.body import Task, WebhookProject, read_body
-from adclick_backend.protocol.events import AnnotationSaved, Event, read_event
+from adclick_backend.protocol.events import (
+    AnnotationSaved,
+    AnnotationsCreated,
+    AnnotationsDeleted,
+    Event,
+    TasksDeleted,
+    read_event,
+)
 from adclick_backend.services import Services, default_services
 from adclick_backend.web.contract import ProjectModel
 from adclick_backend.web.opened_tasks import OpenedTasks
@@ -109,11 +116,18 @@ class ADClickBackend(ProjectModel):
             return None
         if isinstance(found, AnnotationSaved):
             services.memory.forget(self._project, str(found.task.id))  # what was clicked is submitted now
-        if trusted or not services.can_read_back:
-            changed = self._believe(found)
-        else:
+        if isinstance(found, AnnotationsCreated) and not services.can_read_back:
+            services.report(
+                self._project,
+                "Annotations were made from predictions, and only Label Studio can say what is in them: start the "
+                "backend with LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, then press Synchronise now.",
+            )
+            return None
+        if isinstance(found, AnnotationsCreated) or (services.can_read_back and not trusted):
             services.references.doubt(self._project, found)
             changed = True
+        else:
+            changed = self._believe(found)
         if changed:
             services.keeper.wake()
         return {"references_changed": changed}
@@ -140,15 +154,11 @@ class ADClickBackend(ProjectModel):
 
     def _believe(self, event: Event) -> bool:
         """Do what an event says; whether anything changed about references."""
-        self._services.labels.apply(self._project, event)
-        field = self.labeling_config.image_value
-        try:
-            return self._services.references.apply(self._project, event, image_field=field)
-        except ImageError as error:
-            self._services.report(self._project, f"A normal image could not become a reference: {error}")
-            return False
-
-    # --- clicks
+        services = self._services
+        services.answers.flush()  # whether somebody has just clicked there is asked
+        tasks = _tasks_of(event) or services.store.annotations.tasks_of(self._project, _annotations_of(event))
+        services.labels.apply(self._project, event)
+        return services.references.follow(self._project, services.labels, tasks)
 
     def _answer(self, task: Task, context: Mapping[str, Any]) -> Prediction:
         telemetry = self._services.telemetry
@@ -199,6 +209,18 @@ class ADClickBackend(ProjectModel):
             services.answers.remember(self._project, task.id, wanted, answered, region)
         version = services.registry.serving_name(self._project)
         return {"result": [region], "score": region["score"], "model_version": version}
+
+
+def _tasks_of(event: Event) -> list[int]:
+    """The tasks that an event names."""
+    if isinstance(event, AnnotationSaved):
+        return [event.annotation.task]
+    return [task.id for task in event.tasks] if isinstance(event, TasksDeleted) else []
+
+
+def _annotations_of(event: Event) -> list[int]:
+    """The annotations that an event names without their tasks."""
+    return [one.id for one in event.annotations] if isinstance(event, AnnotationsDeleted) else []
 
 
 def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:

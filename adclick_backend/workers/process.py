@@ -25,6 +25,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.job import Ending, Train, TrainingJob, is_out_of_memory
 from adclick_backend.web.server import secrets_of
+from adclick_backend.workers import unaccepted
 from model.checkpoint.manifest import CheckpointError
 
 log = logging.getLogger("adclick_backend.workers.process")
@@ -71,6 +72,8 @@ def _run(number: int, services: Services, train: Train | None) -> int:
     try:
         if job.kind == "push":
             ending = _push(job.project, services, control)
+        elif job.kind == "masks":
+            ending = Ending(unaccepted.run(job.project, services, control))
         else:
             ending = TrainingJob(job.project, services, control, train).run()
     except Exception as error:

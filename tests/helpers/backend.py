@@ -91,10 +91,12 @@ class Backend:
         body = {"tasks": [task], "project": project, "label_config": config, "params": params}
         return self.client.post("/predict", json=body)
 
-    def webhook(self, action: str, project: int = 1, headers: Any = None, **body: object) -> TestResponse:
+    def webhook(
+        self, action: str, project: int = 1, headers: Any = None, config: str = CONFIG, **body: object
+    ) -> TestResponse:
         body = {
             "action": action,
-            "project": {"id": project, "title": "Screws", "label_config": CONFIG},
+            "project": {"id": project, "title": "Screws", "label_config": config},
             **body,
         }
         return self.client.post("/webhook", json=body, headers=headers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.helpers.backend import Backend, annotation
+from tests.helpers.backend import CONFIG, Backend, annotation
 
 
 def mark(backend: Backend, url: str, number: int = 1, choices: Any = ("normal",), **more: Any) -> Any:
@@ -17,8 +17,13 @@ def mark(backend: Backend, url: str, number: int = 1, choices: Any = ("normal",)
     data = {"id": number, "data": {"image": url}}
     action = more.pop("action", "ANNOTATION_CREATED")
     project = more.pop("project", 1)
+    config = more.pop("config", CONFIG)
     return backend.webhook(
-        action, project=project, annotation=annotation(number, choices, task=number, **more), task=data
+        action,
+        project=project,
+        config=config,
+        annotation=annotation(number, choices, task=number, **more),
+        task=data,
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from adclick_backend.dashboard.labels import advise, list_types
-from adclick_backend.dashboard.syncing import STALE_S, LabelSyncs
 from adclick_backend.labels.mirror import LabelCounts
+from adclick_backend.references.syncing import STALE_S
 from tests.helpers.backend import Backend
 from tests.helpers.dashboard import page, send
 from tests.helpers.labels import annotated, block, brush, choice, rectangle
@@ -83,10 +83,10 @@ def test_the_advice_fits_the_labels(counts: LabelCounts, said: str, not_said: st
 def run(backend: Backend, sync: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Synchronise with that function in place of the real one; what the page says afterwards."""
     monkeypatch.setattr(
-        "adclick_backend.dashboard.syncing.sync",
+        "adclick_backend.references.syncing.sync",
         lambda project, labels, store, connections, progress: sync(project, progress),
     )
-    thread = LabelSyncs(backend.services).start("1")
+    thread = backend.services.syncs.start("1")
     assert thread is not None
     thread.join(10)
     return page(backend, LABELS)
@@ -111,14 +111,14 @@ def test_one_synchronisation_at_a_time_and_none_that_died_goes_on(
     def sync(project: str, progress: Callable[[float], None]) -> str:
         progress(0.25)
         seen.append(page(connected, LABELS))
-        assert LabelSyncs(connected.services).start("1") is None
+        assert connected.services.syncs.start("1") is None
         return ""
 
     run(connected, sync, monkeypatch)
     assert "25 % of the labelled images are here." in seen[0]
     assert "data-reload" in seen[0]
     assert "Synchronise now</button>" not in seen[0]
-    syncs = LabelSyncs(connected.services)
+    syncs = connected.services.syncs
     syncs._say("1", "Asking Label Studio.", running=True)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + STALE_S + 1)
@@ -130,6 +130,6 @@ def test_the_button_starts_a_synchronisation(connected: Backend) -> None:
     answer = send(connected, f"{LABELS}/sync")
     assert (answer.status_code, answer.location) == (303, LABELS)
     deadline = time.monotonic() + 20
-    while LabelSyncs(connected.services).state("1").running and time.monotonic() < deadline:
+    while connected.services.syncs.state("1").running and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "The newest labels could not be read" in page(connected, LABELS)

@@ -34,7 +34,7 @@ def saved(backend: Backend, number: int, result: Any, url: str = "/data/upload/1
 def kept(backend: Backend, project: str = "1") -> dict[int, list[int]]:
     """Task -> its annotations, as they are kept."""
     rows = backend.services.store.labels.of_project(project)
-    return {row.task_id: [one["id"] for one in row.annotations] for row in rows}
+    return {row.task_id: [one["id"] for one in row.live] for row in rows}
 
 
 # --- answers to clicks
@@ -199,6 +199,7 @@ def test_a_webhook_without_password_is_read_back_first(
     backend.work()
     assert kept(backend) == {1: [1]}
     answers.clear()
+    answers["/api/projects/1/"] = {"id": 1}
     backend.webhook("TASKS_DELETED", tasks=[{"id": 1}])
     backend.work()
     assert kept(backend) == {}

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from adclick_backend.brush.rle import encode_rle
+from adclick_backend.config.statement_controls import StatementControl
+from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.labels.results import Statement, draw_label, newest, read_result
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.store import Answer
@@ -148,24 +150,131 @@ def test_a_tag_says_somewhere() -> None:
     assert (label.kind, label.target.min(), label.certain.any()) == ("tag", 1, False)
 
 
-def test_key_points_alone_say_nothing() -> None:
+def test_key_points_alone_say_that_the_mask_was_not_accepted() -> None:
     statement = read(region("keypointlabels", "scratch", x=10, y=10, width=1))
-    assert (statement.normal, statement.kinds) == (False, {})
-    assert "key points alone" in statement.problems[0]
+    assert (statement.normal, statement.kinds, statement.unaccepted) == (False, {}, True)
+    assert "press the tick" in statement.problems[0]
     assert (
         read(region("keypointlabels", "scratch", x=1, y=1), brush(block(1, 1, 5, 5), name="b")).problems == ()
     )
 
 
-def test_what_is_drawn_outweighs_the_choice_normal() -> None:
-    """The choice may have been proposed, or filled in before the defect was seen."""
-    painted = brush(block(1, 1, 5, 5))
-    for drawn_region, kind in ((painted, "mask"), (rectangle(1, 1, 9, 9), "box")):
-        statement = read(choice("normal"), drawn_region)
-        assert (statement.normal, statement.kinds, statement.problems) == (False, {"scratch": kind}, ())
-    assert read(choice("normal", "dent"), painted).kinds == {"scratch": "mask", "dent": "tag"}
-    click = region("keypointlabels", "scratch", x=10, y=10, width=1)
-    assert read(choice("normal"), click).normal  # a key point covers nothing
+@pytest.mark.parametrize("marked", [brush(block(1, 1, 5, 5)), rectangle(1, 1, 9, 9), choice("dent")])
+def test_normal_and_a_defect_is_a_contradiction_from_which_nothing_is_learned(marked: dict[str, Any]) -> None:
+    statement = read(choice("normal"), marked)
+    assert statement.contradictory
+    assert (statement.normal, statement.kinds) == (False, {})
+    assert "until you correct one of them" in statement.problems[0]
+
+
+def test_a_normal_that_was_only_proposed_gives_way_to_what_a_person_drew() -> None:
+    proposed = {**choice("normal"), "id": f"{PREFIX}0123456789ab"}
+    assert read(proposed, brush(block(1, 1, 5, 5))).kinds == {"scratch": "mask"}
+    assert read(proposed).normal
+
+
+def test_normal_beside_a_proposal_that_nobody_touched_is_normal() -> None:
+    proposal = {**brush(block(1, 1, 5, 5), name=f"{PREFIX}0123456789ab"), "origin": "prediction"}
+    assert read(choice("normal"), proposal).normal
+    assert read(choice("normal"), {**proposal, "origin": "prediction-changed"}).contradictory
+
+
+def test_a_key_point_beside_normal_covers_nothing() -> None:
+    assert read(choice("normal"), region("keypointlabels", "scratch", x=10, y=10, width=1)).normal
+
+
+def test_an_empty_annotation_after_clicks_is_no_statement() -> None:
+    assert read().normal
+    statement = read_result([], WORDS, (), clicked=True)
+    assert (statement.normal, statement.kinds) == (False, {})
+    assert "submitted empty" in statement.problems[0]
+
+
+def test_a_region_that_calls_its_place_good_marks_no_defect() -> None:
+    """A rectangle labelled OK."""
+    words = Vocabulary(("OK", "short"), ("ok",))
+    statement = read(rectangle(1, 1, 9, 9, label="OK"), words=words)
+    assert (statement.normal, statement.kinds) == (False, {})
+    assert '"OK" calls its place good' in statement.problems[0]
+
+
+# --- which choices speak of defects
+
+
+def control(name: str, *values: str) -> StatementControl:
+    return StatementControl(name, values)
+
+
+def picked(name: str, *values: Any, kind: str = "choices") -> dict[str, Any]:
+    return {
+        "id": f"c-{name}",
+        "from_name": name,
+        "to_name": "image",
+        "type": kind,
+        "value": {kind: list(values)},
+    }
+
+
+STATE = control("state", "normal", "defective")
+
+
+@pytest.mark.parametrize(
+    ("controls", "result", "normal", "kinds"),
+    [
+        # sharpness is about something else, whatever it calls good
+        ([control("sharpness", "good", "blurred"), STATE], [picked("sharpness", "good"), picked("state", "defective")],
+         False, {"defect": "tag"}),
+        ([control("sharpness", "good", "blurred"), STATE], [picked("sharpness", "good")], False, {}),
+        ([control("camera", "left", "right"), STATE], [picked("camera", "left")], False, {}),
+        ([control("camera", "left", "right"), STATE], [picked("camera", "left"), picked("state", "normal")], True, {}),
+        # words that nobody has explained
+        ([control("state", "No defect", "Defect")], [picked("state", "No defect")], False, {}),
+        ([control("state", "No defect", "Defect")], [picked("state", "Defect")], False, {}),
+        ([control("state", "i.O.", "n.i.O.")], [picked("state", "i.O.")], False, {}),
+        # plain opposites and defect types explain each other
+        ([control("result", "OK", "NOK")], [picked("result", "OK")], True, {}),
+        ([control("result", "OK", "not OK")], [picked("result", "not OK")], False, {"defect": "tag"}),
+        ([control("kind", "good", "scratch", "dent")], [picked("kind", "dent")], False, {"dent": "tag"}),
+        ([control("kind", "scratch", "dent")], [picked("kind", "scratch")], False, {"scratch": "tag"}),
+        ([control("done", "normal")], [picked("done", "normal")], True, {}),
+        ([control("state", "normal", "defective", "unsure")], [picked("state", "unsure")], False, {}),
+        # a taxonomy, and choices in choices
+        ([control("tax", "Defect", "Scratch", "OK")], [picked("tax", ["Defect", "Scratch"], kind="taxonomy")], False,
+         {"scratch": "tag"}),
+        ([control("tax", "Defect", "Scratch", "OK")], [picked("tax", ["OK"], kind="taxonomy")], True, {}),
+        ([control("state", "OK", "Defect", "Scratch")], [picked("state", ["Defect", "Scratch"])], False,
+         {"scratch": "tag"}),
+        # nothing that speaks of defects
+        ([STATE], [{"id": "n", "from_name": "note", "type": "textarea", "value": {"text": ["fine"]}}], False, {}),
+        ([STATE], [{"id": "n", "from_name": "stars", "type": "rating", "value": {"rating": 5}}], False, {}),
+        ([STATE], [picked("state", "normal"), picked("state", "defective")], False, {}),
+    ],
+)  # fmt: skip
+def test_only_a_statement_about_defects_is_one(
+    controls: list[StatementControl], result: list[dict[str, Any]], normal: bool, kinds: dict[str, str]
+) -> None:
+    words = Vocabulary(("scratch", "dent"), ("normal", "good", "ok", "defect-free"), (), tuple(controls))
+    statement = read(*result, words=words)
+    assert (statement.normal, statement.kinds) == (normal, kinds)
+
+
+def test_what_a_person_assigned_counts_before_any_word() -> None:
+    said: Any = {"state": {"i.O.": "normal", "n.i.O.": "defective"}, "quality": {"good": "nothing"}}
+    words = Vocabulary(
+        ("scratch",),
+        ("good",),
+        (),
+        (
+            control("state", "i.O.", "n.i.O."),
+            control("quality", "good", "bad"),
+            control("shift", "early", "late"),
+        ),
+        said,
+    )
+    assert read(picked("state", "i.O."), words=words).normal
+    assert read(picked("state", "n.i.O."), words=words).kinds == {"defect": "tag"}
+    assert not read(picked("quality", "good"), words=words).normal
+    assert [one.name for one in words.unclear] == ["shift"]
 
 
 # --- what cannot be read

@@ -14,18 +14,14 @@ from typing import Any
 import pytest
 
 from adclick_backend.engine.bank import ImageKey
-from adclick_backend.protocol.events import Annotation
-from tests.helpers.backend import Backend, annotation, point, task
+from tests.helpers.backend import CONFIG, Backend, annotation, point, task
 from tests.helpers.references import bank, mark, png, states
-
-NORMAL = ("normal", "good", "ok", "defect-free")
-
 
 # --- which annotations mark an image as normal
 
 
 def choice(value: str, **more: object) -> dict[str, Any]:
-    return {"id": "c", "type": "choices", "value": {"choices": [value]}, **more}
+    return {"id": "c", "from_name": "state", "type": "choices", "value": {"choices": [value]}, **more}
 
 
 REGION: dict[str, Any] = {"id": "r", "type": "brushlabels", "value": {"format": "rle", "rle": []}}
@@ -36,30 +32,33 @@ REGION: dict[str, Any] = {"id": "r", "type": "brushlabels", "value": {"format": 
     [
         ([], True),
         ([choice("normal")], True),
-        ([choice(" Good ")], True),
-        ([choice("DEFECT-FREE")], True),
         ([choice("defective")], False),
         ([choice("normal"), REGION], False),
         ([choice("normal"), {"id": "k", "type": "keypointlabels", "value": {"x": 1}}], True),
-        ([choice("defective"), choice("ok", id="d")], True),
+        ([choice("defective"), choice("normal", id="d")], False),
         ([REGION], False),
         ([{"id": "k", "type": "keypointlabels", "value": {"x": 1}}], False),
-        ([{"id": "t", "type": "textarea", "value": {"text": ["fine"]}}], True),
-        ([REGION, choice("ok", id="r")], False),
-        ([{"id": "c", "type": "choices", "value": None}], True),
+        ([{"id": "t", "type": "textarea", "value": {"text": ["fine"]}}], False),
+        ([REGION, choice("normal", id="r")], False),
+        ([{"id": "c", "type": "choices", "value": None}], False),
         ([{}], False),
     ],
 )
-def test_which_annotations_mark_an_image_as_normal(result: list[dict[str, Any]], normal: bool) -> None:
-    assert Annotation(id=1, task=1, result=result).is_normal(NORMAL) is normal
-    assert Annotation(id=1, task=1, result=result, was_cancelled=True).is_normal(NORMAL) is False
+def test_which_annotations_make_an_image_a_reference(
+    backend: Backend, result: list[dict[str, Any]], normal: bool
+) -> None:
+    backend.setup()
+    mark(backend, backend.draw("a.png"), result=result)
+    mark(backend, backend.draw("b.png"), 2, result=result, was_cancelled=True)
+    assert [row.task_id for row in backend.services.store.references.of_project("1")] == [1] * normal
 
 
 def test_the_choices_that_mean_normal_are_a_setting(make_backend: Callable[..., Backend]) -> None:
     backend = make_backend(normal_choices="iO, einwandfrei")
-    for number, value in enumerate(("IO", "Einwandfrei", "normal"), 1):
-        mark(backend, backend.draw(f"{number}.png", grey=number), number, [value])
-    assert len(states(backend)) == 2
+    config = CONFIG.replace('"normal"', '"iO"').replace('"defective"', '"niO"')
+    for number, value in enumerate(("iO", "niO", "normal"), 1):
+        mark(backend, backend.draw(f"{number}.png", grey=number), number, [value], config=config)
+    assert [row.task_id for row in backend.services.store.references.of_project("1")] == [1]
 
 
 # --- from an annotation to the bank
@@ -269,6 +268,15 @@ def test_copies_that_nothing_needs_are_swept_away(backend: Backend) -> None:
     paths = [backend.services.references.path(row) for row in (keep, gone)]
     thumbnails = [backend.services.references.thumbnail("1", row.sha) for row in (keep, gone)]
     backend.services.references.remove("1", gone.id)
+    for path in (*paths, *thumbnails):
+        os.utime(path, (1, 1))
+    backend.services.store.references.purge()
+    assert backend.services.references.sweep() == 0  # what was removed can be put back for a month
+    with backend.services.store.database.write() as connection:
+        connection.execute("UPDATE reference_images SET due = 1 WHERE state = 'removed'")
+    assert backend.services.store.references.purge() == 1
+    os.utime(paths[1])
+    os.utime(thumbnails[1])
     assert backend.services.references.sweep() == 0  # young files are left alone
     for path in (*paths, *thumbnails):
         os.utime(path, (1, 1))

@@ -16,7 +16,7 @@ from adclick_backend.brush.rle import encode_rle
 from adclick_backend.store import AnnotationCheck, Project, Reference, Store, StoreError
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
 from adclick_backend.store.database import MIGRATIONS
-from adclick_backend.store.labels import LabelledTask
+from adclick_backend.store.labels import Annotated, LabelledTask, Summary
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILE = "adclick.sqlite3"
@@ -27,6 +27,7 @@ DIGESTS = (
     "7373b56d4f12e40647460cb3f550efcbac1f7e73c2f632672292aa13a975d242",
     "9309f9e8dee0be4c6226657a5d956de667b9dcf8c5ffa6ff16f37a396cd167d5",
     "47a0d552103cfb1250d77543fda56f451a9f838a785d00d7bfcc36ec357766f2",
+    "7cb15f2218ff5d260166a4e4090a88eeb74f50f2588ef640cc36235f1374d1d4",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -261,10 +262,9 @@ def check_schema_1(store: Store) -> None:
     ]
     # What was deleted stays deleted, and what is older than what is known is no news.
     for annotation, task, changed_at in ((23, 13, 1e10), (24, 14, 1e10), (21, 11, 1763999000.0)):
-        image = {"url": "/data/late.png", "product": "", "name": "late.png"}
-        assert not store.annotations.put("1", annotation, changed_at=changed_at, task_id=task, image=image), (
-            annotation
-        )
+        late = LabelledTask("1", task, {}, [], "/data/late.png")
+        said: Annotated = {"id": annotation, "result": [], "was_cancelled": False, "changed_at": changed_at}
+        assert not store.labels.put(late, said, lambda task: Summary({})), annotation
 
 
 def check_schema_2(store: Store) -> None:
@@ -326,13 +326,12 @@ def check_schema_3(store: Store) -> None:
 
 def check_it_works(store: Store) -> None:
     """Every table takes new rows, in a project of its own."""
-    image = {"url": "/data/new.png", "product": "", "name": "new.png"}
+    image = {"url": "/data/new.png", "product": "", "name": "new.png", "task_id": 90}
     store.projects.save("9", title="New")
     store.values.set("9", "key", "value")
     store.problems.add("9", "A sentence.")
     store.prompts.add("9", "dent", ["a dent"], "person")
-    assert store.annotations.put("9", 91, changed_at=1.0, task_id=90, image=image)
-    assert store.annotations.of_tasks("9", [90]) == [91]
+    assert store.references.follow("9", {91: image})
     store.annotations.ask_check("9", [91])
     store.references.add("9", product="", sha=A, source="upload", name="a.png", file="a.png")
     for again in (False, True):
@@ -342,7 +341,9 @@ def check_it_works(store: Store) -> None:
     assert [job.state for job in store.jobs.of_project("9")] == ["queued", "preparing"]
     task = LabelledTask("9", 92, {"image": "/data/new.png"}, [], "/data/new.png")
     labelled = store.labels.put(
-        task, {"id": 93, "result": [], "was_cancelled": False, "changed_at": 1.0}, lambda _: {"dent": "mask"}
+        task,
+        {"id": 93, "result": [], "was_cancelled": False, "changed_at": 1.0},
+        lambda _: Summary({"dent": "mask"}),
     )
     assert labelled
     assert store.labels.kinds("9") == [{"dent": "mask"}]
@@ -350,5 +351,5 @@ def check_it_works(store: Store) -> None:
     store.answers.accept("9", 90, ["adclick-r9"])
     (kept,) = store.answers.of_task("9", 90).values()
     assert kept == replace(ANSWER, accepted=True)
-    store.annotations.delete_tasks("9", [90])
+    assert store.references.follow("9", {}, [90])
     assert [reference.name for reference in store.references.of_project("9")] == ["a.png"]

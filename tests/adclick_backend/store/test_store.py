@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from adclick_backend.store import ProjectIdError, Store, StoreError, project_id
 from adclick_backend.store.database import MIGRATIONS, Database
+from adclick_backend.store.labels import KEPT_S, Annotated, LabelledTask, Summary
 
 
 @pytest.fixture
@@ -21,11 +23,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def put(
-    store: Store, annotation: int = 1, at: float = 1.0, task: int = 1, url: str | None = "/a.png"
-) -> bool:
-    image = None if url is None else {"url": url, "product": "", "name": "a.png"}
-    return store.annotations.put("1", annotation, changed_at=at, task_id=task, image=image)
+def put(store: Store, annotation: int = 1, task: int = 1, url: str | None = "/a.png") -> bool:
+    """What an annotation makes of its image."""
+    image = {"url": url, "product": "", "name": "a.png", "task_id": task}
+    return store.references.follow("1", {} if url is None else {annotation: image}, [task])
 
 
 @pytest.mark.parametrize(
@@ -171,24 +172,76 @@ def test_problems_are_counted_and_the_oldest_given_up(store: Store) -> None:
 
 def test_an_annotation_makes_one_reference_however_often_it_is_told(store: Store) -> None:
     """Reliability row 17: idempotent."""
-    assert put(store, at=1.0)
-    assert not put(store, at=1.0)
-    assert not put(store, at=2.0)
+    assert put(store)
+    assert not put(store)
     assert len(store.references.of_project("1")) == 1
-    assert put(store, at=3.0, url="/b.png")
+    assert put(store, url="/b.png")
     assert [row.url for row in store.references.of_project("1")] == ["/b.png"]
+    assert put(store, url=None)
+    assert store.references.of_project("1") == []
+
+
+def test_following_some_tasks_leaves_the_references_of_others(store: Store) -> None:
+    put(store, annotation=1, task=1)
+    put(store, annotation=2, task=2)
+    assert len(store.references.of_project("1")) == 2
+    assert store.references.follow("1", {})
+    assert store.references.of_project("1") == []
+
+
+def told(store: Store, annotation: int, at: float, task: int = 1, asked: float | None = None) -> bool:
+    kept: Annotated = {"id": annotation, "result": [], "was_cancelled": False, "changed_at": at}
+    row = LabelledTask("1", task, {}, [], "/a.png")
+    return store.labels.put(row, kept, lambda task: Summary({}), asked)
 
 
 def test_what_is_told_late_does_not_count(store: Store) -> None:
     """Reliability row 17: reordered webhooks."""
-    assert put(store, at=5.0, url=None) is False
-    assert put(store, at=4.0) is False
-    assert store.references.of_project("1") == []
-    store.annotations.delete("1", 2)
-    assert put(store, annotation=2, at=9.0) is False
-    store.annotations.delete_tasks("1", [7])
-    assert put(store, annotation=3, at=9.0, task=7) is False
-    assert store.references.of_project("1") == []
+    assert told(store, 1, 5.0)
+    assert not told(store, 1, 4.0)
+    store.labels.delete_annotation("1", 2, lambda task: Summary({}))
+    assert not told(store, 2, 9.0)
+    store.labels.delete_tasks("1", [7])
+    assert not told(store, 3, 9.0, task=7)
+
+
+def test_what_label_studio_says_now_outranks_every_mark(store: Store) -> None:
+    """Ids announced as deleted before they exist; a Label Studio restored from a backup; a message that was too old."""
+    store.labels.delete_annotation("1", 2, lambda task: Summary({}))
+    store.labels.delete_tasks("1", [7])
+    told(store, 4, 50.0)
+    asked = time.time() + 1
+    assert told(store, 2, 9.0, task=2, asked=asked)
+    assert told(store, 3, 9.0, task=7, asked=asked)
+    assert told(store, 4, 40.0, asked=asked)
+    assert {row.task_id for row in store.labels.of_project("1")} == {1, 2, 7}
+
+
+def test_a_deletion_heard_after_label_studio_was_asked_stays(store: Store) -> None:
+    asked = time.time()
+    store.labels.delete_tasks("1", [7])
+    assert not told(store, 3, 9.0, task=7, asked=asked)
+
+
+def test_deleted_labels_can_be_brought_back_for_a_month(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(store, 1, 5.0)
+    told(store, 2, 5.0, task=2)
+    store.labels.delete_tasks("1", [1])
+    store.labels.delete_annotation("1", 2, lambda task: Summary({}))
+    assert store.labels.of_project("1") == []
+    assert [task for task, _ in store.labels.deleted("1")] == [2, 1]
+    assert store.labels.restore("1", 1, lambda task: Summary({}))
+    assert store.labels.restore("1", 2, lambda task: Summary({}))
+    assert not store.labels.restore("1", 2, lambda task: Summary({}))
+    assert [[one["id"] for one in row.live] for row in store.labels.of_project("1")] == [[1], [2]]
+    assert told(store, 1, 6.0)  # and goes on as if nothing had happened
+    store.labels.delete_tasks("1", [1])
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + KEPT_S + 10)
+    assert store.labels.deleted("1") == []
+    assert store.labels.purge() == 1
 
 
 def test_a_file_that_is_handed_in_twice_is_one_reference(store: Store) -> None:
@@ -217,7 +270,7 @@ def test_a_bank_holds_each_ready_image_once(store: Store) -> None:
 def test_a_reference_that_was_removed_meanwhile_stays_removed(store: Store) -> None:
     put(store)
     (row,) = store.references.of_project("1")
-    store.annotations.delete("1", 1)
+    put(store, url=None)
     assert store.references.fetched(row, "a" * 64, "a.png") is False
     store.references.settle(row, "ready", model_version="1")
     assert store.references.of_project("1") == []

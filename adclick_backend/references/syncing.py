@@ -1,0 +1,135 @@
+"""Synchronising labels and references with Label Studio, in a thread: at the press of a button, and by itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from adclick_backend.images.connections import Connections
+from adclick_backend.labels.mirror import Labels
+from adclick_backend.labels.sync import sync
+from adclick_backend.references.collection import References
+from adclick_backend.store import Store
+
+log = logging.getLogger(__name__)
+
+KEY = "label_sync"  # in the project's key-value store, so that every worker process tells the same
+STALE_S = 60.0  # a synchronisation that has said nothing for so long ended with its process
+SILENCE_S = 1.0  # between two words about how far it is
+
+DUE = "label_sync_due"  # in the same store: when a synchronisation begins by itself, Unix seconds
+AFTER_START_S = 60.0
+AFTER_CONNECT_S = 20.0
+FRESH_S = 6 * 3600.0  # what was synchronised since then is not synchronised again because of a connect
+RETRY_S = 600.0
+
+
+@dataclass(frozen=True)
+class SyncState:
+    """How the last synchronisation of a project is or was."""
+
+    sentence: str = "Never synchronised by hand; a training does it by itself."
+    running: bool = False
+    at: float = 0.0  # Unix seconds, when this was said
+
+
+class LabelSyncs:
+    """Runs at most one synchronisation of each project.
+
+    Some time after a start and after a connect it begins one by itself: what was annotated while nobody listened is
+    found then.
+
+    Args:
+        store: where it is written down how they stand.
+        labels: the copy of what was annotated.
+        references: follow what the labels say.
+        connections: to Label Studio.
+        on_change: told when references changed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        labels: Labels,
+        references: References,
+        connections: Connections,
+        on_change: Callable[[], object],
+    ) -> None:
+        self._store = store
+        self._labels = labels
+        self._references = references
+        self._connections = connections
+        self._on_change = on_change
+        self._starting = threading.Lock()
+
+    def state(self, project: str) -> SyncState:
+        """How the project's synchronisation stands."""
+        kept = self._store.values.get(project, KEY)
+        state = SyncState(**json.loads(kept)) if kept else SyncState()
+        if state.running and time.time() - state.at > STALE_S:
+            return SyncState(
+                "The last synchronisation was interrupted; what it had read is kept.", at=state.at
+            )
+        return state
+
+    def start(self, project: str) -> threading.Thread | None:
+        """Begin, unless one is going on; the thread that does the work."""
+        with self._starting:
+            if self.state(project).running:
+                return None
+            self._say(project, "Asking Label Studio.", running=True)
+        thread = threading.Thread(target=self._run, args=(project,), name="label-sync", daemon=True)
+        thread.start()
+        return thread
+
+    def plan_all(self) -> None:
+        """The backend has just started: every project is synchronised in a while."""
+        for project in self._store.projects.all():
+            self._plan(project.id, AFTER_START_S)
+
+    def plan(self, project: str) -> None:
+        """The project was connected: it is synchronised in a while, unless that was done lately."""
+        state = self.state(project)
+        if not state.running and time.time() - state.at > FRESH_S:
+            self._plan(project, AFTER_CONNECT_S)
+
+    def start_due(self) -> None:
+        """Begin what is due."""
+        for project in self._store.projects.all():
+            due = self._store.values.get(project.id, DUE)
+            if due and float(due) <= time.time() and self._is_reachable(project.id):
+                self._store.values.set(project.id, DUE, "")
+                self.start(project.id)
+
+    def _plan(self, project: str, seconds: float) -> None:
+        self._store.values.set(project, DUE, str(time.time() + seconds))
+
+    def _is_reachable(self, project: str) -> bool:
+        return bool(self._connections.label_studio(project).url)
+
+    def _run(self, project: str) -> None:
+        said = 0.0
+
+        def progress(share: float) -> None:
+            nonlocal said
+            if time.monotonic() - said >= SILENCE_S:
+                said = time.monotonic()
+                self._say(project, f"{100 * share:.0f} % of the labelled images are here.", running=True)
+
+        try:
+            problem = sync(project, self._labels, self._store, self._connections, progress)
+            if self._references.follow(project, self._labels):
+                self._on_change()
+            sentence = problem or "All labels that Label Studio has are here."
+        except Exception:
+            log.exception("The labels of project %s could not be synchronised", project)
+            sentence = "The synchronisation failed; the log of the backend says why. Labels that were known are kept."
+        self._say(project, sentence, running=False)
+
+    def _say(self, project: str, sentence: str, *, running: bool) -> None:
+        state = SyncState(sentence, running, time.time())
+        self._store.values.set(project, KEY, json.dumps(asdict(state)))
