@@ -45,8 +45,11 @@ class Backend:
         self.client = self.app.test_client()
 
     def sync(self, project: str = "1", progress: Callable[[float], None] = lambda share: None) -> str:
-        """Read all labels of a project from Label Studio, as *Start Training* does."""
-        return sync(project, self.services.labels, self.services.store, self.services.connections, progress)
+        """Read all labels of a project from Label Studio, as *Start Training* does; references follow."""
+        services = self.services
+        problem = sync(project, services.labels, services.store, services.connections, progress)
+        services.references.follow(project, services.labels)
+        return problem
 
     def close(self) -> None:
         self.services.stop()

@@ -53,6 +53,8 @@ class FakeLabelStudio(LocalServer):
             return Reply.json({"detail": "Authentication credentials were not provided."}, 401)
         if url.path == "/api/current-user/whoami":
             return Reply.json({"id": 1, "email": "ada@example.com"})
+        if (known := re.fullmatch(r"/api/annotations/(\d+)/", url.path)) is not None:
+            return self._annotation(int(known[1]))
         if (known := re.fullmatch(r"/api/(tasks|projects)/(\d+)/", url.path)) is not None:
             return self._one(known[1], int(known[2]))
         if url.path == "/api/tasks":
@@ -107,6 +109,15 @@ class FakeLabelStudio(LocalServer):
         if page > 1 and not tasks:
             return Reply.json({"detail": "Invalid page."}, 404)
         return Reply.json({"tasks": tasks, "total": total})
+
+    def _annotation(self, number: int) -> Reply:
+        for task in self.tasks:
+            annotations = task.get("annotations") or []
+            assert isinstance(annotations, list)
+            for one in annotations:
+                if one["id"] == number:
+                    return Reply.json({**one, "task": task["id"]})
+        return Reply.json({"detail": "Not found."}, 404)
 
     def _one(self, kind: str, number: int) -> Reply:
         found = self.tasks if kind == "tasks" else [{"id": project} for project in self.projects]
