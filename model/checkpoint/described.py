@@ -127,8 +127,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "network": ("the sizes of the network", lambda value: isinstance(value, dict)),
     "created": ("a time in Unix seconds", _is_number),
     "metrics": (
-        "numbers by name",
-        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+        "numbers by name, null where one could not be measured",
+        lambda value: isinstance(value, dict) and all(v is None or _is_number(v) for v in value.values()),
     ),
     "data": ("a JSON object", lambda value: isinstance(value, dict)),
     "training": ("a JSON object", lambda value: isinstance(value, dict)),

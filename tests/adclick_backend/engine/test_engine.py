@@ -26,7 +26,7 @@ from safetensors.torch import load, save
 
 from adclick_backend.engine import cache
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
-from adclick_backend.engine.cache import STALE_S, FeatureFiles, Usual, WeightedLru
+from adclick_backend.engine.cache import _CHANNELS_LAST, STALE_S, FeatureFiles, Usual, WeightedLru
 from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.windows import LOOKED_AT
@@ -221,11 +221,11 @@ def test_descriptors_that_cannot_be_used_are_computed_again(
         path.unlink()
     after = Engine(shelf.settings).click(key, shelf.bank, lambda: draw(9, (60, 110)), clicks).mask
     assert np.array_equal(after, before)
-    assert all(FeatureFiles(tmp_path, folder.name, 64).has("7", sha) for sha in shelf.shas)
+    assert all(FeatureFiles(tmp_path, folder.name, 64, "float32").has("7", sha) for sha in shelf.shas)
 
 
 def test_descriptors_from_before_the_file_had_a_version_are_kept(tmp_path: Path) -> None:
-    files = FeatureFiles(tmp_path, "some", 64)
+    files = FeatureFiles(tmp_path, "some", 64, "float32")
     with closing(sqlite3.connect(files.folder("7") / "descriptors.sqlite")) as database, database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(
@@ -423,7 +423,7 @@ def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
     key = ImageKey("7", "8" * 64)
     shelf.engine.prepare(key, shelf.bank, lambda: draw(71, (60, 110)))
     files = shelf.engine._features
-    path = files._path("7", f"{key.sha}-{shelf.bank.fingerprint}", "prepared")
+    path = files._path("7", f"{key.sha}-{shelf.bank.fingerprint}", f"{files._number_format}.prepared")
     whole = load(path.read_bytes())
     assert files.load_prepared("7", key.sha, shelf.bank.fingerprint) is not None
     assert {
@@ -434,7 +434,7 @@ def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
         "shape",
         "nearest",
         "level.texture",
-    } <= whole.keys()
+    } <= {name.removeprefix(_CHANNELS_LAST) for name in whole}
     for name in whole:
         path.write_bytes(save({other: tensor for other, tensor in whole.items() if other != name}))
         assert files.load_prepared("7", key.sha, shelf.bank.fingerprint) is None
@@ -450,7 +450,7 @@ def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
 
 
 def test_what_other_networks_left_goes_when_nobody_used_it_for_a_day(tmp_path: Path) -> None:
-    old, used = FeatureFiles(tmp_path, "adclick-lite-6", 100), FeatureFiles(tmp_path, "used", 100)
+    old, used = (FeatureFiles(tmp_path, name, 100, "float32") for name in ("adclick-lite-6", "used"))
     now, image = time.time(), {"static": torch.zeros(3)}
     for files in (old, used):
         files._write(files._path("7", "a", "prepared"), image)
@@ -458,11 +458,13 @@ def test_what_other_networks_left_goes_when_nobody_used_it_for_a_day(tmp_path: P
         for path in (*files.folder("7").iterdir(), files.folder("7")):
             os.utime(path, (now - STALE_S - 60,) * 2)
     assert used._read(used._path("7", "a", "prepared")) is not None  # as whoever serves with it does
-    new = FeatureFiles(tmp_path, "new", 100)
+    new = FeatureFiles(tmp_path, "new", 100, "float32")
     for _ in range(2):
         new._write(new._path("7", "a", "prepared"), image)
         assert {path.name for path in tmp_path.glob("projects/7/cache/*")} == {"used", "new"}
-        FeatureFiles(tmp_path, "adclick-lite-6", 100).folder("7")  # a day passes before it is looked at again
+        FeatureFiles(tmp_path, "adclick-lite-6", 100, "float32").folder(
+            "7"
+        )  # a day passes before it is looked at again
         os.utime(old.folder("7"), (now - STALE_S - 60,) * 2)
         new._swept -= STALE_S + 1
 
