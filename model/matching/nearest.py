@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.checkpoint.ranges import COUNT, NONE_OR_MORE, NOT_NEGATIVE, SHARE, check
+from model.checkpoint.ranges import COUNT, NONE_OR_MORE, NOT_NEGATIVE, SHARE, check, refused
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class MatchingConfig:
                 "chunk": COUNT,
             },
         )
+        if self.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            raise refused(
+                self, "dtype", f"{self.dtype} holds no fractions as float32, bfloat16 and float16 do"
+            )
 
 
 MATCHING = MatchingConfig()

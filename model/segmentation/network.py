@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.checkpoint.ranges import COUNT, NOT_NEGATIVE, SHARE, check, check_names, check_value
+from model.checkpoint.ranges import COUNT, NOT_NEGATIVE, SHARE, check, check_names, check_value, refused
 from model.evidence.nearness import nearness
 from model.evidence.prepared import ENERGIES, NORMAL_ENERGIES, RATIO_ENERGIES, REACHES, STATIC_CHANNELS
 from model.evidence.relative import columns
@@ -47,8 +47,10 @@ class SegConfig:
     dropout: float = 0.3  # share of training samples that go without a view
 
     def __post_init__(self) -> None:
-        sizes = ("words", "relative", "clicks", "vectors", "reduced")
+        sizes = ("words", "relative", "clicks", "vectors", "widths", "reduced")
         check(self, {**dict.fromkeys(sizes, COUNT), "noise": NOT_NEGATIVE, "dropout": SHARE})
+        if len(self.widths) != len(LiteConfig.widths):
+            raise refused(self, "widths", f"{len(self.widths)} widths are not one for each of the 5 strides")
         check_names(self, "views", [name for name, _ in self.views], VIEWS)
         for _, channels in self.views:
             check_value(self, "views", channels, COUNT)

@@ -13,8 +13,8 @@ from model.labels.labelled import Kind, LabelledImage, WeakLabel
 class SmallPredictor(Predictor):
     """The packaged network on a working frame of 128 px."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, asked: str = "auto") -> None:
+        super().__init__(asked=asked)
         self.long_side = 128
 
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+import torch
 
 from adclick_backend.cli import main
 from model.checkpoint.manifest import CheckpointError
@@ -65,10 +66,12 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
     SegConfig: {
         "words": COUNT, "relative": COUNT, "clicks": COUNT, "vectors": COUNT,
         "views": ([(), (("stride4", 1),)], [(("stride4", 0),), (("stride5", 1),)]),
+        "widths": ([(1, 1, 1, 1, 1)], [(1, 1, 1, 1), (1, 1, 0, 1, 1), (1,) * 6]),
         "reduced": COUNT, "noise": NOT_NEGATIVE, "dropout": SHARE,
     },
     MatchingConfig: {
         "position_weight": NOT_NEGATIVE, "self_exclusion": SHARE, "exhaustive": SOME, "chunk": COUNT,
+        "dtype": ([torch.float32, torch.bfloat16, torch.float16], [torch.int8, "float32"]),
     },
     ZoomConfig: {
         "side": COUNT, "room": POSITIVE, "smallest": COUNT,

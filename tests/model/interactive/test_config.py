@@ -70,7 +70,12 @@ def test_a_predictor_hands_its_settings_to_all_its_parts(given: dict[str, list[o
     assert looked
     assert found.close is not None
     assert max(found.close.logits.shape) == OTHER.zoom.side
-    parts = {"nearest": OTHER.matching, "window_for": OTHER.zoom, "select_threshold": OTHER.threshold}
+    assert replace(predictor.config.matching, dtype=OTHER.matching.dtype) == OTHER.matching
+    parts = {
+        "nearest": predictor.config.matching,
+        "window_for": OTHER.zoom,
+        "select_threshold": OTHER.threshold,
+    }
     parts |= {"smoothed": OTHER.mask, "settled": OTHER.mask}
     assert {name: set(configs) for name, configs in given.items()} == {n: {c} for n, c in parts.items()}
     assert len(given["nearest"]) > 6
