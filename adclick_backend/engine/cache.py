@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ V = TypeVar("V")
 
 PREPARED = ("static", "scales", "vectors", "log_energies")
 """Of a prepared image, beside its levels."""
+
+LAST = "channels_last"
+"""Kept with a prepared image: the names of the maps whose channels come last in memory."""
 
 STALE_S = 86400.0
 """Files of another network are kept for so long after they were used last: somebody may go back to it."""
@@ -98,7 +101,7 @@ class FeatureFiles:
         number_format: in which places are matched.
     """
 
-    def __init__(self, data_dir: Path, key: str, capacity_mb: int, number_format: str):
+    def __init__(self, data_dir: Path, key: str, capacity_mb: int, number_format: str = "float32"):
         self._data_dir, self._key, self._capacity = data_dir, key, capacity_mb << 20
         self._number_format = number_format
         self._written, self._swept = 0, 0.0
@@ -181,7 +184,7 @@ class FeatureFiles:
         tensors = _laid_flat(maps | {k: getattr(prepared, k) for k in PREPARED})
         tensors |= {"shape": torch.tensor(shape)}
         tensors["nearest"] = torch.tensor(list(bytes.fromhex("".join(nearest))), dtype=torch.uint8)
-        self._write(self._path(project, f"{sha}-{fingerprint}", f"{self._number_format}.prepared"), tensors)
+        self._write(self._path(project, f"{sha}-{fingerprint}", "prepared"), tensors)
 
     def load_prepared(
         self, project: str, sha: str, fingerprint: str
@@ -189,10 +192,10 @@ class FeatureFiles:
         """A prepared image, its shape, and the references it was compared with; or None."""
         from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared
 
-        found = self._read(self._path(project, f"{sha}-{fingerprint}", f"{self._number_format}.prepared"))
-        tensors = None if found is None else _as_laid(found)
-        if tensors is None or not {*PREPARED, "shape", "nearest"} <= tensors.keys():
+        tensors = self._read(self._path(project, f"{sha}-{fingerprint}", "prepared"))
+        if tensors is None or not {*PREPARED, LAST, "shape", "nearest"} <= tensors.keys():
             return None
+        tensors = _as_laid(tensors)
         levels = {k.removeprefix("level."): v for k, v in tensors.items() if k.startswith("level.")}
         if levels.keys() != ({*LEVELS, DISCRIMINANT} if tensors["scales"].numel() else set()):
             return None
@@ -210,8 +213,9 @@ class FeatureFiles:
 
     # --- files
 
-    def _path(self, project: str, name: str, kind: str) -> Path:
-        return self.folder(project) / f"{name}.{kind}.safetensors"
+    def _path(self, project: str, name: str, kind: Literal["features", "prepared"]) -> Path:
+        matched_in = "" if kind == "features" else f"-{self._number_format}"
+        return self.folder(project) / f"{name}{matched_in}.{kind}.safetensors"
 
     def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
         from safetensors.torch import save
@@ -290,28 +294,24 @@ def as_kept(encoded: Encoded) -> Encoded:
     return _unpacked(_packed(encoded))
 
 
-_CHANNELS_LAST = "channels last "
-
-
 def _laid_flat(maps: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Maps (B, C, h, w) in the order in which their numbers lie in memory, named by it: sums depend on that order."""
+    """Maps (B, C, h, w) in the order in which their numbers lie in memory, and whose channels are last: sums of them
+    depend on that order."""
     import torch
 
-    flat = {}
-    for name, values in maps.items():
-        last = values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
-        flat[_CHANNELS_LAST * last + name] = values.permute(0, 2, 3, 1) if last else values
-    return flat
+    last = [
+        name
+        for name, values in maps.items()
+        if values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
+    ]
+    flat = {name: values.permute(0, 2, 3, 1) if name in last else values for name, values in maps.items()}
+    return flat | {LAST: torch.tensor(list("\n".join(last).encode()), dtype=torch.uint8)}
 
 
 def _as_laid(flat: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What `_laid_flat` was given."""
-    return {
-        name.removeprefix(_CHANNELS_LAST): values.permute(0, 3, 1, 2)
-        if name.startswith(_CHANNELS_LAST)
-        else values
-        for name, values in flat.items()
-    }
+    """What `_laid_flat` was given, among other tensors."""
+    last = bytes(flat[LAST].tolist()).decode().split("\n")
+    return {name: values.permute(0, 3, 1, 2) if name in last else values for name, values in flat.items()}
 
 
 class _Measurement(TypedDict):

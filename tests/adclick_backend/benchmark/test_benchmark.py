@@ -259,10 +259,10 @@ def test_processes_share_the_work_and_say_what_they_left_out(
 
 
 def test_two_runs_are_equal_to_the_digit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two processes share references and measurements in whatever order; the second run goes the other way round."""
+    """Two processes share references and what is measured of them, in whatever order."""
     a_product(tmp_path / "data/set/bolt", good=2, defects=3)
-    a_product(tmp_path / "data/set/flange", good=4, defects=3, size=150)
-    command = ["benchmark", str(tmp_path / "data"), "--clicks", "3", "--jobs", "2", "--jitter", "0", "1"]
+    a_product(tmp_path / "data/set/flange", good=4, defects=2, size=150)
+    command = ["benchmark", str(tmp_path / "data"), "--clicks", "2", "--jobs", "2", "--jitter", "1"]
     rows, kept, tables_ = [], [], []
     for out in (tmp_path / "a", tmp_path / "b"):
         assert main([*command, "--references", "2", "all", "--peers", "--out", str(out)]) == 0
