@@ -43,7 +43,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.action == "add":
             return _add(References(store, settings), project, args.product, args.paths)
-        found = [row for row in store.references.of_project(project) if args.product in (None, row.product)]
+        found = [
+            row
+            for row in store.references.of_project(project)
+            if args.product in (None, row.product) and row.state != "removed"
+        ]
         if args.action == "remove":
             return _remove(References(store, settings), project, found, args)
         return _show(found) if args.action == "list" else _check(found)
@@ -89,7 +93,9 @@ def _remove(references: References, project: str, found: list[Reference], args: 
     removed = sum(
         references.remove(project, number) for number in (known if args.all else known & set(args.ids))
     )
-    print(f"{removed} removed, {len(known) - removed} left in project {project}.")
+    print(
+        f"{removed} removed, {len(known) - removed} left in project {project}. The dashboard can put them back."
+    )
     if unknown:
         print(f"Project {project} has no reference {', '.join(map(str, unknown))}.", file=sys.stderr)
     return 1 if unknown else 0

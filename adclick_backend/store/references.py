@@ -113,7 +113,7 @@ class ReferenceTable:
                 identifier = int(twin["id"])
                 connection.execute(
                     "UPDATE reference_images SET state = 'pending', reason = '', attempts = 0, due = 0 "
-                    "WHERE id = ? AND state = 'failed'",
+                    "WHERE id = ? AND state IN ('failed', 'removed')",
                     (identifier,),
                 )
             else:

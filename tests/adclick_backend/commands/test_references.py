@@ -15,7 +15,11 @@ def references(data_dir: Path, *words: str) -> int:
 def names(data_dir: Path) -> list[tuple[str, str, str]]:
     store = Store(data_dir)
     try:
-        return [(row.name, row.source, row.product) for row in store.references.of_project("3")]
+        return [
+            (row.name, row.source, row.product)
+            for row in store.references.of_project("3")
+            if row.state != "removed"
+        ]
     finally:
         store.close()
 

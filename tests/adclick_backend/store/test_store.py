@@ -250,6 +250,10 @@ def test_a_file_that_is_handed_in_twice_is_one_reference(store: Store) -> None:
     store.references.settle(first, "failed", reason="no")
     again = store.references.add("1", product="", **given)
     assert (again.id, again.state, again.reason) == (first.id, "pending", "")
+    store.references.remove("1", first.id)
+    assert (
+        store.references.add("1", product="", **given).state == "pending"
+    )  # handed in once more: wanted again
     assert store.references.add("1", product="nut", **given).id != first.id
     assert store.references.add("2", product="", **given).id != first.id
 

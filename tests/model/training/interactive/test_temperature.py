@@ -35,7 +35,7 @@ def test_a_timid_network_gets_a_lower_temperature(samples: list[Sample]) -> None
     network = Predictor().network
     assert isinstance(network, LiteClickNetwork)
     usual, timid = (
-        fit_temperature(n, whole_images(samples), count=6) for n in (network, Timid(network, 0.5))
+        fit_temperature(n, whole_images(samples), count=6) for n in (network, Timid(network, 0.5).eval())
     )
     # The maps that it sees in between are paler too, so the factor is not exactly two.
     assert 0.3 * usual < timid < 0.8 * usual
