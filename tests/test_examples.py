@@ -73,7 +73,7 @@ def test_the_labeling_config_is_ready_and_names_every_drawn_defect() -> None:
     config = parse_labeling_config((EXAMPLES / "labeling_config.xml").read_text())
     assert config.problems == () and config.can_click
     assert {defect for product in PRODUCTS.values() for defect in product.defects} <= set(config.brush_labels)
-    assert "normal" in config.choices
+    assert "normal" in config.main.choices
 
 
 def test_clicks_go_where_a_person_would_click() -> None:

@@ -266,4 +266,4 @@ def test_the_labeling_config_to_paste_is_ready() -> None:
     (xml,) = [fence.text for fence in README.fences if fence.language == "xml"]
     config = parse_labeling_config(xml)
     assert config.problems == () and config.can_click
-    assert config.brush_labels == config.click_labels
+    assert config.main.brush_labels == config.main.click_labels

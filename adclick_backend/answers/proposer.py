@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.answers.segmenter import Segmenter
 from adclick_backend.brush.regions import brush_region, choice_region, rounded
-from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.labels.vocabulary import Vocabulary
@@ -84,10 +84,12 @@ class Proposer:
         return Serving(name, None if version is None else version.weights)
 
     def can_propose(self, project: str, task: Task, config: LabelingConfig, serving: Serving) -> bool:
-        """Whether there is anything to judge the task's image by, and a control to answer with."""
-        if not config.image_value or not config.brush_name:
-            return False
-        return self._segmenter.source(project, task, serving.weights) != "none"
+        """Whether there is anything to judge an image of the task by, and a control to answer with."""
+        return any(
+            self._segmenter.source(project, task, image, serving.weights) != "none"
+            for image in config.shown_images(task.data)
+            if image.can_propose
+        )
 
     def predict(
         self, project: str, task: Task, config: LabelingConfig, serving: Serving
@@ -104,35 +106,45 @@ class Proposer:
             One brush region for each brush label with a defect, or the choice that says normal; None when the
             config has no way to say what was found, and when nothing was found before any training: who learned
             nothing of the defects cannot tell that there are none, and Label Studio would fill in the choice.
-            ``score`` is low where a person should look first (:func:`model.segmentation.regions.certainty`).
+            ``score`` is low where a person should look first (:func:`model.segmentation.regions.certainty`), of several
+            images that of the least certain.
 
         Raises:
             VersionError: the version cannot be loaded; :meth:`serving` knows that from now on.
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
+        result: list[dict[str, Any]] = []
+        scores: list[float] = []
+        for image in config.shown_images(task.data):
+            if not image.can_propose:
+                continue
+            found = self._found(project, task, image, serving)
+            if found.source == "none":
+                continue
+            stem = f"{project} {task.id} {image.url(task.data)} {serving.name}" + image.key
+            scores.append(found.score)
+            if found.regions:
+                result += self._regions(found, image, stem)
+            elif found.source == "trained" and (normal := self._normal_choice(project, image)):
+                result.append(choice_region(_name(stem, normal), normal, found.score, image))
+        if not result:  # an empty result would be kept as an empty prediction
+            return None
+        return {"result": result, "score": rounded(min(scores)), "model_version": serving.name}
+
+    def _found(self, project: str, task: Task, image: ImageSettings, serving: Serving) -> Proposals:
+        """What the version finds in one image; one that cannot be loaded is refused."""
         try:
-            found = self._segmenter.propose(project, task, config.image_value, serving.weights)
+            return self._segmenter.propose(project, task, image, serving.weights)
         except VersionError as error:
             if serving.weights is not None:
                 self._registry.refuse(project, serving.weights, str(error))
             raise
-        if found.source == "none":
-            return None
-        stem = f"{project} {task.id} {task.data.get(config.image_value)} {serving.name}"
-        if found.regions:
-            result = self._regions(found, config, stem)
-        else:
-            normal = self._normal_choice(project, config) if found.source == "trained" else None
-            result = [choice_region(_name(stem, normal), normal, found.score, config)] if normal else []
-        if not result:  # an empty result would be kept as an empty prediction
-            return None
-        return {"result": result, "score": rounded(found.score), "model_version": serving.name}
 
-    def _regions(self, found: Proposals, config: LabelingConfig, stem: str) -> list[dict[str, Any]]:
+    def _regions(self, found: Proposals, image: ImageSettings, stem: str) -> list[dict[str, Any]]:
         """One region for each label: two types that the config cannot tell apart are one mask."""
         masks: dict[str, tuple[NDArray[np.bool_], float]] = {}
         for region in found.regions:
-            label = self._label_of(region.type, config)
+            label = self._label_of(region.type, image)
             if label in masks:
                 mask, score = masks[label]
                 masks[label] = mask | region.mask, min(score, region.score)
@@ -140,26 +152,25 @@ class Proposer:
                 masks[label] = region.mask, region.score
         note = NOTES[found.source]
         return [
-            brush_region(_name(stem, label), mask, label, score, config, note)
+            brush_region(_name(stem, label), mask, label, score, image, note)
             for label, (mask, score) in masks.items()
         ]
 
-    def _label_of(self, type_: str, config: LabelingConfig) -> str | None:
+    def _label_of(self, type_: str, image: ImageSettings) -> str | None:
         """The brush label to paint a defect type with; None when the config has none for it."""
         if type_ != DEFECT:
-            return config.brush_label_for(type_)
+            return image.brush_label_for(type_)
         painted = [
-            name for name in config.brush_labels if name.lower() not in self._settings.background_labels
+            name for name in image.brush_labels if name.lower() not in self._settings.background_labels
         ]
         named = [name for name in painted if name.lower() == DEFECT]
         return next(iter(named or painted), None)
 
-    def _normal_choice(self, project: str, config: LabelingConfig) -> str | None:
+    def _normal_choice(self, project: str, image: ImageSettings) -> str | None:
         """The choice that calls an image free of defects, as the words or a person say it."""
-        vocabulary = self._vocabulary(project)
-        meaning = vocabulary.meaning
+        meaning = self._vocabulary(project).meaning
         return next(
-            (choice for choice in config.choices if meaning(config.choices_name, choice) == "normal"), None
+            (choice for choice in image.choices if meaning(image.choices_name, choice) == "normal"), None
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.brush.shapes import resize_mask
 from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
 from adclick_backend.engine.engine import Engine, Segmentation
 from adclick_backend.images.addresses import image_url
@@ -50,35 +51,35 @@ class Segmenter:
         self._engine = engine
         self._telemetry = telemetry
 
-    def prepare(self, project: str, task: Task, image_field: str) -> None:
+    def prepare(self, project: str, task: Task, image: ImageSettings) -> None:
         """Do everything that a first click would have to wait for.
 
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        self._telemetry.phases(self._engine.prepare(*self._asked(project, task, image_field)))
+        self._telemetry.phases(self._engine.prepare(*self._asked(project, task, image)))
 
-    def look_ahead(self, project: str, task: Task, image_field: str) -> None:
+    def look_ahead(self, project: str, task: Task, image: ImageSettings) -> None:
         """Open, for a task with a proposal, what a first click would look at from near.
 
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        self._engine.look_ahead(*self._asked(project, task, image_field))
+        self._engine.look_ahead(*self._asked(project, task, image))
 
-    def segment(self, project: str, task: Task, wanted: ClickObject, image_field: str) -> Answered:
+    def segment(self, project: str, task: Task, wanted: ClickObject, shown: ImageSettings) -> Answered:
         """The mask that the clicks ask for, in their frame: ``wanted.height`` x ``wanted.width`` pixels.
 
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        image = self._fetch(project, task, image_field)
+        image = self._fetch(project, task, shown)
         width, height = image.size
         clicks = [
             Click(x * width / wanted.width, y * height / wanted.height, positive)
             for x, y, positive in wanted.clicks
         ]
-        bank = self._bank(project, task)
+        bank = self._bank(project, task, shown)
         found = self._engine.click(ImageKey(project, image.sha256), bank, self._loader(image), clicks)
         self._telemetry.phases(found.milliseconds)
         self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
@@ -88,32 +89,32 @@ class Segmenter:
         references = bank.without(image.sha256).references
         return Answered(found, image.sha256, references, self._engine.version)
 
-    def source(self, project: str, task: Task, weights: Path | None) -> Source:
+    def source(self, project: str, task: Task, image: ImageSettings, weights: Path | None) -> Source:
         """What a proposal for the task would come from; costs no more than a look into the database."""
-        return self._engine.source(self._bank(project, task), weights)
+        return self._engine.source(self._bank(project, task, image), weights)
 
-    def propose(self, project: str, task: Task, image_field: str, weights: Path | None) -> Proposals:
+    def propose(self, project: str, task: Task, image: ImageSettings, weights: Path | None) -> Proposals:
         """Regions for a task that nobody clicked, in image pixels.
 
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
-        asked = self._asked(project, task, image_field)
+        asked = self._asked(project, task, image)
         with self._telemetry.phase("proposal"):
             return self._engine.propose(*asked, weights)
 
-    def _asked(self, project: str, task: Task, image_field: str) -> tuple[ImageKey, ReferenceBank, Load]:
+    def _asked(self, project: str, task: Task, shown: ImageSettings) -> tuple[ImageKey, ReferenceBank, Load]:
         """What the engine is told of a task: its image, its references, and how to read it."""
-        image = self._fetch(project, task, image_field)
-        return ImageKey(project, image.sha256), self._bank(project, task), self._loader(image)
+        image = self._fetch(project, task, shown)
+        return ImageKey(project, image.sha256), self._bank(project, task, shown), self._loader(image)
 
-    def _fetch(self, project: str, task: Task, image_field: str) -> LoadedImage:
-        url = image_url(task.data, image_field)
+    def _fetch(self, project: str, task: Task, image: ImageSettings) -> LoadedImage:
+        url = image_url(task.data, image.value)
         with self._telemetry.phase("fetch"):
             return self._connections.load_image(url, project, task.id)
 
-    def _bank(self, project: str, task: Task) -> ReferenceBank:
-        return self._references.bank(project, self._references.product_of(task.data))
+    def _bank(self, project: str, task: Task, image: ImageSettings) -> ReferenceBank:
+        return self._references.bank(project, self._references.product_of(task.data, image.key))
 
     def _loader(self, image: LoadedImage) -> Load:
         def load() -> NDArray[np.uint8]:

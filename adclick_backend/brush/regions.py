@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.brush.rle import encode_rle
-from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.labeling_config import ImageSettings
 
 
 def brush_region(
-    name: str, mask: NDArray[np.bool_], label: str, score: float, config: LabelingConfig, note: str = ""
+    name: str, mask: NDArray[np.bool_], label: str, score: float, image: ImageSettings, note: str = ""
 ) -> dict[str, Any]:
     """A mask as a region, in the frame of the picture that the person sees.
 
@@ -21,14 +21,14 @@ def brush_region(
         mask: (H, W) bool.
         label: one of the brush labels.
         score: what Label Studio shows beside the region; kept within [0, 1].
-        config: says which controls the region belongs to.
+        image: what it is a mask of, and in which control.
         note: shown with the region's details; "" for none.
     """
     height, width = mask.shape
     region: dict[str, Any] = {
         "id": name,
-        "from_name": config.brush_name,
-        "to_name": config.image_name,
+        "from_name": image.brush_with(label),
+        "to_name": image.name,
         "type": "brushlabels",
         "original_width": width,
         "original_height": height,
@@ -41,12 +41,12 @@ def brush_region(
     return region
 
 
-def choice_region(name: str, choice: str, score: float, config: LabelingConfig) -> dict[str, Any]:
+def choice_region(name: str, choice: str, score: float, image: ImageSettings) -> dict[str, Any]:
     """A choice about the whole image as a region."""
     return {
         "id": name,
-        "from_name": config.choices_name,
-        "to_name": config.image_name,
+        "from_name": image.choices_name,
+        "to_name": image.name,
         "type": "choices",
         "value": {"choices": [choice]},
         "score": rounded(score),

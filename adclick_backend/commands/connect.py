@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import requests
 
 from adclick_backend.commands.connect_advice import explain
-from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config, summary_sentence
+from adclick_backend.config.difference import difference
+from adclick_backend.config.labeling_config import (
+    LabelingConfig,
+    parse_labeling_config,
+    recommended_config,
+    summary_sentence,
+)
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.settings import get_settings
 
@@ -33,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a defect type of the project to create; may be repeated (default: defect)",
     )
+    parser.add_argument(
+        "--fix-config", action="store_true", help="write the corrected labeling config into Label Studio"
+    )
     parser.add_argument("--basic-auth", metavar="USER:PASSWORD", help="when the backend asks for them")
 
 
@@ -45,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print("Give --label-studio URL and --api-key KEY, or set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
         return 2
     backend = (args.backend or f"http://localhost:{settings.port}").rstrip("/")
-    wizard = Wizard(LabelStudio(url, key), backend, args.basic_auth or "")
+    wizard = Wizard(LabelStudio(url, key), backend, args.basic_auth or "", fix_config=args.fix_config)
     try:
         user = wizard.api.check()
         print(f"Label Studio at {wizard.api.url}, as {user['email']}")
@@ -64,10 +74,14 @@ class Wizard:
         api: Label Studio, with a key.
         backend: URL of the backend as Label Studio reaches it, without a slash at the end.
         basic_auth: ``user:password`` of the backend, "" when it asks for none.
+        fix_config: write a corrected labeling config without asking; else a person at a terminal is asked.
     """
 
-    def __init__(self, api: LabelStudio, backend: str, basic_auth: str = "") -> None:
+    def __init__(
+        self, api: LabelStudio, backend: str, basic_auth: str = "", *, fix_config: bool = False
+    ) -> None:
         self.api = api
+        self.fix_config = fix_config
         self.backend = backend
         self.user, _, self.password = basic_auth.partition(":")
         self.failures = 0
@@ -109,16 +123,34 @@ class Wizard:
         return 1 if self.failures else 0
 
     def _check_config(self, project: dict[str, Any]) -> None:
-        config = parse_labeling_config(
-            project["label_config"], background_labels=get_settings().background_labels
-        )
+        config = _parsed(project)
+        if config.changes:
+            self._offer_correction(project, config)
+            config = _parsed(project)
         if not config.problems:
             self.good(summary_sentence(config))
-            return
         for problem in config.problems:
             self.bad(problem)
-        print("Paste this under Settings > Labeling Interface > Code:\n")
-        print(config.corrected + "\n")
+        if config.changes:
+            print(
+                "Paste this under Settings > Labeling Interface > Code, or run this again with --fix-config:\n"
+            )
+            print(config.corrected + "\n")
+
+    def _offer_correction(self, project: dict[str, Any], config: LabelingConfig) -> None:
+        """Show what the corrected config changes, and write it if a person says so."""
+        print("The labeling config keeps clicks from becoming masks. Corrected, it would change so:")
+        print(*(f"  * {change}" for change in config.changes), sep="\n")
+        print(*(f"    {line}" for line in difference(project["label_config"], config.corrected)), sep="\n")
+        if not self.fix_config and not _agrees("Write it into Label Studio? [y/N] "):
+            return
+        try:
+            self.api.patch(f"/api/projects/{project['id']}/", {"label_config": config.corrected})
+        except LabelStudioError as error:
+            self.bad(f"Label Studio does not take the corrected labeling config.\n{error}")
+            return
+        project["label_config"] = self.find(project["id"])["label_config"]
+        self.good("The corrected labeling config is written into Label Studio.")
 
     def _connect_model(self, project: dict[str, Any]) -> dict[str, Any] | None:
         """Make the backend an interactive model of the project; None when Label Studio refuses it."""
@@ -188,13 +220,13 @@ class Wizard:
                 "The project has no image yet. Import some and run this again to check that they can be read."
             )
             return
-        config = parse_labeling_config(project["label_config"])
-        if not config.can_click or not config.click_labels:
+        image = _parsed(project).main
+        if not image.can_click or not image.click_labels:
             return
         # The editor sends points in percent of the image, so its size does not matter here.
         body = {
             "task": tasks[0]["id"],
-            "context": {"result": [_click(config.click_name, config.click_labels[0], config.image_name)]},
+            "context": {"result": [_click(image.click_name, image.click_labels[0], image.name)]},
         }
         answer = self.api.post(f"/api/ml/{model['id']}/interactive-annotating", body)
         errors = answer.get("errors") or []
@@ -216,6 +248,15 @@ class Wizard:
             return requests.get(f"{self.backend}/health", timeout=3).ok
         except requests.RequestException:
             return False
+
+
+def _parsed(project: dict[str, Any]) -> LabelingConfig:
+    return parse_labeling_config(project["label_config"], background_labels=get_settings().background_labels)
+
+
+def _agrees(question: str) -> bool:
+    """What a person at the terminal answers; no when there is none."""
+    return sys.stdin.isatty() and input(question).strip().lower() in ("y", "yes")
 
 
 def _say(verdict: str, text: str) -> None:

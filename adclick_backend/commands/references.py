@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
+from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.references.collection import References
 from adclick_backend.store import Reference, Store, project_id
 
@@ -42,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
     store = Store(settings.data_dir)
     try:
         if args.action == "add":
-            return _add(References(store, settings), project, args.product, args.paths)
+            references = References(store, settings)
+            config = parse_labeling_config(store.projects.get(project).label_config)
+            if problem := references.missing_product(config, args.product):
+                print(problem, file=sys.stderr)
+                return 1
+            return _add(references, project, args.product, args.paths)
         found = [
             row
             for row in store.references.of_project(project)

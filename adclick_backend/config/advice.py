@@ -2,105 +2,241 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
-from adclick_backend.config.xml import Controls, find, get, is_dynamic, options, put, targets
+from adclick_backend.config.controls import Controls, ImageControls, pick_controls
+from adclick_backend.config.task_value import is_filled
+from adclick_backend.config.xml import exact, find, get, is_dynamic, name_of, options, put, targets
 
-_LABEL_ATTRIBUTES = ("value", "alias", "background")
+_SHARED_ATTRIBUTES = ("value", "alias", "background")
+_OWN_ATTRIBUTES = (*_SHARED_ATTRIBUTES, "hotkey")
+"""With labels that another kind of control had. Of two labels with one key Label Studio takes the one further down."""
 
 
 def recommended_config(labels: Sequence[str]) -> str:
     """The config for a new project with these defect labels."""
-    return corrected_config(Controls(ET.Element("View")), background_labels=(), fallback_labels=labels)
+    return corrected_config(pick_controls(ET.Element("View")), background_labels=(), fallback_labels=labels)[
+        0
+    ]
 
 
 def corrected_config(
     controls: Controls, *, background_labels: Iterable[str], fallback_labels: Sequence[str] = ("defect",)
-) -> str:
+) -> tuple[str, tuple[str, ...]]:
     """Complete the tree of ``controls`` in place and write it.
 
     Labels, names, colours and every other control stay. A label that only one of brush and key points knows
-    is given to the other, except a background label, which is clicked but never painted.
+    is given to the other, except a background label, which is clicked but never painted. A brush without labels
+    gets those that polygons, rectangles and the like have.
 
     Args:
         controls: what the config has.
         background_labels: lower-case names of labels whose clicks say "not here".
         fallback_labels: the labels of a config that has none.
-    """
-    root = _as_view(controls.root)
-    image = _named(root, controls.image, "Image", "image")
-    if not get(image, "value").startswith("$"):
-        put(image, "value", "$image")
-        put(image, "zoom", "true")
-    name = get(image, "name")
-    brush = _named(root, controls.brush, "BrushLabels", "brush")
-    click = _named(root, controls.click, "KeyPointLabels", "click")
-    for control in (brush, click):
-        if name not in targets(control):
-            put(control, "toName", name)
-    _share_labels(brush, click, set(background_labels), fallback_labels)
 
-    for rival in controls.rivals:
-        put(rival, "smart", "false")
-        if get(rival, "smartOnly"):
-            put(rival, "smartOnly", "false")
-    put(brush, "smart", "false")
-    put(click, "smart", "true")
-    put(click, "smartOnly", "true")  # with it, a click that would only draw a plain point draws nothing
-    if next(find(root, "choices"), None) is None:
-        choices = _named(root, None, "Choices", "state")
-        put(choices, "toName", name)
+    Returns:
+        The config, and what was changed, one sentence each.
+    """
+    pen = _Pen(controls)
+    pen.wrap()
+    pen.separate(controls)
+    for image in controls.clickable:
+        pen.complete(image, set(background_labels), fallback_labels)
+    if len(controls.images) == 1 and next(find(pen.root, "choices"), None) is None:
+        pen.add_choices(pen.image_name(controls.images[0]))
+    ET.indent(pen.root)
+    return ET.tostring(pen.root, encoding="unicode"), tuple(pen.changes)
+
+
+class _Pen:
+    """Writes into the tree of a config, and writes down what it wrote."""
+
+    def __init__(self, controls: Controls) -> None:
+        self.root = controls.root
+        self.changes: list[str] = []
+        self._several = len(controls.images) > 1
+        self._taken = {get(element, "name") for element in self.root.iter()}
+        self._images: dict[int, ET.Element] = {}  # by the identity of their controls
+
+    def wrap(self) -> None:
+        """Put everything into a ``<View>``, unless it is in one."""
+        if isinstance(self.root.tag, str) and self.root.tag.lower() == "view":
+            return
+        view = ET.Element("View")
+        view.append(self.root)
+        self.changes.append(
+            f"Everything is put into a <View>, as <{self.root.tag}> alone is no labeling config."
+        )
+        self.root = view
+
+    def separate(self, controls: Controls) -> None:
+        """Give each image a brush and key points of its own, where one is for several."""
+        for control in controls.shared:
+            place = "brushes" if control.tag.lower() == "brushlabels" else "clicks"
+            sharing = [image for image in controls.images if any(control is one for one in image.shared)]
+            first, *others = [image for image in sharing if not getattr(image, place)] or sharing[:1]
+            self._put(control, "toName", first.name)
+            getattr(first, place).append(control)
+            for image in others:
+                twin = copy.deepcopy(control)
+                twin.set("name", self._free(f"{get(control, 'name')}_{image.name}"))
+                put(twin, "toName", image.name)
+                self.root.append(twin)
+                getattr(image, place).append(twin)
+                self.changes.append(f'A copy of it is added for "{image.name}": {name_of(twin)}.')
+
+    def complete(self, image: ImageControls, background: set[str], fallback: Sequence[str]) -> None:
+        """See that a click on an image gets a mask."""
+        rivals = image.rivals
+        name = self.image_name(image)
+        self._correct_value(self._images[id(image)])
+        brush, brush_is_new = self._control(image.brush, "BrushLabels", "brush", name)
+        click, click_is_new = self._control(image.click, "KeyPointLabels", "click", name)
+        for rival in rivals:
+            self._put(rival, "smart", "false")
+            if get(rival, "smartOnly"):
+                self._put(rival, "smartOnly", "false")
+        self._set(brush, brush_is_new, smart="false")
+        # With smartOnly, a click that would only draw a plain point draws nothing.
+        self._set(click, click_is_new, smart="true", smartOnly="true")
+        before = len(self.changes)
+        self._share_labels(brush, click, background, fallback, image.drawing)
+        labelled, self.changes[before:] = self.changes[before:], []
+        for control, is_new in ((brush, brush_is_new), (click, click_is_new)):
+            if is_new:
+                self.changes.append(f"{name_of(control)} is added, with {_written(control)}.")
+        self.changes += labelled
+
+    def image_name(self, image: ImageControls) -> str:
+        """The name of an image, which is added if there is none, or given a name."""
+        element = self._images.get(id(image), image.element)
+        if element is None:
+            element = ET.SubElement(self.root, "Image", name=self._free("image"), value="$image", zoom="true")
+            self.changes.append(f'{name_of(element)} is added, with value="$image" and zoom="true".')
+        elif not get(element, "name"):
+            self._put(element, "name", self._free("image"))
+        self._images[id(image)] = element
+        return get(element, "name")
+
+    def add_choices(self, name: str) -> None:
+        """Add the choice between normal and defective."""
+        choices = ET.SubElement(self.root, "Choices", name=self._free("state"), toName=name)
         for value in ("normal", "defective"):
             ET.SubElement(choices, "Choice", value=value)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode")
+        self.changes.append(
+            f'{name_of(choices)} is added, with {_written(choices)} and the choices "normal" and "defective".'
+        )
+
+    def _correct_value(self, image: ET.Element) -> None:
+        several = get(image, "valueList")
+        if several:
+            del image.attrib[next(key for key in image.attrib if key.lower() == "valuelist")]
+            self.changes.append(
+                f'{name_of(image)} loses valueList="{several}": it shows the first image of the list, and no other.'
+            )
+            if not is_filled(get(image, "value")):
+                self._put(image, "value", f"{several}[0]")
+        elif not is_filled(get(image, "value")) and "{{" not in get(image, "value"):
+            name = get(image, "name")
+            self._put(image, "value", f"${name}" if self._several and name.isidentifier() else "$image")
+            self._put(image, "zoom", "true")
+
+    def _control(
+        self, control: ET.Element | None, tag: str, wanted: str, image: str
+    ) -> tuple[ET.Element, bool]:
+        """The control, for that image, and whether it is new."""
+        if control is None:
+            wanted = f"{wanted}_{image}" if self._several else wanted
+            return ET.SubElement(self.root, tag, name=self._free(wanted), toName=image), True
+        if not get(control, "name"):
+            self._put(control, "name", self._free(wanted))
+        if image not in targets(control):
+            self._put(control, "toName", image)
+        return control, False
+
+    def _set(self, control: ET.Element, is_new: bool, **attributes: str) -> None:
+        for name, value in attributes.items():
+            if is_new:
+                control.set(name, value)
+            else:
+                self._put(control, name, value)
+
+    def _put(self, element: ET.Element, name: str, value: str) -> None:
+        before = exact(element, name)
+        if before == value:
+            return
+        called = name_of(element) if get(element, "name") else f"<{element.tag}>"
+        instead = f' in the place of "{before}"' if before else ""
+        self.changes.append(f'{called} gets {name}="{value}"{instead}.')
+        put(element, name, value)
+
+    def _share_labels(
+        self,
+        brush: ET.Element,
+        click: ET.Element,
+        background: set[str],
+        fallback: Sequence[str],
+        drawing: Sequence[ET.Element],
+    ) -> None:
+        """Give brush and key points each other's labels."""
+        if is_dynamic(brush) or is_dynamic(click):
+            source = get(brush if is_dynamic(brush) else click, "value")
+            self._put(brush, "value", source)
+            self._put(click, "value", source)
+            return
+        painted, clicked = options(brush), options(click)
+        self._add_labels(brush, _without(clicked, background), _SHARED_ATTRIBUTES)
+        if not painted:
+            for control in drawing:
+                if control is not brush:
+                    self._add_labels(brush, _without(options(control), background), _OWN_ATTRIBUTES)
+        if not options(brush):
+            labels = {name: ET.Element("Label", value=name) for name in fallback}
+            self._add_labels(brush, labels, _SHARED_ATTRIBUTES)
+        self._add_labels(click, options(brush), _SHARED_ATTRIBUTES)
+
+    def _add_labels(
+        self, control: ET.Element, labels: Mapping[str, ET.Element], attributes: Sequence[str]
+    ) -> None:
+        known = {name.strip().lower() for name in options(control)}
+        keys = {get(label, "hotkey") for label in options(control).values()}
+        added = []
+        for name, label in labels.items():
+            if name.strip().lower() in known:
+                continue
+            copied = {key: exact(label, key) for key in attributes if exact(label, key)}
+            if copied.get("hotkey") in keys:
+                del copied["hotkey"]
+            keys.add(copied.get("hotkey", ""))
+            added.append(ET.SubElement(control, "Label", copied))
+        if added:
+            self.changes.append(f"{name_of(control)} gets the labels {', '.join(map(_label, added))}.")
+
+    def _free(self, wanted: str) -> str:
+        """A name like the wanted one that nothing else has."""
+        name = next(name for name in _numbered(wanted) if name not in self._taken)
+        self._taken.add(name)
+        return name
 
 
-def _as_view(root: ET.Element) -> ET.Element:
-    if isinstance(root.tag, str) and root.tag.lower() == "view":
-        return root
-    view = ET.Element("View")
-    view.append(root)
-    return view
+def _without(labels: Mapping[str, ET.Element], background: set[str]) -> dict[str, ET.Element]:
+    return {name: label for name, label in labels.items() if name.strip().lower() not in background}
 
 
-def _named(root: ET.Element, element: ET.Element | None, tag: str, wanted: str) -> ET.Element:
-    """The element, appended to ``root`` if there is none, under a name that nothing else has."""
-    if element is None:
-        element = ET.SubElement(root, tag)
-    if not get(element, "name"):
-        taken = {get(other, "name") for other in root.iter()}
-        put(element, "name", next(n for n in _numbered(wanted) if n not in taken))
-    return element
+def _label(label: ET.Element) -> str:
+    """A label in a sentence, with what comes along."""
+    more = ", ".join(f'{key}="{value}"' for key, value in label.items() if key != "value")
+    return f'"{exact(label, "value")}"' + (f" ({more})" if more else "")
+
+
+def _written(control: ET.Element) -> str:
+    """The attributes of a new control in a sentence."""
+    return " ".join(f'{key}="{value}"' for key, value in control.items() if key != "name")
 
 
 def _numbered(name: str) -> Iterator[str]:
     yield name
     yield from (f"{name}{k}" for k in count(2))
-
-
-def _share_labels(
-    brush: ET.Element, click: ET.Element, background: set[str], fallback: Sequence[str]
-) -> None:
-    """Give brush and key points each other's labels."""
-    if is_dynamic(brush) or is_dynamic(click):
-        source = get(brush if is_dynamic(brush) else click, "value")
-        put(brush, "value", source)
-        put(click, "value", source)
-        return
-    painted, clicked = options(brush), options(click)
-    to_paint = {name: label for name, label in clicked.items() if name.lower() not in background}
-    if not painted and not to_paint:
-        to_paint = {name: ET.Element("Label", value=name) for name in fallback}
-    _add_labels(brush, to_paint)
-    _add_labels(click, options(brush))
-
-
-def _add_labels(control: ET.Element, labels: dict[str, ET.Element]) -> None:
-    known = {name.lower() for name in options(control)}
-    for name, label in labels.items():
-        if name.lower() not in known:
-            attributes = {key: get(label, key) for key in _LABEL_ATTRIBUTES if get(label, key)}
-            ET.SubElement(control, "Label", attributes)

@@ -1,78 +1,181 @@
-"""Labeling config -> which Image, BrushLabels, KeyPointLabels and Choices belong together, and its faults."""
+"""Labeling config -> its images, each with the controls that answer a click on it, and its faults."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
-from xml.etree.ElementTree import Element
+from typing import Any
 
 from adclick_backend.config.advice import corrected_config, recommended_config
-from adclick_backend.config.xml import (
-    ConfigError,
-    Controls,
-    find,
-    get,
-    is_dynamic,
-    is_smart,
-    options,
-    pick_controls,
-    read_tree,
-)
+from adclick_backend.config.controls import ASKING, DRAWING, Controls, ImageControls, pick_controls
+from adclick_backend.config.problems import find_problems
+from adclick_backend.config.recent import Recent
+from adclick_backend.config.task_value import fill, is_filled
+from adclick_backend.config.xml import ConfigError, find, get, is_dynamic, options, quoted, read_tree
 
-__all__ = ["LabelingConfig", "parse_labeling_config", "recommended_config", "summary_sentence"]
+__all__ = [
+    "BelongingError",
+    "ImageSettings",
+    "LabelingConfig",
+    "parse_labeling_config",
+    "recommended_config",
+    "summary_sentence",
+]
+
+KEPT_BYTES = 8_000_000
+"""Of labeling configs that were taken apart: a server sees the same few over and over."""
 
 
-_DRAWING = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "labels")
+class BelongingError(ValueError):
+    """An item of a result whose image nobody can tell; the message is one sentence for a person."""
 
 
 @dataclass(frozen=True)
-class LabelingConfig:
-    """The parts of a labeling config that this backend answers with; a missing part is "" or ().
+class ImageSettings:
+    """One ``<Image>`` and the controls that belong to it; a missing part is "" or ().
 
     Attributes:
-        image_name: name of the ``<Image>``, the ``to_name`` of regions.
-        image_value: key of the task data that holds the image's URL.
+        name: of the ``<Image>``, the ``to_name`` of regions.
+        key: what tells it from the other images of a task: its name, or "" when it is the only one.
+        value: where a task says the image's URL, such as ``$image`` or ``/data/upload/1/$file``.
         brush_name: name of the ``<BrushLabels>``, the ``from_name`` of masks.
         brush_labels: labels as regions store them, that is the alias where there is one.
+        other_brushes: name and labels of each further ``<BrushLabels>``.
         click_name: name of the ``<KeyPointLabels>``.
         click_labels: its labels.
+        clicked_with: names of all controls whose regions are answered with masks: key points and rectangles.
         choices_name: name of the ``<Choices>`` about the whole image.
         choices: its choices.
         drawn_labels: labels of every control that draws regions, brushes first, as regions store them.
         labels_from_task: the brush labels come with each task, so every label may be the right one.
-        problems: what keeps a person's click from becoming a mask, one sentence each.
         can_click: a click can be answered with a mask; Label Studio's side may still be in the way of it.
-        corrected: the config to paste; the config as it is when there is no problem.
     """
 
-    image_name: str = ""
-    image_value: str = ""
+    name: str = ""
+    key: str = ""
+    value: str = ""
     brush_name: str = ""
     brush_labels: tuple[str, ...] = ()
+    other_brushes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     click_name: str = ""
     click_labels: tuple[str, ...] = ()
+    clicked_with: tuple[str, ...] = ()
     choices_name: str = ""
     choices: tuple[str, ...] = ()
     drawn_labels: tuple[str, ...] = ()
     labels_from_task: bool = False
-    problems: tuple[str, ...] = ()
     can_click: bool = False
-    corrected: str = ""
+
+    @property
+    def can_propose(self) -> bool:
+        """Whether its masks have a place to go to."""
+        return bool(self.value and self.brush_name)
+
+    def url(self, task_data: Mapping[str, Any]) -> str:
+        """The URL of the image in a task with these data, "" when the task has none."""
+        return fill(self.value, task_data)
 
     def brush_label_for(self, label: str) -> str | None:
         """The brush label to paint a click of ``label`` with, None when there is no right one.
 
-        Case does not matter. A config with one brush label paints everything with it.
+        Case does not matter, and neither do blanks at the ends. One label alone paints everything.
         """
-        if label in self.brush_labels:
+        known = [*self.brush_labels, *(name for _, labels in self.other_brushes for name in labels)]
+        if label in known:
             return label
-        matches = [name for name in self.brush_labels if name.lower() == label.strip().lower()]
+        matches = [name for name in known if name.strip().lower() == label.strip().lower()]
         if matches:
             return matches[0]
         if self.labels_from_task and label:
             return label
-        return self.brush_labels[0] if len(self.brush_labels) == 1 else None
+        return known[0] if len(known) == 1 else None
+
+    def brush_with(self, label: str) -> str:
+        """Name of the brush that has the label."""
+        others = (name for name, labels in self.other_brushes if label in labels)
+        return self.brush_name if label in self.brush_labels else next(others, self.brush_name)
+
+
+@dataclass(frozen=True)
+class LabelingConfig:
+    """The parts of a labeling config that this backend answers with.
+
+    Attributes:
+        images: its images, at least one.
+        targets: name of a control -> names of the images that it is for.
+        others: names of what is labelled besides images.
+        problems: what keeps a person's click from becoming a mask, one sentence each.
+        corrected: the config to paste; the config as it is when there is nothing to correct.
+        changes: what ``corrected`` changes, one sentence each.
+    """
+
+    images: tuple[ImageSettings, ...] = (ImageSettings(),)
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
+    problems: tuple[str, ...] = ()
+    corrected: str = ""
+    changes: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> ImageSettings:
+        """The first image that can be clicked on, else the first."""
+        return next((image for image in self.images if image.can_click), self.images[0])
+
+    @property
+    def can_click(self) -> bool:
+        """Whether a click on any of the images can be answered with a mask."""
+        return any(image.can_click for image in self.images)
+
+    @property
+    def brush_labels(self) -> tuple[str, ...]:
+        """The brush labels of all images, each once."""
+        return _union(image.brush_labels for image in self.images)
+
+    def image(self, key: str) -> ImageSettings | None:
+        """The image with that key."""
+        return next((image for image in self.images if image.key == key), None)
+
+    def shown_images(self, task_data: Mapping[str, Any]) -> list[ImageSettings]:
+        """The images that a task with these data shows; the first of the config when it shows none."""
+        return [image for image in self.images if image.url(task_data)] or [*self.images[:1]]
+
+    def image_of(self, item: Mapping[str, Any]) -> ImageSettings:
+        """The image that an item of a result is about, by its ``to_name`` and ``from_name``.
+
+        API clients leave names out: the other one, or a config with one image, says it then.
+
+        Raises:
+            BelongingError: neither says it, the two contradict each other, or no image is called so.
+        """
+        if not self.images[0].name:
+            return self.images[0]  # nothing is known of the config, or it has no image
+        source, target = str(item.get("from_name") or ""), str(item.get("to_name") or "")
+        targets = self.targets.get(source, ())
+        if len(targets) > 1:
+            raise BelongingError(
+                f'"{source}" is for several images ({quoted(targets)}), so that nobody can tell which of them it is '
+                "about: give each image a control of its own."
+            )
+        named = target or (targets[0] if targets else "")
+        if not named and len(self.images) == 1:
+            return self.images[0]
+        image = next((image for image in self.images if image.name == named), None)
+        if image is None:
+            known = quoted(image.name for image in self.images)
+            raise BelongingError(
+                f'It is about "{named[:80]}", but the images of the labeling config are {known}.'
+                if named
+                else f"It does not say which of the images {known} it is about."
+            )
+        if targets and targets[0] != named:
+            raise BelongingError(
+                f'It is about "{named}", but "{source}" belongs to "{targets[0]}" in the labeling config.'
+            )
+        return image
+
+
+_kept: Recent[LabelingConfig] = Recent(KEPT_BYTES)
 
 
 def parse_labeling_config(xml: str, *, background_labels: Sequence[str] = ("background",)) -> LabelingConfig:
@@ -82,124 +185,86 @@ def parse_labeling_config(xml: str, *, background_labels: Sequence[str] = ("back
         xml: the ``label_config`` of a project.
         background_labels: key point labels, without case, that say "not here" and need no brush label.
     """
-    background = {label.lower() for label in background_labels}
+    background = frozenset(label.lower() for label in background_labels)
+    found = _kept.get((xml, background))
+    if found is None:
+        found = _parse(xml, set(background))
+        texts = (xml, found.corrected, *found.problems, *found.changes)
+        _kept.put((xml, background), found, sum(len(text.encode(errors="replace")) for text in texts))
+    return found
+
+
+def _parse(xml: str, background: set[str]) -> LabelingConfig:
     try:
         controls = pick_controls(read_tree(xml))
     except ConfigError as error:
-        return LabelingConfig(problems=(str(error),), corrected=recommended_config(("defect",)))
-    problems = tuple(_find_problems(controls, background))
-    brush_labels, click_labels = tuple(options(controls.brush)), tuple(options(controls.click))
-    from_task = controls.brush is not None and is_dynamic(controls.brush)
-    image_value = get(controls.image, "value")
-    return LabelingConfig(
-        image_name=get(controls.image, "name"),
-        image_value=image_value.removeprefix("$") if image_value.startswith("$") else "",
-        brush_name=get(controls.brush, "name"),
+        return LabelingConfig(
+            problems=(str(error),),
+            corrected=recommended_config(("defect",)),
+            changes=("It is replaced by the recommended labeling config.",),
+        )
+    problems = tuple(find_problems(controls, background))
+    images = _settings(controls)
+    corrected, changes = xml, tuple[str, ...]()
+    if problems:
+        written, made = corrected_config(
+            controls, background_labels=background
+        )  # completes the tree in place
+        if tuple(find_problems(pick_controls(read_tree(written)), background)) != problems:
+            corrected, changes = written, made
+    return LabelingConfig(images, controls.targets, controls.others, problems, corrected, changes)
+
+
+def _settings(controls: Controls) -> tuple[ImageSettings, ...]:
+    alone = len(controls.images) == 1
+    found = []
+    for image in controls.images:
+        # What draws without being for one image alone still names defects, if there is but one image.
+        drawing = list(find(controls.root, *DRAWING)) if alone else image.drawing
+        found.append(_image_settings(image, "" if alone else image.name, drawing))
+    return tuple(found)
+
+
+def _image_settings(image: ImageControls, key: str, drawing: Sequence[Any]) -> ImageSettings:
+    brush_labels, from_task = tuple(options(image.brush)), image.brush is not None and is_dynamic(image.brush)
+    choices = next(iter(image.choices), None)
+    value = "" if get(image.element, "valueList") else get(image.element, "value")
+    value = value if is_filled(value) else ""
+    answered = [*image.clicks, *(control for control in image.smart if control.tag.lower() in ASKING)]
+    return ImageSettings(
+        name=image.name,
+        key=key,
+        value=value,
+        brush_name=get(image.brush, "name"),
         brush_labels=brush_labels,
-        click_name=get(controls.click, "name"),
-        click_labels=click_labels,
-        choices_name=get(controls.choices, "name"),
-        choices=tuple(options(controls.choices)),
-        drawn_labels=tuple(dict.fromkeys(chain(brush_labels, *map(options, find(controls.root, *_DRAWING))))),
+        other_brushes=tuple((get(other, "name"), tuple(options(other))) for other in image.brushes[1:]),
+        click_name=get(image.click, "name"),
+        click_labels=tuple(options(image.click)),
+        clicked_with=tuple(dict.fromkeys(get(control, "name") for control in answered)),
+        choices_name=get(choices, "name"),
+        choices=tuple(options(choices)),
+        drawn_labels=_union([brush_labels, *map(options, drawing)]),
         labels_from_task=from_task,
-        problems=problems,
-        can_click=controls.is_pair and image_value.startswith("$") and bool(brush_labels or from_task),
-        # Last, because it completes the tree in place.
-        corrected=corrected_config(controls, background_labels=background) if problems else xml,
+        can_click=image.is_pair and bool(value and (brush_labels or from_task)),
     )
+
+
+def _union(names: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(names)))
 
 
 def summary_sentence(config: LabelingConfig) -> str:
     """One sentence about the config, for the answer to ``/setup`` and for the status page."""
     if not config.problems:
-        labels = "labels of the task" if config.labels_from_task else ", ".join(config.brush_labels)
-        return (
-            f'The labeling config is ready: a click with "{config.click_name}" is answered with a mask '
-            f'in "{config.brush_name}" ({labels}).'
-        )
+        answers = [
+            f'with "{image.click_name}" is answered with a mask in "{image.brush_name}" ({_labels(image)})'
+            for image in config.images
+        ]
+        return f"The labeling config is ready: a click {', one '.join(answers)}."
     count = len(config.problems)
     changes = "one change" if count == 1 else f"{count} changes, first"
     return f"The labeling config needs {changes}: {config.problems[0]}"
 
 
-def _find_problems(controls: Controls, background: set[str]) -> Iterator[str]:
-    yield from _image_problems(controls)
-    yield from _brush_problems(controls)
-    yield from _click_problems(controls)
-    yield from _pair_problems(controls, background)
-
-
-def _image_problems(controls: Controls) -> Iterator[str]:
-    images = list(find(controls.root, "image"))
-    if not images:
-        yield "There is no <Image>; add one, or there is nothing to click on."
-        return
-    if len(images) > 1:
-        names = _listed(get(image, "name") for image in images)
-        yield f"There are {len(images)} images ({names}); only {_name(controls.image)} can be clicked on."
-    if not get(controls.image, "value").startswith("$"):
-        yield (
-            f'The <Image> {_name(controls.image)} has value="{get(controls.image, "value")}", but needs a'
-            ' field of the task, such as value="$image".'
-        )
-
-
-def _brush_problems(controls: Controls) -> Iterator[str]:
-    if controls.brush is None:
-        yield "There is no <BrushLabels>; add one with a label for each kind of defect to hold the masks."
-    elif not options(controls.brush) and not is_dynamic(controls.brush):
-        yield f"The <BrushLabels> {_name(controls.brush)} has no <Label>; add one for each kind of defect."
-
-
-def _click_problems(controls: Controls) -> Iterator[str]:
-    if controls.click is None:
-        yield "There is no <KeyPointLabels>; add one with the labels of the <BrushLabels> to click with."
-        return
-    if not is_smart(controls.click):
-        yield f'The <KeyPointLabels> {_name(controls.click)} needs smart="true", or no click is sent.'
-    if not options(controls.click) and not is_dynamic(controls.click):
-        yield f"The <KeyPointLabels> {_name(controls.click)} has no <Label>; add those of the <BrushLabels>."
-    for rival in controls.rivals:
-        yield (
-            f'The <{rival.tag}> {_name(rival)} needs smart="false": its own smart tool takes the place of the'
-            " smart click, so that no click is sent."
-        )
-
-
-def _pair_problems(controls: Controls, background: set[str]) -> Iterator[str]:
-    brush, click = controls.brush, controls.click
-    if brush is None or click is None:
-        return
-    if controls.image is not None and not controls.is_pair:
-        found = _listed(get(control, "toName") for control in (brush, click))
-        yield (
-            f"The <BrushLabels> {_name(brush)} and the <KeyPointLabels> {_name(click)} both need "
-            f"toName={_name(controls.image)}, but have {found}."
-        )
-    for tag, used in (("BrushLabels", brush), ("KeyPointLabels", click)):
-        names = [get(control, "name") for control in find(controls.root, tag.lower())]
-        if len(names) > 1:
-            yield f"There are {len(names)} <{tag}> ({_listed(names)}); only {_name(used)} answers clicks."
-    if not is_dynamic(brush) and not is_dynamic(click):
-        yield from _label_problems(list(options(brush)), list(options(click)), background)
-
-
-def _label_problems(painted: list[str], clicked: list[str], background: set[str]) -> Iterator[str]:
-    if not painted or not clicked:
-        return  # said already, in other words
-    for names, other, consequence in (
-        (clicked, painted, "can be clicked but not painted; add to <BrushLabels>"),
-        (painted, clicked, "can be painted but not clicked; add to <KeyPointLabels>"),
-    ):
-        known = background | {name.lower() for name in other}
-        missing = [name for name in names if name.lower() not in known]
-        if missing:
-            yield f"Labels that {consequence}: {_listed(missing)}."
-
-
-def _name(element: Element | None) -> str:
-    return f'"{get(element, "name")}"'
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+def _labels(image: ImageSettings) -> str:
+    return "labels of the task" if image.labels_from_task else ", ".join(image.brush_labels)

@@ -1,4 +1,4 @@
-"""The XML of a labeling config: read safely, and the controls in it that belong together.
+"""The XML of a labeling config: read safely, and its elements asked for what they say.
 
 Label Studio reads tag and attribute names without case, so everything here does too.
 """
@@ -6,11 +6,12 @@ Label Studio reads tag and attribute names without case, so everything here does
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 100
+MAX_NAMES = 1000
+"""Elements with a name, that is controls and what they are for: a hundred times what fits on a screen."""
 
 
 class ConfigError(ValueError):
@@ -39,8 +40,8 @@ def read_tree(xml: str) -> ET.Element:
     """Parse a labeling config.
 
     Raises:
-        ConfigError: it is empty, not XML, longer than a million characters, nested deeper than 100 tags, or
-            declares a DTD or entities.
+        ConfigError: it is empty, not XML, longer than a million characters, nested deeper than 100 tags, has
+            more than 1000 elements with a name, or declares a DTD or entities.
     """
     if not xml.strip():
         raise ConfigError("The labeling config is empty.")
@@ -54,6 +55,9 @@ def read_tree(xml: str) -> ET.Element:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"The labeling config is not valid XML ({error}).") from None
+    names = sum(1 for element in root.iter() if get(element, "name"))
+    if names > MAX_NAMES:
+        raise ConfigError(f"The labeling config has {names} elements with a name, more than {MAX_NAMES}.")
     return root
 
 
@@ -64,11 +68,14 @@ def find(root: ET.Element, *tags: str) -> Iterator[ET.Element]:
             yield element
 
 
+def exact(element: ET.Element, name: str) -> str:
+    """The value of an attribute as it is written, blanks at its ends included; "" where there is none."""
+    return next((value for key, value in element.items() if key.lower() == name.lower()), "")
+
+
 def get(element: ET.Element | None, name: str) -> str:
-    """The value of an attribute, "" where there is none or no element."""
-    if element is None:
-        return ""
-    return next((value.strip() for key, value in element.items() if key.lower() == name.lower()), "")
+    """The value of an attribute without blanks at its ends, "" where there is none or no element."""
+    return "" if element is None else exact(element, name).strip()
 
 
 def put(element: ET.Element, name: str, value: str) -> None:
@@ -93,8 +100,8 @@ def is_dynamic(control: ET.Element) -> bool:
 
 
 def option(element: ET.Element) -> str:
-    """What a region of this ``<Label>`` or ``<Choice>`` is stored with: the alias, where there is one."""
-    return get(element, "alias") or get(element, "value")
+    """What a region of this ``<Label>`` or ``<Choice>`` is stored with, exactly: the alias, where there is one."""
+    return exact(element, "alias") or exact(element, "value")
 
 
 def options(control: ET.Element | None) -> dict[str, ET.Element]:
@@ -108,55 +115,11 @@ def options(control: ET.Element | None) -> dict[str, ET.Element]:
     return found
 
 
-@dataclass(frozen=True)
-class Controls:
-    """The elements that answer a click: key points in, a brush region out, on one image."""
-
-    root: ET.Element
-    image: ET.Element | None = None
-    brush: ET.Element | None = None
-    click: ET.Element | None = None
-    choices: ET.Element | None = None
-
-    @property
-    def rivals(self) -> list[ET.Element]:
-        """Controls whose smart tool sits in the one place where the smart key point should be."""
-        kinds = ("brush", "brushlabels", "rectangle", "rectanglelabels")
-        return [control for control in find(self.root, *kinds) if is_smart(control)]
-
-    @property
-    def is_pair(self) -> bool:
-        """Whether brush and key points are there and share the image."""
-        if self.image is None or self.brush is None or self.click is None:
-            return False
-        return get(self.image, "name") in set(targets(self.brush)) & set(targets(self.click))
+def name_of(element: ET.Element) -> str:
+    """An element as sentences call it: ``<BrushLabels> "brush"``."""
+    return f'<{element.tag}> "{get(element, "name")}"'
 
 
-def pick_controls(root: ET.Element) -> Controls:
-    """The first brush and key points that share an image, else the first of each kind."""
-    images = list(find(root, "image"))
-    brushes = list(find(root, "brushlabels"))
-    # sorted() is stable: smart key points first, in document order.
-    clicks = sorted(find(root, "keypointlabels"), key=lambda click: not is_smart(click))
-    candidates = (
-        Controls(root, image, brush, click, _choices_of(root, image))
-        for brush in brushes
-        for click in clicks
-        for image in images
-    )
-    pair = next((candidate for candidate in candidates if candidate.is_pair), None)
-    if pair is not None:
-        return pair
-    image = images[0] if images else None
-    return Controls(
-        root, image, brushes[0] if brushes else None, clicks[0] if clicks else None, _choices_of(root, image)
-    )
-
-
-def _choices_of(root: ET.Element, image: ET.Element | None) -> ET.Element | None:
-    """The first choices about the image as a whole."""
-    for choices in find(root, "choices"):
-        about_region = get(choices, "perRegion").lower() == "true"
-        if image is not None and get(image, "name") in targets(choices) and not about_region:
-            return choices
-    return None
+def quoted(names: Iterable[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(f'"{name}"' for name in names)

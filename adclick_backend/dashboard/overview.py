@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from adclick_backend.config.difference import difference
 from adclick_backend.config.labeling_config import (
     LabelingConfig,
     parse_labeling_config,
@@ -19,17 +21,29 @@ from adclick_backend.config.labeling_config import (
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.standing import Standing, project_standing
 from adclick_backend.images.connections import Link
+from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.services import Services
 from adclick_backend.store import Problem
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """Whether a project can be labelled by clicks, and how far it is."""
+    """Whether a project can be labelled by clicks, and how far it is.
+
+    Attributes:
+        standing: how far it is.
+        config: its labeling config.
+        sentence: about the config.
+        difference: the lines that a correction of the config takes out and puts in.
+        fingerprint: of that correction, so that what is written is what was looked at.
+        link: to its Label Studio.
+    """
 
     standing: Standing
     config: LabelingConfig
     sentence: str
+    difference: Sequence[str]
+    fingerprint: str
     link: Link
 
 
@@ -74,8 +88,7 @@ def build_overview(services: Services, project: str, *, backend_url: str, host: 
 
 
 def _setup(services: Services, project: str) -> SetUp:
-    known = services.store.projects.get(project)
-    config = parse_labeling_config(known.label_config, background_labels=services.settings.background_labels)
+    xml, config = _config(services, project)
     link = services.links.look(project)
     obstacles = [link.sentence] if link.state == "bad" else []
     obstacles += [summary_sentence(config)] if config.problems else []
@@ -83,7 +96,49 @@ def _setup(services: Services, project: str) -> SetUp:
         standing=project_standing(services, project, obstacles),
         config=config,
         sentence=summary_sentence(config),
+        difference=difference(xml, config.corrected) if config.changes else (),
+        fingerprint=_fingerprint(config),
         link=link,
+    )
+
+
+def _config(services: Services, project: str) -> tuple[str, LabelingConfig]:
+    """The labeling config of a project as it is written, and taken apart."""
+    xml = services.store.projects.get(project).label_config
+    return xml, parse_labeling_config(xml, background_labels=services.settings.background_labels)
+
+
+def _fingerprint(config: LabelingConfig) -> str:
+    return hashlib.sha256(config.corrected.encode(errors="replace")).hexdigest()
+
+
+def write_correction(services: Services, project: str, fingerprint: str) -> str:
+    """Write the corrected labeling config into Label Studio, if it still is the one that a person looked at.
+
+    Args:
+        services: of the backend.
+        project: its id.
+        fingerprint: of the correction that the person agreed to.
+
+    Returns:
+        What came of it, in a sentence.
+    """
+    xml, config = _config(services, project)
+    changed = "The labeling config was changed meanwhile and nothing was written; look at its changes again."
+    if not config.changes or _fingerprint(config) != fingerprint:
+        return changed
+    label_studio = services.connections.label_studio(project)
+    try:
+        now = label_studio.get(f"/api/projects/{project}/")["label_config"]
+        if now != xml:
+            services.store.projects.save(project, label_config=now)
+            return changed
+        label_studio.patch(f"/api/projects/{project}/", {"label_config": config.corrected})
+    except LabelStudioError as error:
+        return f"The labeling config was not changed. {error}"
+    services.store.projects.save(project, label_config=config.corrected)
+    return (
+        "The corrected labeling config is in Label Studio now. Whoever has a task open loads its page again."
     )
 
 
@@ -116,6 +171,12 @@ def add_overview(blueprint: Blueprint, pages: Pages) -> None:
         )
         asking = view.setup is not None and view.setup.link.state == "unknown"
         return pages.show("overview", project, changing=asking, view=view)
+
+    @blueprint.post("/projects/<project>/labeling-config")
+    def correct_config(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        said = write_correction(pages.services, project, request.form.get("fingerprint", ""))
+        return pages.back("overview", project, "setup-title", said=said)
 
     @blueprint.post("/projects/<project>/problems/clear")
     def clear_problems(project: str) -> ResponseReturnValue:

@@ -43,13 +43,16 @@ class ReferenceList:
     pages: int
 
 
-def list_references(references: Sequence[Reference], hostname: str, number: int) -> ReferenceList:
+def list_references(
+    references: Sequence[Reference], hostname: str, number: int, shown: Sequence[str] = ()
+) -> ReferenceList:
     """Sort and count references, and cut out one page of them.
 
     Args:
         references: of one project.
         hostname: of Label Studio, for links to tasks.
         number: of the page; the nearest one there is when it does not exist.
+        shown: images of a task, where it shows several; each is a product.
     """
     removed = [
         Tile(one, False, task_url(hostname, one.project, one.task_id))
@@ -82,7 +85,7 @@ def list_references(references: Sequence[Reference], hostname: str, number: int)
         failed=sum(tile.reference.state == "failed" for tile in tiles),
         odd=sum(tile.is_odd for tile in tiles),
         advice=[advice(product, len(images)) for product, images in sorted(ready.items())] or [advice("", 0)],
-        products=sorted(product for product in ready if product),
+        products=sorted({*shown, *ready} - {""}),
         number=number,
         pages=pages,
     )
@@ -121,6 +124,7 @@ def add_references(blueprint: Blueprint, pages: Pages) -> None:
             services.store.references.of_project(project),
             services.store.projects.get(project).hostname,
             request.args.get("page", 1, int),
+            [image.key for image in services.labels.config(project).images],
         )
         return pages.show("references", project, changing=view.pending > 0, view=view)
 
@@ -144,6 +148,8 @@ def add_references(blueprint: Blueprint, pages: Pages) -> None:
         if not files:
             raise bad_request("No image was chosen.", "images")
         product = request.form.get("product", "").strip()[:200]
+        if problem := services.references.missing_product(services.labels.config(project), product):
+            raise bad_request(problem, "product")
         for file in files:
             services.references.add(
                 project, file.read(), source="upload", name=file.filename or "", product=product

@@ -6,22 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from adclick_backend.config.task_value import fill, whole_field
 from adclick_backend.errors import ImageError
 
 
-def image_url(task_data: Mapping[str, Any], field: str) -> str:
+def image_url(task_data: Mapping[str, Any], value: str) -> str:
     """The URL of a task's image.
 
+    Args:
+        task_data: of the task.
+        value: of the ``<Image>`` in the labeling config, such as ``$image``.
+
     Raises:
-        ImageError: the task has no such field, or it holds no text.
+        ImageError: the task lacks a field, or holds no text in it.
     """
-    url = task_data.get(field)
-    if isinstance(url, str) and url:
+    if url := fill(value, task_data):
         return url
     known = ", ".join(sorted(task_data)) or "none"
+    field = whole_field(value)
+    source = f"the task's field {field!r}" if field else f'"{value}"'
     raise ImageError(
-        f"The labeling config takes the image from the task's field {field!r}, but the task has the fields "
-        f"{known[:200]}."
+        f"The labeling config takes the image from {source}, but the task has the fields {known[:200]}."
     )
 
 

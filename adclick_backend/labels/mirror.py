@@ -6,18 +6,19 @@ import json
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
-from adclick_backend.config.statement_controls import statement_controls
+from adclick_backend.config.statement_controls import StatementControl, statement_controls
+from adclick_backend.labels.belonging import read_image
 from adclick_backend.labels.meanings import Meanings
 from adclick_backend.labels.proposed import KEPT, PREFIX
-from adclick_backend.labels.results import EMPTY_AFTER_CLICKS, Statement, newest, read_result
+from adclick_backend.labels.results import EMPTY_AFTER_CLICKS, Statement, newest
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.events import (
     Annotation,
@@ -39,6 +40,15 @@ ASSIGNED = "meanings_of_choices"
 
 JUST_BEFORE_S = 900.0
 """Clicks are that near to the annotation that comes of them."""
+
+
+class Reader(Protocol):
+    """What an image's task says of it; see `Labels.reader`."""
+
+    def __call__(
+        self, task: LabelledTask, answered: Collection[str] | None = None
+    ) -> tuple[Annotated | None, Statement]:
+        """The annotation that counts, and what it says of the image."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +93,13 @@ class Labels:
         return parse_labeling_config(xml, background_labels=self._settings.background_labels)
 
     def vocabulary(self, project: str) -> Vocabulary:
-        """What the words in annotations of the project mean."""
+        """What the words in annotations of the project mean, whichever image they are about."""
+        return Vocabulary.of_any(self.config(project), self._settings, *self._choices(project))
+
+    def _choices(self, project: str) -> tuple[tuple[StatementControl, ...] | None, Meanings]:
+        """The controls about images, and what a person said of their values."""
         xml = self._store.projects.get(project).label_config
-        controls = statement_controls(xml) if xml else None
-        return Vocabulary.of(self.config(project), self._settings, controls, self.assigned(project))
+        return statement_controls(xml) if xml else None, self.assigned(project)
 
     def assigned(self, project: str) -> Meanings:
         """What a person said that the values of the project's controls mean."""
@@ -99,17 +112,33 @@ class Labels:
         self._store.values.set(project, ASSIGNED, json.dumps(known))
         self._store.labels.summarise_again(project, self._summary(project))
 
-    def statement(
-        self, task: LabelledTask, vocabulary: Vocabulary | None = None
-    ) -> tuple[Annotated | None, Statement]:
-        """The annotation of a task that counts, and what it says; None and nothing when every one was skipped."""
-        annotation = newest(task.live)
-        if annotation is None:
-            return None, Statement()
-        answered = self._store.answers.regions(task.project, task.task_id)
-        clicked = annotation.get("clicked", False)
-        vocabulary = vocabulary or self.vocabulary(task.project)
-        return annotation, read_result(annotation["result"], vocabulary, answered, clicked=clicked)
+    def statement(self, task: LabelledTask) -> tuple[Annotated | None, Statement]:
+        """See `reader`."""
+        return self.reader(task.project)(task)
+
+    def reader(self, project: str) -> Reader:
+        """Reads the labelled images of a project as its labeling config is now.
+
+        Answers the annotation of a task that counts, and what it says of the image; None and nothing when every one
+        was skipped. ``answered`` are the ids of regions that answered clicks, those that are kept unless given.
+        """
+        config = self.config(project)
+        choices = self._choices(project)
+        words = {image.key: Vocabulary.of(image, self._settings, *choices) for image in config.images}
+
+        def read(
+            task: LabelledTask, answered: Collection[str] | None = None
+        ) -> tuple[Annotated | None, Statement]:
+            annotation, image = newest(task.live), config.image(task.image)
+            if annotation is None or image is None:
+                return None, Statement()
+            if answered is None:
+                answered = self._store.answers.regions(project, task.task_id)
+            clicked = annotation.get("clicked", False)
+            result, vocabulary = annotation["result"], words[image.key]
+            return annotation, read_image(result, config, image, vocabulary, answered, clicked=clicked)
+
+        return read
 
     def path(self, project: str, file: str) -> Path:
         """Where the kept copy of a labelled image is."""
@@ -144,40 +173,40 @@ class Labels:
             return any([labels.delete_annotation(project, one.id, summarise) for one in event.annotations])
         if isinstance(event, TasksDeleted):
             return self.forget(project, [named.id for named in event.tasks])
-        task = self._task(project, event.annotation.task, event.task.data)
+        images = self._images(project, event.annotation.task, event.task.data)
         clicked = self._clicked_before(project, event.annotation, time.time())
-        changed = labels.put(task, _kept(event.annotation, clicked=clicked), self._summary(project))
-        self._accept(task, [event.annotation])
+        changed = labels.put(images, _kept(event.annotation, clicked=clicked), self._summary(project))
+        self._accept(project, event.annotation.task, [event.annotation])
         if changed:
             self._on_label(project)
         return changed
 
     def read(self, project: str, event: AnnotationSaved, asked: float) -> None:
         """Take in one annotation as Label Studio's API gave it when it was `asked` (Unix seconds)."""
-        task = self._task(project, event.annotation.task, event.task.data)
+        images = self._images(project, event.annotation.task, event.task.data)
         clicked = self._clicked_before(project, event.annotation, event.annotation.changed_at)
         kept = _kept(event.annotation, clicked=clicked)
-        if self._store.labels.put(task, kept, self._summary(project), asked):
+        if self._store.labels.put(images, kept, self._summary(project), asked):
             self._on_label(project)
-        self._accept(task, [event.annotation])
+        self._accept(project, event.annotation.task, [event.annotation])
 
     def mirror(self, project: str, raw: Mapping[str, Any], asked: float) -> None:
         """Take in a task with all its annotations, as Label Studio's API gave it when it was `asked` (Unix seconds)."""
-        task = self._task(project, int(raw["id"]), raw.get("data") or {})
+        task_id = int(raw["id"])
         annotations = []
         for one in raw.get("annotations") or []:
             try:
-                annotations.append(Annotation.model_validate({**one, "task": task.task_id}))
+                annotations.append(Annotation.model_validate({**one, "task": task_id}))
             except ValidationError:
-                log.warning("Project %s, task %s: an annotation cannot be read", project, task.task_id)
+                log.warning("Project %s, task %s: an annotation cannot be read", project, task_id)
         proposed = _proposed(raw.get("predictions"))
         kept = [
             _kept(one, proposed, clicked=self._clicked_before(project, one, one.changed_at))
             for one in annotations
         ]
-        task = replace(task, annotations=kept)
-        self._store.labels.mirror(task, asked=asked, summarise=self._summary(project))
-        self._accept(task, annotations)
+        images = self._images(project, task_id, raw.get("data") or {}, kept)
+        self._store.labels.mirror(images, asked=asked, summarise=self._summary(project))
+        self._accept(project, task_id, annotations)
 
     def restore(self, project: str, task: int) -> bool:
         """Bring back what was deleted of a task; answer whether there was anything."""
@@ -187,15 +216,19 @@ class Labels:
         """The tasks are gone; answer whether any was labelled. They can be brought back for a while."""
         return self._store.labels.delete_tasks(project, tasks)
 
-    def _task(self, project: str, task_id: int, data: Mapping[str, Any]) -> LabelledTask:
-        """A task without annotations."""
-        url = data.get(self.config(project).image_value)
-        return LabelledTask(project, task_id, dict(data), [], url if isinstance(url, str) else "")
+    def _images(
+        self, project: str, task_id: int, data: Mapping[str, Any], annotations: Sequence[Annotated] = ()
+    ) -> list[LabelledTask]:
+        """The images of a task."""
+        return [
+            LabelledTask(project, task_id, dict(data), annotations, image.url(data), image=image.key)
+            for image in self.config(project).shown_images(data)
+        ]
 
-    def _accept(self, task: LabelledTask, annotations: Iterable[Annotation]) -> None:
+    def _accept(self, project: str, task_id: int, annotations: Iterable[Annotation]) -> None:
         """The regions of these annotations were accepted: the answers they come from stay."""
         regions = {str(item.get("id")) for annotation in annotations for item in annotation.result}
-        self._store.answers.accept(task.project, task.task_id, regions)
+        self._store.answers.accept(project, task_id, regions)
 
     def _clicked_before(self, project: str, annotation: Annotation, saved: float) -> bool:
         """Whether an annotation that holds nothing was saved, at that time, just after clicks that nobody accepted."""
@@ -206,10 +239,10 @@ class Labels:
         )
 
     def _summary(self, project: str) -> Callable[[LabelledTask], Summary]:
-        vocabulary = self.vocabulary(project)
+        read = self.reader(project)
 
         def summarise(task: LabelledTask) -> Summary:
-            _, statement = self.statement(task, vocabulary)
+            _, statement = read(task)
             kinds = statement.kinds or ({} if statement.normal else None)
             flag: Flag = (
                 "contradiction"
@@ -245,7 +278,8 @@ def _kept(
     result = []
     for item in annotation.result:
         before = (proposed or {}).get(str(item.get("id")))
-        changed = before is not None and before.get("value") != item.get("value")
+        same_image = before is not None and before.get("to_name") == item.get("to_name")
+        changed = before is not None and same_image and before.get("value") != item.get("value")
         result.append({**item, KEPT: before} if changed else item)
     kept: Annotated = {
         "id": annotation.id,

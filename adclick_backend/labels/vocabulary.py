@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
-from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
 from adclick_backend.config.statement_controls import StatementControl
 from adclick_backend.labels.meanings import (
     Meaning,
@@ -40,20 +41,33 @@ class Vocabulary:
     @classmethod
     def of(
         cls,
+        image: ImageSettings,
+        settings: Settings,
+        controls: tuple[StatementControl, ...] | None = None,
+        assigned: Meanings | None = None,
+    ) -> Vocabulary:
+        """The vocabulary for one image of a labeling config."""
+        labels = () if image.labels_from_task else image.drawn_labels
+        return cls(labels, settings.normal_choices, settings.background_labels, controls, assigned or {})
+
+    @classmethod
+    def of_any(
+        cls,
         config: LabelingConfig,
         settings: Settings,
         controls: tuple[StatementControl, ...] | None = None,
         assigned: Meanings | None = None,
     ) -> Vocabulary:
-        """The vocabulary of a labeling config."""
-        labels = () if config.labels_from_task else config.drawn_labels
+        """The vocabulary for all images of a labeling config together."""
+        each = [cls.of(image, settings).labels for image in config.images]
+        labels = tuple(dict.fromkeys(chain.from_iterable(each))) if all(each) else ()
         return cls(labels, settings.normal_choices, settings.background_labels, controls, assigned or {})
 
     def label(self, word: str) -> str | None:
         """The label as the config has it, whatever the case of the word; None when it has none like it."""
         if not self.labels or word in self.labels:
             return word
-        return next((label for label in self.labels if label.lower() == word.strip().lower()), None)
+        return next((label for label in self.labels if label.strip().lower() == word.strip().lower()), None)
 
     def type(self, word: str) -> str | None:
         """The defect type that a word names: a label that marks defects; None for any other word."""

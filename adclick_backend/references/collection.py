@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.xml import quoted
 from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.errors import ImageError
 from adclick_backend.files import copy_name, is_young
@@ -36,10 +38,28 @@ class References:
         """What is ready to be compared with, for images of one product."""
         return ReferenceBank(project, product, self._store.references.bank(project, product))
 
-    def product_of(self, task_data: Mapping[str, Any]) -> str:
-        """The product that a task says its image shows; "" when products are not told apart."""
+    def product_of(self, task_data: Mapping[str, Any], image: str = "") -> str:
+        """The product that an image of a task shows; "" when products are not told apart.
+
+        Args:
+            task_data: of the task.
+            image: key of the image. Several images of a task are several products, such as ``front`` and ``back``, or
+                ``front/cap`` and ``back/cap`` where the task names one.
+        """
         value = task_data.get(self._settings.product_field) if self._settings.product_field else None
-        return "" if value is None else str(value).strip()[:200]
+        named = "" if value is None else str(value).strip()
+        return "/".join(part for part in (image, named) if part)[:200]
+
+    @staticmethod
+    def missing_product(config: LabelingConfig, product: str) -> str:
+        """Why images of that product would never be compared with anything, in a sentence; "" when they will."""
+        names = [image.key for image in config.images if image.key]
+        if not names or product.partition("/")[0] in names:
+            return ""
+        return (
+            f"The tasks of this project show the images {quoted(names)}. Say which of them the files show: give "
+            f'"{names[0]}" as their product.'
+        )
 
     # --- ways in and out
 
@@ -70,30 +90,33 @@ class References:
     def follow(self, project: str, labels: Labels, tasks: Collection[int] | None = None) -> bool:
         """Bring the references that annotations make in line with the labels; answer whether any changed.
 
-        An image is a reference as long as the annotation of its task that counts calls it free of defects.
+        An image is a reference as long as the annotation of its task that counts calls it free of defects. Each image
+        of a task is of a product of its own.
 
         Args:
             project: the project.
             labels: what annotations say.
             tasks: those whose labels changed; None for all of the project.
         """
-        known, vocabulary = self._store.labels, labels.vocabulary(project)
-        wanted = {}
+        known, read, config = self._store.labels, labels.reader(project), labels.config(project)
+        wanted: dict[int, list[dict[str, Any]]] = {}
         for task in known.of_project(project) if tasks is None else known.some(project, tasks):
-            annotation, statement = labels.statement(task, vocabulary)
-            if annotation is None or not statement.normal:
+            annotation, statement = read(task)
+            image = config.image(task.image)
+            if annotation is None or image is None or not statement.normal:
                 continue
             try:
-                url = task.url or image_url(task.data, labels.config(project).image_value)
+                url = task.url or image_url(task.data, image.value)
             except ImageError as error:
                 self._store.problems.add(project, str(error), task.task_id)
                 continue
-            wanted[annotation["id"]] = {
+            reference = {
                 "url": url,
-                "product": self.product_of(task.data),
+                "product": self.product_of(task.data, task.image),
                 "name": image_name(url),
                 "task_id": task.task_id,
             }
+            wanted.setdefault(annotation["id"], []).append(reference)
         return self._store.references.follow(project, wanted, tasks)
 
     def doubt(self, project: str, event: Event) -> None:

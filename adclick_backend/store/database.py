@@ -172,6 +172,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE labelled_tasks ADD COLUMN flag TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE labelled_tasks ADD COLUMN remark TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # A task may show several images, each labelled by itself; "" is the only image of a labeling config.
+        """CREATE TABLE labelled_images (
+            project TEXT NOT NULL,
+            task_id INTEGER NOT NULL,
+            image TEXT NOT NULL DEFAULT '',
+            data TEXT NOT NULL,
+            annotations TEXT NOT NULL,
+            kinds TEXT NOT NULL DEFAULT '',
+            url TEXT NOT NULL DEFAULT '',
+            sha TEXT NOT NULL DEFAULT '',
+            file TEXT NOT NULL DEFAULT '',
+            problem TEXT NOT NULL DEFAULT '',
+            updated REAL NOT NULL,
+            deleted REAL,
+            flag TEXT NOT NULL DEFAULT '',
+            remark TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (project, task_id, image)
+        )""",
+        """INSERT INTO labelled_images SELECT project, task_id, '', data, annotations, kinds, url, sha, file, problem,
+            updated, deleted, flag, remark FROM labelled_tasks""",
+        "DROP TABLE labelled_tasks",
+        "ALTER TABLE labelled_images RENAME TO labelled_tasks",
+        "DROP INDEX reference_of_annotation",
+        """CREATE UNIQUE INDEX reference_of_annotation ON reference_images (project, annotation_id, product)
+            WHERE annotation_id IS NOT NULL""",
+    ),
 )
 
 

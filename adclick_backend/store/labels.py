@@ -45,7 +45,7 @@ class Summary(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A task with its annotations, and where the copy of its image is.
+    """An image of a task with the task's annotations, and where the copy of the image is.
 
     Attributes:
         project: project id.
@@ -60,6 +60,7 @@ class LabelledTask:
         deleted: when it was heard that the task, or its last annotation, was deleted, Unix seconds; None: it is there.
         flag: why nothing is learned from it.
         remark: the same as a sentence for a person.
+        image: key of the image in the labeling config, "" for the only one.
     """
 
     project: str
@@ -74,6 +75,7 @@ class LabelledTask:
     deleted: float | None = None
     flag: Flag = ""
     remark: str = ""
+    image: str = ""
 
     @property
     def live(self) -> list[Annotated]:
@@ -82,6 +84,12 @@ class LabelledTask:
 
 
 Summarise = Callable[[LabelledTask], Summary]
+
+# Of a row: its image is one that the task's annotation is not about, for it is about another image of the task.
+_BESIDE = (
+    "one.kinds = 'null' AND one.flag = '' AND EXISTS (SELECT 1 FROM labelled_tasks AS other WHERE "
+    "other.project = one.project AND other.task_id = one.task_id AND (other.kinds != 'null' OR other.flag != ''))"
+)
 
 
 class LeftOut(NamedTuple):
@@ -93,7 +101,7 @@ class LeftOut(NamedTuple):
 
 
 class LabelTable:
-    """Table ``labelled_tasks``."""
+    """Table ``labelled_tasks``: one row for each image of a task."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -101,53 +109,57 @@ class LabelTable:
     # --- reading
 
     def of_project(self, project: str) -> list[LabelledTask]:
-        """Every labelled task, in the order of their ids."""
+        """Every image of the labelled tasks, in the order of their ids."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT * FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id",
+                "SELECT * FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id, image",
                 (project,),
             ).fetchall()
         return [_task(row) for row in rows]
 
     def updates(self, project: str) -> dict[int, float]:
-        """Task id -> when its row was last written, Unix seconds."""
+        """Task id -> when its rows were last written, Unix seconds."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, updated FROM labelled_tasks WHERE project = ? AND deleted IS NULL",
+                "SELECT task_id, MAX(updated) AS updated FROM labelled_tasks "
+                "WHERE project = ? AND deleted IS NULL GROUP BY task_id",
                 (project,),
             ).fetchall()
         return {row["task_id"]: row["updated"] for row in rows}
 
     def images(self, project: str) -> list[tuple[int, str, str]]:
-        """(task id, URL, name of the kept copy) of every labelled task."""
+        """(task id, URL, name of the kept copy) of every labelled image."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, url, file FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id",
+                "SELECT task_id, url, file FROM labelled_tasks WHERE project = ? AND deleted IS NULL "
+                "ORDER BY task_id, image",
                 (project,),
             ).fetchall()
         return [(row["task_id"], row["url"], row["file"]) for row in rows]
 
     def kinds(self, project: str) -> list[Kinds | None]:
-        """For each labelled task, the kind of label by defect type; {} is free of defects, None says nothing."""
+        """For each labelled image, the kind of label by defect type; {} is free of defects, None says nothing."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT kinds FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id",
+                "SELECT kinds FROM labelled_tasks AS one WHERE project = ? AND deleted IS NULL "  # noqa: S608
+                f"AND NOT ({_BESIDE}) ORDER BY task_id, image",
                 (project,),
             ).fetchall()
         return [json.loads(row["kinds"]) for row in rows]
 
     def some(self, project: str, tasks: Iterable[int]) -> list[LabelledTask]:
-        """Those of the tasks that are labelled."""
+        """The images of those of the tasks that are labelled."""
         with self._database.read() as connection:
-            found = [_find(connection, project, task) for task in tasks]
-        return [task for task in found if task is not None and task.deleted is None]
+            found = [row for task in tasks for row in _find(connection, project, task)]
+        return [row for row in found if row.deleted is None]
 
     def left_out(self, project: str) -> list[LeftOut]:
         """Tasks that cannot be learned from, and why: a problem of the image, or what the annotation lacks."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, problem, flag, remark FROM labelled_tasks WHERE project = ? AND deleted IS NULL "
-                "AND (problem != '' OR kinds = 'null') ORDER BY flag = '', task_id",
+                "SELECT DISTINCT task_id, problem, flag, remark FROM labelled_tasks AS one "  # noqa: S608
+                "WHERE project = ? AND deleted IS NULL AND (problem != '' OR kinds = 'null') "
+                f"AND NOT ({_BESIDE}) ORDER BY flag = '', task_id",
                 (project,),
             ).fetchall()
         return [LeftOut(row["task_id"], row["problem"] or row["remark"], row["flag"]) for row in rows]
@@ -156,7 +168,7 @@ class LabelTable:
         """How many tasks carry which flag."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT flag, COUNT(*) AS number FROM labelled_tasks "
+                "SELECT flag, COUNT(DISTINCT task_id) AS number FROM labelled_tasks "
                 "WHERE project = ? AND deleted IS NULL AND flag != '' GROUP BY flag",
                 (project,),
             ).fetchall()
@@ -166,7 +178,8 @@ class LabelTable:
         """(task id, when it was heard) of the labels that were deleted and can be brought back, the latest first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, deleted FROM labelled_tasks WHERE project = ? AND deleted > ? ORDER BY deleted DESC",
+                "SELECT task_id, MAX(deleted) AS deleted FROM labelled_tasks WHERE project = ? AND deleted > ? "
+                "GROUP BY task_id ORDER BY MAX(deleted) DESC",
                 (project, time.time() - KEPT_S),
             ).fetchall()
         return [(row["task_id"], float(row["deleted"])) for row in rows]
@@ -175,7 +188,7 @@ class LabelTable:
         """How many tasks that can be learned from were labelled, or labelled anew, after that time (Unix seconds)."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT COUNT(*) AS found FROM labelled_tasks "
+                "SELECT COUNT(DISTINCT task_id) AS found FROM labelled_tasks "
                 "WHERE project = ? AND updated > ? AND kinds != 'null' AND deleted IS NULL",
                 (project, moment),
             ).fetchone()
@@ -184,51 +197,54 @@ class LabelTable:
     # --- what Label Studio says
 
     def put(
-        self, task: LabelledTask, annotation: Annotated, summarise: Summarise, asked: float | None = None
+        self,
+        images: Sequence[LabelledTask],
+        annotation: Annotated,
+        summarise: Summarise,
+        asked: float | None = None,
     ) -> bool:
         """Take in the latest word on one annotation; answer whether anything changed.
 
         Args:
-            task: project, id, data and URL of the annotation's task; the rest of it is of no importance.
+            images: project, id, data and URL of each image of the annotation's task; the rest is of no importance.
             annotation: what is older than what is known is ignored, and so is what belongs to a deleted task or is
                 deleted itself.
             summarise: what a task's annotations amount to.
             asked: when Label Studio was asked, Unix seconds, if its API said it; see `is_news`.
         """
         with self._database.write() as connection:
-            if not _is_news(connection, task, annotation, asked):
+            if not _is_news(connection, images[0], annotation, asked):
                 return False
-            known = _find(connection, task.project, task.task_id)
-            before = {one["id"]: one for one in known.annotations} if known else {}
-            annotation = _with_clicks(annotation, before.get(annotation["id"]))
-            others = [one for one in known.annotations if one["id"] != annotation["id"]] if known else []
-            return _save(connection, known, replace(task, annotations=[*others, annotation]), summarise)
+            rows = _find(connection, images[0].project, images[0].task_id)
+            before = {one["id"]: one for one in _annotations(rows)}
+            before[annotation["id"]] = _with_clicks(annotation, before.get(annotation["id"]))
+            return _save(connection, rows, images, list(before.values()), summarise)
 
-    def mirror(self, task: LabelledTask, *, asked: float, summarise: Summarise) -> bool:
+    def mirror(self, images: Sequence[LabelledTask], *, asked: float, summarise: Summarise) -> bool:
         """Take in a task with all its annotations, as read from Label Studio; answer whether anything changed.
 
         What Label Studio says now outranks what was announced before, deletions included.
 
         Args:
-            task: the task. Known annotations that are missing count as deleted, unless the row was written after
-                `asked`: then they may be younger than what was read.
+            images: the images of the task, each with all its annotations. Known annotations that are missing count as
+                deleted, unless a row was written after `asked`: then they may be younger than what was read.
             asked: when Label Studio was asked, Unix seconds.
             summarise: see `put`.
         """
         with self._database.write() as connection:
-            known = _find(connection, task.project, task.task_id)
-            before = {one["id"]: one for one in known.annotations} if known else {}
-            if known and known.updated >= asked:
+            rows = _find(connection, images[0].project, images[0].task_id)
+            before = {one["id"]: one for one in _annotations(rows)}
+            if any(row.updated >= asked for row in rows):
                 kept = dict(before)
             else:
                 kept = {number: _gone(one, asked) for number, one in before.items()}
-            for annotation in task.annotations:
+            for annotation in images[0].annotations:
                 number = annotation["id"]
-                if _is_news(connection, task, annotation, asked):
+                if _is_news(connection, images[0], annotation, asked):
                     kept[number] = _with_clicks(annotation, before.get(number))
                 elif number in before:
                     kept[number] = before[number]
-            return _save(connection, known, replace(task, annotations=list(kept.values())), summarise)
+            return _save(connection, rows, images, list(kept.values()), summarise)
 
     def delete_annotation(self, project: str, annotation_id: int, summarise: Summarise) -> bool:
         """It was heard that the annotation is gone; answer whether it was known."""
@@ -238,13 +254,13 @@ class LabelTable:
                 "SELECT task_id FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
                 (project, annotation_id),
             ).fetchone()
-            known = _find(connection, project, row["task_id"])
-            if known is None or annotation_id not in {one["id"] for one in known.live}:
+            rows = _find(connection, project, row["task_id"])
+            if not rows or annotation_id not in {one["id"] for one in rows[0].live}:
                 return False
             left = [
-                _gone(one, time.time()) if one["id"] == annotation_id else one for one in known.annotations
+                _gone(one, time.time()) if one["id"] == annotation_id else one for one in _annotations(rows)
             ]
-            return _save(connection, known, replace(known, annotations=left), summarise)
+            return _save(connection, rows, rows, left, summarise)
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
         """It was heard that the tasks are gone; answer whether any was labelled."""
@@ -260,8 +276,8 @@ class LabelTable:
     def restore(self, project: str, task_id: int, summarise: Summarise) -> bool:
         """Bring back a deleted task, or the annotations that were deleted of it; answer whether there were any."""
         with self._database.write() as connection:
-            known = _find(connection, project, task_id)
-            if known is None or (known.deleted is None and len(known.live) == len(known.annotations)):
+            rows = _find(connection, project, task_id)
+            if not rows or (rows[0].deleted is None and len(rows[0].live) == len(rows[0].annotations)):
                 return False
             connection.execute(
                 "DELETE FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
@@ -271,9 +287,10 @@ class LabelTable:
                 (project, task_id),
             )
             back = [
-                {key: value for key, value in one.items() if key != "deleted"} for one in known.annotations
+                {key: value for key, value in one.items() if key != "deleted"} for one in _annotations(rows)
             ]
-            return _save(connection, known, replace(known, annotations=back, deleted=None), summarise)  # type: ignore[arg-type]
+            images = [replace(row, deleted=None) for row in rows]
+            return _save(connection, rows, images, back, summarise)  # type: ignore[arg-type]
 
     def summarise_again(self, project: str, summarise: Summarise) -> None:
         """The words of the project mean something else now: say anew what each task amounts to."""
@@ -283,12 +300,20 @@ class LabelTable:
             ).fetchall():
                 found = summarise(_task(row))
                 connection.execute(
-                    "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? WHERE project = ? AND task_id = ?",
-                    (json.dumps(found.kinds), found.flag, found.remark, project, row["task_id"]),
+                    "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? "
+                    "WHERE project = ? AND task_id = ? AND image = ?",
+                    (
+                        json.dumps(found.kinds),
+                        found.flag,
+                        found.remark,
+                        project,
+                        row["task_id"],
+                        row["image"],
+                    ),
                 )
 
     def purge(self) -> int:
-        """Forget for good what was deleted longer than `KEPT_S` ago; how many tasks those were."""
+        """Forget for good what was deleted longer than `KEPT_S` ago; how many images those were."""
         with self._database.write() as connection:
             gone = connection.execute("DELETE FROM labelled_tasks WHERE deleted < ?", (time.time() - KEPT_S,))
         return gone.rowcount
@@ -330,11 +355,17 @@ def _with_clicks(annotation: Annotated, before: Annotated | None) -> Annotated:
     return {**annotation, "clicked": True}
 
 
-def _find(connection: sqlite3.Connection, project: str, task_id: int) -> LabelledTask | None:
-    row = connection.execute(
-        "SELECT * FROM labelled_tasks WHERE project = ? AND task_id = ?", (project, task_id)
-    ).fetchone()
-    return _task(row) if row else None
+def _find(connection: sqlite3.Connection, project: str, task_id: int) -> list[LabelledTask]:
+    """The rows of a task, one for each of its images."""
+    rows = connection.execute(
+        "SELECT * FROM labelled_tasks WHERE project = ? AND task_id = ? ORDER BY image", (project, task_id)
+    ).fetchall()
+    return [_task(row) for row in rows]
+
+
+def _annotations(rows: Sequence[LabelledTask]) -> Sequence[Annotated]:
+    """The known annotations of a task, the same in each of its rows."""
+    return rows[0].annotations if rows else []
 
 
 def _task(row: sqlite3.Row) -> LabelledTask:
@@ -344,28 +375,47 @@ def _task(row: sqlite3.Row) -> LabelledTask:
 
 
 def _save(
+    connection: sqlite3.Connection,
+    rows: Sequence[LabelledTask],
+    images: Sequence[LabelledTask],
+    annotations: Sequence[Annotated],
+    summarise: Summarise,
+) -> bool:
+    """Write the rows of a task; one without annotations counts as deleted. Answers whether anything changed."""
+    if not annotations:
+        return False
+    known = {row.image: row for row in rows}
+    wanted = {image.image: image for image in images}
+    for name in known.keys() - wanted.keys():  # the labeling config has no such image any more
+        connection.execute(
+            "DELETE FROM labelled_tasks WHERE project = ? AND task_id = ? AND image = ?",
+            (known[name].project, known[name].task_id, name),
+        )
+    ordered = sorted(annotations, key=lambda annotation: annotation["id"])
+    changed = [
+        _save_image(connection, known.get(name), replace(image, annotations=ordered), summarise)
+        for name, image in wanted.items()
+    ]
+    return any(changed) or known.keys() != wanted.keys()
+
+
+def _save_image(
     connection: sqlite3.Connection, known: LabelledTask | None, task: LabelledTask, summarise: Summarise
 ) -> bool:
-    """Write a task's row; one without annotations counts as deleted. Answers whether anything changed."""
-    if not task.annotations:
-        return False
+    """Write one row; answers whether anything but what it amounts to changed."""
     if known is not None and known.url == task.url:
         task = replace(task, sha=known.sha, file=known.file, problem=known.problem)
-    annotations = sorted(task.annotations, key=lambda annotation: annotation["id"])
-    deleted = (
-        None
-        if replace(task, annotations=annotations).live
-        else max(one.get("deleted", 0.0) for one in annotations)
-    )
-    task = replace(task, annotations=annotations, deleted=deleted)
+    deleted = None if task.live else max(one.get("deleted", 0.0) for one in task.annotations)
+    task = replace(task, deleted=deleted)
     found = summarise(task)
     if (
         known is not None
         and replace(task, updated=known.updated, flag=known.flag, remark=known.remark) == known
     ):
         connection.execute(
-            "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? WHERE project = ? AND task_id = ?",
-            (json.dumps(found.kinds), found.flag, found.remark, task.project, task.task_id),
+            "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? "
+            "WHERE project = ? AND task_id = ? AND image = ?",
+            (json.dumps(found.kinds), found.flag, found.remark, task.project, task.task_id, task.image),
         )
         return False
     row = vars(task) | {

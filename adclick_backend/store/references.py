@@ -151,14 +151,15 @@ class ReferenceTable:
             )
         return done.rowcount > 0
 
-    def removed_tasks(self, project: str) -> set[int]:
-        """The tasks whose reference a person took out."""
+    def removed_tasks(self, project: str) -> set[tuple[int, str]]:
+        """(task, product) of the references that a person took out."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id FROM reference_images WHERE project = ? AND state = 'removed' AND task_id IS NOT NULL",
+                "SELECT task_id, product FROM reference_images "
+                "WHERE project = ? AND state = 'removed' AND task_id IS NOT NULL",
                 (project,),
             ).fetchall()
-        return {int(row["task_id"]) for row in rows}
+        return {(int(row["task_id"]), row["product"]) for row in rows}
 
     def purge(self) -> int:
         """Forget files that were handed in and removed longer than `KEPT_S` ago; how many those were.
@@ -173,13 +174,17 @@ class ReferenceTable:
         return gone.rowcount
 
     def follow(
-        self, project: str, wanted: Mapping[int, Mapping[str, Any]], tasks: Collection[int] | None = None
+        self,
+        project: str,
+        wanted: Mapping[int, Sequence[Mapping[str, Any]]],
+        tasks: Collection[int] | None = None,
     ) -> bool:
         """Make the references that annotations are the reason of those that are wanted; answer whether any changed.
 
         Args:
             project: the project.
-            wanted: annotation -> ``url``, ``product``, ``name`` and ``task_id`` of its image.
+            wanted: annotation -> ``url``, ``product``, ``name`` and ``task_id`` of each image that it calls free of
+                defects, of different products.
             tasks: look at the references of these tasks alone; None: at all of them.
         """
         changed = False
@@ -187,22 +192,22 @@ class ReferenceTable:
             rows = connection.execute(
                 "SELECT * FROM reference_images WHERE project = ? AND annotation_id IS NOT NULL", (project,)
             ).fetchall()
-            known = {}
+            missing = {
+                (annotation, image["url"], image["product"]): image
+                for annotation, images in wanted.items()
+                for image in images
+            }
             for row in rows:
                 if tasks is not None and row["task_id"] not in tasks:
                     continue
-                image = wanted.get(row["annotation_id"])
-                if image and (image["url"], image["product"]) == (row["url"], row["product"]):
-                    known[row["annotation_id"]] = row
-                    continue
-                connection.execute("DELETE FROM reference_images WHERE id = ?", (row["id"],))
-                changed = True
-            for annotation, image in wanted.items():
-                if annotation not in known:
-                    insert_reference(
-                        connection, project=project, source="annotation", annotation_id=annotation, **image
-                    )
+                if missing.pop((row["annotation_id"], row["url"], row["product"]), None) is None:
+                    connection.execute("DELETE FROM reference_images WHERE id = ?", (row["id"],))
                     changed = True
+            for (annotation, _, _), image in missing.items():
+                insert_reference(
+                    connection, project=project, source="annotation", annotation_id=annotation, **image
+                )
+                changed = True
         return changed
 
     # --- the way into the bank

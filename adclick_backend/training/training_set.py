@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import decode_image, image_size
-from adclick_backend.labels.results import Statement, draw_label, newest, read_result
+from adclick_backend.labels.results import Statement, draw_label, newest
 from adclick_backend.services import Services
 from adclick_backend.store import Answer, LabelledTask
 from model.labels.labelled import LabelledImage, WeakLabel
@@ -105,7 +105,7 @@ class _Builder:
     def __init__(self, project: str, services: Services) -> None:
         self._project = project
         self._services = services
-        self._vocabulary = services.labels.vocabulary(project)
+        self._read = services.labels.reader(project)
         self._removed = services.store.references.removed_tasks(project)
         self._images: dict[str, LabelledImage] = {}
         self._references: dict[str, list[KeptImage]] = {}
@@ -114,10 +114,13 @@ class _Builder:
 
     def add(self, task: LabelledTask) -> None:
         """Add a labelled task, or say why not."""
-        annotation, statement = self._services.labels.statement(task, self._vocabulary)
+        annotation, statement = self._read(task)
         if annotation is None:
             return  # the person skipped the task
-        if statement.normal and task.task_id in self._removed:
+        if annotation["result"] and statement == Statement() and task.image:
+            return  # it is about another image of the task
+        product = self._services.references.product_of(task.data, task.image)
+        if statement.normal and (task.task_id, product) in self._removed:
             self._skip(task, "It was left out: its reference was removed on the page References.")
             return
         image = self._kept(task.sha, self._services.labels.path(self._project, task.file))
@@ -135,8 +138,7 @@ class _Builder:
             return
         answers = self._services.store.answers.of_task(self._project, task.task_id)
         answers = {region: answer for region, answer in answers.items() if answer.sha == image.sha}
-        clicked = annotation.get("clicked", False)
-        statement = read_result(annotation["result"], self._vocabulary, answers, clicked=clicked)
+        _, statement = self._read(task, answers)
         self._draw(
             task, image, DrawnLabels(statement, tuple(sorted(statement.kinds)), height, width, answers)
         )
@@ -144,7 +146,7 @@ class _Builder:
     def _draw(self, task: LabelledTask, image: KeptImage, labels: DrawnLabels) -> None:
         """Draw every label once, to know what comes of it."""
         problems, types = list(labels.statement.problems), []
-        product = self._services.references.product_of(task.data)
+        product = self._services.references.product_of(task.data, task.image)
         prints = [f"{image.sha} {product!r}"]
         for name in labels.types:
             label, said = labels.draw(name)
@@ -190,7 +192,9 @@ class _Builder:
         return KeptImage(sha, path, self._services.settings.max_megapixels)
 
     def _skip(self, task: LabelledTask, sentence: str) -> None:
-        self._skipped.append(f"Task {task.task_id}: {sentence}")
+        said = f"Task {task.task_id}: {sentence}"
+        if said not in self._skipped:  # once for a task, whichever of its images it was said of
+            self._skipped.append(said)
 
 
 def _labelled_at(task: LabelledTask) -> tuple[float, int]:

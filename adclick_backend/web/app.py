@@ -157,11 +157,14 @@ def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
     backend = ADClickBackend(body.project, body.label_config, services)
     config = backend.labeling_config
     version = services.registry.serving_name(body.project)
-    answer = {"model_version": version, "message": summary_sentence(config)}
+    answer: dict[str, Any] = {"model_version": version, "message": summary_sentence(config)}
     if not config.problems:
         return answer
     log.warning("Project %s: %s", body.project, summary_sentence(config))
-    return {**answer, "problems": list(config.problems), "labeling_config": config.corrected}
+    answer |= {"problems": list(config.problems)}
+    if config.changes:
+        answer |= {"changes": list(config.changes), "labeling_config": config.corrected}
+    return answer
 
 
 def _predict(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from adclick_backend.answers.segmenter import Answered
 from adclick_backend.brush.regions import brush_region
-from adclick_backend.clicks.key_points import ClickError, read_context
-from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config, summary_sentence
+from adclick_backend.brush.shapes import RegionError, draw, resize_mask
+from adclick_backend.clicks.key_points import ClickError, ClickObject, other_tools, read_context
+from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.engine.engine import Segmentation
 from adclick_backend.errors import ImageError
@@ -65,7 +67,8 @@ class ADClickBackend(ProjectModel):
     @property
     def labeling_config(self) -> LabelingConfig:
         """The labeling config of the project, taken apart."""
-        return _parse(self.label_config, self._services.settings.background_labels)
+        background = self._services.settings.background_labels
+        return parse_labeling_config(self.label_config, background_labels=background)
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **kwargs: Any
@@ -115,7 +118,8 @@ class ADClickBackend(ProjectModel):
         if found is None:
             return None
         if isinstance(found, AnnotationSaved):
-            services.memory.forget(self._project, str(found.task.id))  # what was clicked is submitted now
+            for image in self.labeling_config.images:  # what was clicked is submitted now
+                services.memory.forget(self._project, _remembered_as(str(found.task.id), image.key))
         if isinstance(found, AnnotationsCreated) and not services.can_read_back:
             services.report(
                 self._project,
@@ -183,28 +187,34 @@ class ADClickBackend(ProjectModel):
             context, config, background_labels=settings.background_labels, max_clicks=settings.max_clicks
         )
         if drawn is None:
+            if problem := other_tools(context):
+                raise ClickError(problem)
             return empty_prediction()
-        if not config.can_click:
-            raise ClickError(summary_sentence(config))
+        image = next(image for image in config.images if image.key == drawn.image)
         for warning in drawn.warnings:
             log.warning("Task %s: %s", task.id, warning)
-        name = str(task.data.get(config.image_value) if task.id is None else task.id)
-        wanted = services.memory.merge(self._project, name, drawn)
+        name = _remembered_as(image.url(task.data) if task.id is None else str(task.id), image.key)
+        wanted = drawn if drawn.box else services.memory.merge(self._project, name, drawn)
         if not any(click.positive for click in wanted.clicks):
             return empty_prediction()
-        label = config.brush_label_for(wanted.label)
+        label = image.brush_label_for(wanted.label)
         if label is None:
-            known = ", ".join(config.brush_labels)
+            known = ", ".join(
+                image.brush_labels + tuple(name for _, more in image.other_brushes for name in more)
+            )
             raise ClickError(
                 f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
             )
-        answered = services.segmenter.segment(self._project, task, wanted, config.image_value)
+        answered = services.segmenter.segment(self._project, task, wanted, image)
+        if wanted.box:
+            answered = _inside(answered, wanted)
         found = answered.segmentation
         if not found.mask.any():
             return empty_prediction()
-        services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
+        if not wanted.box:
+            services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
         with services.telemetry.phase("encode"):
-            region = brush_region(wanted.region_id, found.mask, label, found.score, config)
+            region = brush_region(wanted.region_id, found.mask, label, found.score, image)
         if task.id is not None:
             services.answers.remember(self._project, task.id, wanted, answered, region)
         version = services.registry.serving_name(self._project)
@@ -229,6 +239,25 @@ def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-@lru_cache(maxsize=64)
-def _parse(xml: str, background_labels: tuple[str, ...]) -> LabelingConfig:
-    return parse_labeling_config(xml, background_labels=background_labels)
+def _remembered_as(task: str, image: str) -> str:
+    """What the clicks on an image of a task are remembered under."""
+    return f"{task} {image}" if image else task
+
+
+def _inside(answered: Answered, wanted: ClickObject) -> Answered:
+    """The part of an answer that lies in the smart rectangle that asked for it."""
+    found = answered.segmentation
+    try:
+        box = draw(wanted.box or {}, wanted.height, wanted.width)
+    except RegionError as error:
+        raise ClickError(f"A smart rectangle could not be answered. {error}") from error
+    if not (found.mask & box).any():
+        raise ClickError(
+            "Nothing was found in the middle of a smart rectangle; draw it closer round the defect, or click the "
+            "defect with the smart key points."
+        )
+    height, width = found.probability.shape
+    outside = ~resize_mask(box, height, width)
+    probability = np.where(outside, np.float32(0), found.probability)
+    segmentation = replace(found, mask=found.mask & box, probability=probability)
+    return replace(answered, segmentation=segmentation)

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from adclick_backend.answers.proposer import Prediction, Serving
-from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
 from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
@@ -45,7 +45,7 @@ class OpenedTasks:
         Within ``predict_budget_s`` as many tasks are answered as it allows; the rest of several tasks is left to a
         job that goes through the project. Never raises for a task: what went wrong is on the dashboard.
         """
-        if not self._config.image_value:
+        if not any(image.value for image in self._config.images):
             return [[] for _ in tasks]
         proposer = self._services.proposer
         serving = proposer.serving(self._project)
@@ -103,7 +103,8 @@ class OpenedTasks:
 
     def _look_ahead(self, task: Task) -> None:
         self._services.traffic.give_way()
-        self._reported(self._services.segmenter.look_ahead, task)
+        for image in self._clickable(task):
+            self._reported(self._services.segmenter.look_ahead, task, image)
 
     def _warm(self, tasks: Sequence[Task]) -> None:
         """Prepare the images of tasks for which nothing can be proposed, the first of them first."""
@@ -113,14 +114,22 @@ class OpenedTasks:
             prewarmer.submit(key, lambda task=task: self._prepare(task))  # type: ignore[misc]
 
     def _prepare(self, task: Task) -> None:
-        self._reported(self._services.segmenter.prepare, task)
+        for image in self._clickable(task):
+            self._reported(self._services.segmenter.prepare, task, image)
 
-    def _reported(self, work: Callable[[str, Task, str], None], task: Task) -> None:
-        """Do `work` for a task; what goes wrong is on the dashboard."""
+    def _reported(
+        self, work: Callable[[str, Task, ImageSettings], None], task: Task, image: ImageSettings
+    ) -> None:
+        """Do `work` for an image of a task; what goes wrong is on the dashboard."""
         try:
-            work(self._project, task, self._config.image_value)
+            work(self._project, task, image)
         except (ImageError, EngineError, LabelStudioError) as error:
             self._services.report(self._project, str(error), task.id)
 
+    def _clickable(self, task: Task) -> list[ImageSettings]:
+        """The images of a task that a person may click on; in a config with one image, that one."""
+        shown = [image for image in self._config.shown_images(task.data) if image.value]
+        return [image for image in shown if image.can_click] or shown[:1]
+
     def _url(self, task: Task) -> str:
-        return str(task.data.get(self._config.image_value))
+        return " ".join(image.url(task.data) for image in self._config.images)

@@ -85,7 +85,7 @@ class _Push:
         self._config = parse_labeling_config(
             store.projects.get(self._project).label_config, background_labels=settings.background_labels
         )
-        if not self._config.image_value or not self._config.brush_name:
+        if not any(image.can_propose for image in self._config.images):
             raise PushError(summary_sentence(self._config))
         total, pushed, looked_at = self._total(), 0, 0
         for task in self._tasks():

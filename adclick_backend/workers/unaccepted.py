@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adclick_backend.answers.keeper import AnswerKeeper
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.clicks.key_points import ClickError, ClickObject, read_context
-from adclick_backend.config.labeling_config import LabelingConfig
+from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.jobs.control import JobControl, JobFailed
@@ -56,45 +56,53 @@ def run(project: str, services: Services, control: JobControl) -> str:
 
 
 def _regions(task: LabelledTask, config: LabelingConfig, services: Services) -> list[dict[str, Any]]:
-    """A mask for each label that was clicked in a task."""
+    """A mask for each label that was clicked in an image of a task."""
     annotation, _ = services.labels.statement(task)
     found = []
     for points in _by_label(annotation["result"] if annotation else ()):
+        # A control that was renamed since then says nothing any more; the image's name still does.
+        named = [
+            point if point.get("from_name") in config.targets else {**point, "from_name": ""}
+            for point in points
+        ]
         wanted = read_context(
-            {"result": points},
+            {"result": named},
             config,
             background_labels=services.settings.background_labels,
             max_clicks=services.settings.max_clicks,
         )
-        label = None if wanted is None else config.brush_label_for(wanted.label)
-        if wanted is None or label is None or not any(click.positive for click in wanted.clicks):
+        image = None if wanted is None else config.image(wanted.image)
+        if wanted is None or image is None or image.key != task.image:
             continue
-        found += _region(task, wanted, label, config, services)
+        label = image.brush_label_for(wanted.label)
+        if label is None or not any(click.positive for click in wanted.clicks):
+            continue
+        found += _region(task, wanted, label, image, services)
     return found
 
 
 def _region(
-    task: LabelledTask, wanted: ClickObject, label: str, config: LabelingConfig, services: Services
+    task: LabelledTask, wanted: ClickObject, label: str, image: ImageSettings, services: Services
 ) -> list[dict[str, Any]]:
     asked = Task(id=task.task_id, data=task.data)
-    answered = services.segmenter.segment(task.project, asked, wanted, config.image_value)
+    answered = services.segmenter.segment(task.project, asked, wanted, image)
     if not answered.segmentation.mask.any():
         return []
     segmentation = answered.segmentation
-    region = brush_region(wanted.region_id, segmentation.mask, label, segmentation.score, config)
+    region = brush_region(wanted.region_id, segmentation.mask, label, segmentation.score, image)
     keeper: AnswerKeeper = services.answers
     keeper.remember(task.project, task.task_id, wanted, answered, region)
     return [region]
 
 
 def _by_label(result: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The key points of an annotation, those of one label together."""
+    """The key points of an annotation, those of one label on one image together."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in result:
         if str(item.get("type")).startswith("keypoint"):
             value = item.get("value")
             labels = value.get("keypointlabels") if isinstance(value, Mapping) else None
-            groups.setdefault(str(labels), []).append(item)
+            groups.setdefault(f"{item.get('to_name')} {labels}", []).append(item)
     return list(groups.values())
 
 

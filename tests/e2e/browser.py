@@ -69,11 +69,14 @@ class LabelStudioWindow:
     Attributes:
         clicked: the key points that the request of the last click held.
         errors: what Label Studio's pages complained about so far; a file that is not there is no complaint.
+        image: number of the image that is clicked, 0 for the first of the task.
+        group: which of the controls that have the label is meant, in the order on the page; -1 for the last.
     """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.clicked: list[dict[str, Any]] = []
+        self.image, self.group = 0, -1
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._note)
@@ -129,17 +132,59 @@ class LabelStudioWindow:
 
     def _get_ready(self, label: str) -> None:
         """See that the smart tool and the label are chosen, as far as they are not; labels go after each click."""
+        ready = [label, self.image, "KeyPoint"]
         for _ in range(ATTEMPTS):
-            if self.page.evaluate(editor.READY_TO_CLICK, label):
+            if self.page.evaluate(editor.READY_TO_CLICK, ready):
                 return
             # The labels of the key point tool come after those of the brush.
-            choice = self.page.locator(".lsf-label", has_text=label).last
-            if "selected" not in (choice.get_attribute("class") or ""):
-                choice.click()
-            self.page.locator(".lsf-tool_smart").first.click()
+            self._choose_label(label)
+            self.page.locator(".lsf-tool_smart").nth(self.image).click()
             with suppress(NothingHappened):
-                self.page.wait_for_function(editor.READY_TO_CLICK, arg=label, timeout=SHORT_MS)
-        assert self.page.evaluate(editor.READY_TO_CLICK, label), f"{label} cannot be clicked: {self.state()}"
+                self.page.wait_for_function(editor.READY_TO_CLICK, arg=ready, timeout=SHORT_MS)
+        assert self.page.evaluate(editor.READY_TO_CLICK, ready), f"{label} cannot be clicked: {self.state()}"
+
+    def _choose_label(self, label: str) -> None:
+        choice = self.page.locator(".lsf-label", has_text=label).nth(self.group)
+        if "selected" not in (choice.get_attribute("class") or ""):
+            choice.click()
+
+    def sends_a_click(self, label: str, x: float, y: float) -> bool:
+        """Whether Auto-Annotation, the purple tool pressed once, the label and a click at x, y ask the backend."""
+        self._switch("bottombar-auto-annotation-toggle", on=True)
+        self.page.locator(".lsf-tool_smart").nth(self.image).click()
+        self._choose_label(label)
+        return self._press(x, y, []) is not None
+
+    def draw_smart_rectangle(
+        self, label: str, left: float, top: float, right: float, bottom: float
+    ) -> dict[str, Any]:
+        """Draw a smart rectangle between two corners (fractions of the image); the backend's answer."""
+        self._switch("bottombar-auto-annotation-toggle", on=True)
+        self._switch("bottombar-auto-accept-toggle", on=False)
+        for _ in range(2 * ATTEMPTS):  # each press takes the next smart tool
+            if self.page.evaluate(editor.TOOL, self.image) == "RectangleTool-dynamic":
+                break
+            self.page.locator(".lsf-tool_smart").nth(self.image).click()
+        self._choose_label(label)
+        assert self.page.evaluate(editor.READY_TO_CLICK, [label, self.image, "Rectangle"]), self.state()
+        with self.page.expect_request(_asks_the_backend, timeout=SHORT_MS) as sent:
+            self.page.mouse.move(*self._on_page(left, top))
+            self.page.mouse.down()
+            self.page.mouse.move(*self._on_page((left + right) / 2, (top + bottom) / 2))
+            self.page.mouse.move(*self._on_page(right, bottom))
+            self.page.mouse.up()
+        response = sent.value.response()
+        assert response is not None
+        answer: dict[str, Any] = response.json()
+        self._until("() => !Htx.awaitingSuggestions")
+        return answer
+
+    def _on_page(self, x: float, y: float) -> tuple[float, float]:
+        """Where x, y of the image (fractions) are in the window."""
+        stage = self.page.locator(".konvajs-content").nth(self.image).bounding_box()
+        assert stage is not None
+        left, top, width, height = self.page.evaluate(editor.IMAGE_ON_STAGE, self.image)
+        return stage["x"] + left + x * width, stage["y"] + top + y * height
 
     def click(
         self, label: str, x: float, y: float, *, alt: bool = False, on_region: bool = False
@@ -169,14 +214,12 @@ class LabelStudioWindow:
 
     def _press(self, x: float, y: float, held: list[str]) -> Request | None:
         """Press the mouse button at x, y of the image with these keys held; the request, if that sends one."""
-        stage = self.page.locator(".konvajs-content").first.bounding_box()
-        assert stage is not None
-        left, top, width, height = self.page.evaluate(editor.IMAGE_ON_STAGE)
+        place = self._on_page(x, y)
         for key in held:
             self.page.keyboard.down(key)
         try:
             with self.page.expect_request(_asks_the_backend, timeout=SHORT_MS) as sent:
-                self.page.mouse.click(stage["x"] + left + x * width, stage["y"] + top + y * height)
+                self.page.mouse.click(*place)
             return sent.value
         except NothingHappened:
             return None

@@ -22,9 +22,9 @@ OPENED = """task => {
     return now - before.since > 400;  // Label Studio fits the image a moment after it is there
 }"""
 
-# Where the stage shows the upper left corner of the image and how large, both in pixels of the window.
-IMAGE_ON_STAGE = """() => {
-    const image = Htx.annotationStore.selected.objects[0], scale = image.zoomScale;
+# Where its stage shows the upper left corner of an image (the first is 0) and how large, in pixels of the window.
+IMAGE_ON_STAGE = """number => {
+    const image = Htx.annotationStore.selected.objects[number], scale = image.zoomScale;
     return [image.zoomingPositionX, image.zoomingPositionY, image.stageWidth * scale, image.stageHeight * scale];
 }"""
 
@@ -32,11 +32,20 @@ IMAGE_ON_STAGE = """() => {
 LABELS_OF_MASKS = """() => Htx.annotationStore.selected.regions
     .filter(region => region.type === "brushregion").flatMap(region => region.labels)"""
 
-# Whether the smart key point tool and the label are both chosen: only then a click asks the backend.
-READY_TO_CLICK = """label => {
-    const tool = ToolManager.allInstances().map(tools => tools.findSelectedTool()).find(Boolean);
-    const chosen = [...Htx.annotationStore.selected.names.values()].filter(tag => tag.type === "keypointlabels");
-    return tool?.fullName === "KeyPointTool-dynamic" && chosen.some(tag => tag.selectedValues().includes(label));
+# Whether the smart tool of an image and the label of the same kind are both chosen: only then a click asks the backend.
+READY_TO_CLICK = """([label, number, kind]) => {
+    const opened = Htx.annotationStore.selected, image = opened.objects[number].name;
+    const tool = ToolManager.allInstances().find(tools => tools.name === image)?.findSelectedTool();
+    const chosen = [...opened.names.values()].filter(
+        tag => tag.type === `${kind.toLowerCase()}labels` && tag.toname === image);
+    const named = {KeyPoint: "KeyPointTool-dynamic", Rectangle: "RectangleTool-dynamic"}[kind];
+    return tool?.fullName === named && chosen.some(tag => tag.selectedValues().includes(label));
+}"""
+
+# The tool that is chosen for an image.
+TOOL = """number => {
+    const image = Htx.annotationStore.selected.objects[number].name;
+    return ToolManager.allInstances().find(tools => tools.name === image)?.findSelectedTool()?.fullName;
 }"""
 
 CHOSEN = """choice => [...Htx.annotationStore.selected.names.values()].some(

@@ -23,9 +23,13 @@ class Project:
     @classmethod
     def create(cls, person: requests.Session, url: str, title: str, labels: list[str]) -> Project:
         """A new project with the recommended labeling config."""
+        return cls.with_config(person, url, title, recommended_config(labels))
+
+    @classmethod
+    def with_config(cls, person: requests.Session, url: str, title: str, config: str) -> Project:
+        """A new project with this labeling config."""
         project = cls(person, url)
-        body = {"title": title, "label_config": recommended_config(labels)}
-        project.id = project._post("/projects", json=body)["id"]
+        project.id = project._post("/projects", json={"title": title, "label_config": config})["id"]
         return project
 
     @classmethod
@@ -58,6 +62,16 @@ class Project:
                 f"/projects/{self.id}/import", files={"file": (f"{number:03d}.png", data, "image/png")}
             )
         return sorted(task["id"] for task in self._get("/tasks", project=self.id, page_size=1000)["tasks"])
+
+    def add(self, data: dict[str, Any]) -> int:
+        """Import one task with these data into a project that has none; its number."""
+        self._post(f"/projects/{self.id}/import", json=[data])
+        (task,) = self._get("/tasks", project=self.id)["tasks"]
+        return int(task["id"])
+
+    def config(self) -> str:
+        """The labeling config."""
+        return str(self._get(f"/projects/{self.id}")["label_config"])
 
     def data(self, task: int) -> dict[str, Any]:
         """What a task is about: the URL of its image."""

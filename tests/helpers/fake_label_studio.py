@@ -34,6 +34,7 @@ class FakeLabelStudio(LocalServer):
         super().__init__(self._answer)
         self.tasks: list[dict[str, object]] = []
         self.projects = [1]
+        self.configs: dict[int, str] = {}  # labeling config by project
         self.files: dict[str, Reply] = {}  # by path and query
         self.failures: list[Reply] = []
         self.legacy_enabled = True
@@ -53,6 +54,8 @@ class FakeLabelStudio(LocalServer):
             return Reply.json({"detail": "Authentication credentials were not provided."}, 401)
         if url.path == "/api/current-user/whoami":
             return Reply.json({"id": 1, "email": "ada@example.com"})
+        if request.method == "PATCH":
+            return self._change_config(int(url.path.strip("/").rpartition("/")[2]), json.loads(request.body))
         if (known := re.fullmatch(r"/api/annotations/(\d+)/", url.path)) is not None:
             return self._annotation(int(known[1]))
         if (known := re.fullmatch(r"/api/(tasks|projects)/(\d+)/", url.path)) is not None:
@@ -110,6 +113,10 @@ class FakeLabelStudio(LocalServer):
             return Reply.json({"detail": "Invalid page."}, 404)
         return Reply.json({"tasks": tasks, "total": total})
 
+    def _change_config(self, project: int, body: dict[str, str]) -> Reply:
+        self.configs[project] = body["label_config"]
+        return Reply.json({"id": project, **body})
+
     def _annotation(self, number: int) -> Reply:
         for task in self.tasks:
             annotations = task.get("annotations") or []
@@ -120,7 +127,10 @@ class FakeLabelStudio(LocalServer):
         return Reply.json({"detail": "Not found."}, 404)
 
     def _one(self, kind: str, number: int) -> Reply:
-        found = self.tasks if kind == "tasks" else [{"id": project} for project in self.projects]
+        projects = [
+            {"id": project, "label_config": self.configs.get(project, "")} for project in self.projects
+        ]
+        found = self.tasks if kind == "tasks" else projects
         return next(
             (Reply.json(one) for one in found if one["id"] == number),
             Reply.json({"detail": "Not found."}, 404),

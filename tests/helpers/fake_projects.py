@@ -23,6 +23,7 @@ class FakeProjects(LocalServer):
         self.state = "CO"
         self.answer: dict[str, Any] = {"data": {"result": [{"id": "mask"}], "score": 0.9}}
         self.clicks: list[dict[str, Any]] = []
+        self.config_refusal: tuple[int, dict[str, Any]] | None = None
 
     def _answer(self, request: Request) -> Reply:
         parts = urlsplit(request.path)
@@ -46,6 +47,8 @@ class FakeProjects(LocalServer):
             case "GET", ["projects", number]:
                 found = [row for row in self.projects if row["id"] == int(number)]
                 return (200, found[0]) if found else (404, {"detail": "No Project matches the given query."})
+            case "PATCH", ["projects", number]:
+                return self.config_refusal or self._save_config(int(number), body)
             case "POST", ["projects"]:
                 self.projects.append({"id": len(self.projects) + 1, **body})
                 return 201, self.projects[-1]
@@ -67,6 +70,11 @@ class FakeProjects(LocalServer):
             case "GET", ["tasks"]:
                 return 200, {"tasks": self.tasks, "total": len(self.tasks)}
         return 404, {"detail": f"{method} {path} is not faked"}
+
+    def _save_config(self, number: int, body: dict[str, Any]) -> tuple[int, Any]:
+        (project,) = [row for row in self.projects if row["id"] == number]
+        project.update(body)
+        return 200, project
 
     def _save_model(self, number: int, body: dict[str, Any]) -> tuple[int, Any]:
         shown = {"state": self.state, "error_message": None, "model_version": "adclick-lite-1"}

@@ -247,3 +247,10 @@ def test_whatever_comes_the_clicks_lie_inside_the_image(anything: object) -> Non
     assert all(type(positive) is bool for _, _, positive in clicked.clicks)
     if clicked.background:
         assert not any(positive for _, _, positive in clicked.clicks)
+
+
+def test_a_label_that_is_an_item_of_its_own_is_the_key_points() -> None:
+    """As Label Studio stores a <KeyPoint> with <Labels>."""
+    point = key_point(label=None, type="keypoint", id="a")
+    label = {"id": "a", "type": "labels", "value": {"labels": ["dent"]}}
+    assert must_read(context(point, label)).label == "dent"

@@ -7,7 +7,7 @@ import pytest
 
 from adclick_backend.cli import main
 from adclick_backend.commands.connect_advice import explain
-from adclick_backend.config.labeling_config import recommended_config
+from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config
 from tests.helpers.fake_label_studio import LEGACY_TOKEN
 from tests.helpers.fake_projects import FakeProjects
 
@@ -104,18 +104,66 @@ def test_localhost_inside_docker_is_explained(fake: FakeProjects, capsys: pytest
     assert "http://host.docker.internal:9198" in out
 
 
+USUAL = (
+    '<View><Image name="image" value="$image"/>'
+    '<BrushLabels name="brush" toName="image"><Label value="dent"/></BrushLabels>'
+    '<KeyPointLabels name="click" toName="image" smart="true"><Label value="dent"/></KeyPointLabels>'
+    "</View>"
+)
+
+
 def test_config_in_which_clicks_go_nowhere_is_corrected(
     fake: FakeProjects, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual = (
-        '<View><Image name="image" value="$image"/>'
-        '<BrushLabels name="brush" toName="image"><Label value="dent"/></BrushLabels>'
-        '<KeyPointLabels name="click" toName="image" smart="true"><Label value="dent"/></KeyPointLabels>'
-        "</View>"
-    )
-    assert connect(fake, "--project", str(fake.add_project(usual))) == 1
+    assert connect(fake, "--project", str(fake.add_project(USUAL))) == 1
     out = capsys.readouterr().out
     assert "Settings > Labeling Interface > Code" in out and 'smart="false"' in out
+    assert fake.projects[0]["label_config"] == USUAL  # nobody agreed
+
+
+def test_fix_config_shows_the_difference_and_writes_the_correction(
+    fake: FakeProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert connect(fake, "--project", str(fake.add_project(USUAL)), "--fix-config") == 0
+    out = capsys.readouterr().out
+    assert '* <BrushLabels> "brush" gets smart="false".' in out
+    assert '-  <BrushLabels name="brush" toName="image">' in out
+    assert '+  <BrushLabels name="brush" toName="image" smart="false">' in out
+    assert "Ready: open a task and click a defect." in out
+    assert parse_labeling_config(fake.projects[0]["label_config"]).problems == ()
+
+
+@pytest.mark.parametrize(("answer", "written"), [("y", True), ("Yes ", True), ("", False), ("n", False)])
+def test_a_person_at_a_terminal_is_asked(
+    fake: FakeProjects, monkeypatch: pytest.MonkeyPatch, answer: str, written: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: answer)
+    assert connect(fake, "--project", str(fake.add_project(USUAL))) == (0 if written else 1)
+    assert (fake.projects[0]["label_config"] != USUAL) is written
+
+
+def test_a_config_that_label_studio_refuses_is_said(
+    fake: FakeProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.config_refusal = (
+        400,
+        {"detail": "Validation error", "validation_errors": {"label_config": ["No."]}},
+    )
+    assert connect(fake, "--project", str(fake.add_project(USUAL)), "--fix-config") == 1
+    out = capsys.readouterr().out
+    assert "Label Studio does not take the corrected labeling config." in out
+    assert "No." in out
+
+
+def test_a_config_that_only_a_person_can_mend_is_not_offered(
+    fake: FakeProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = recommended_config(["dent"]).replace("</View>", '<Image name="side" value="$side"/></View>')
+    assert connect(fake, "--project", str(fake.add_project(two)), "--fix-config") == 1
+    out = capsys.readouterr().out
+    assert 'only "image" can be clicked on' in out
+    assert "Code" not in out and fake.projects[0]["label_config"] == two
 
 
 def test_another_interactive_model_in_front_is_named(

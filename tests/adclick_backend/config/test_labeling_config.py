@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -144,7 +146,7 @@ def test_every_fault_is_said_and_corrected(xml: str, sentences: list[str], can_c
     corrected = parse_labeling_config(config.corrected)
     assert corrected.problems == ()
     assert corrected.can_click
-    assert corrected.choices_name
+    assert corrected.main.choices_name
 
 
 @pytest.mark.parametrize(
@@ -183,17 +185,19 @@ def test_among_several_controls_the_pair_on_one_image_answers() -> None:
             CHOICES.replace('"state"', '"detail state"').replace("image", "detail"),
         )
     )
-    assert (config.image_name, config.image_value) == ("detail", "close up")
-    assert (config.brush_name, config.click_name, config.choices_name) == ("paint", "click", "detail state")
+    image = config.main
+    assert (image.name, image.value) == ("detail", "$close up")
+    assert (image.brush_name, image.click_name, image.choices_name) == ("paint", "click", "detail state")
 
 
 def test_the_config_of_the_recorded_setup_request() -> None:
     requests = json.loads((FIXTURES / "requests_to_backend.json").read_text())
     config = parse_labeling_config(requests["POST /setup"]["body"]["schema"])
-    assert (config.image_name, config.image_value) == ("image", "image")
-    assert (config.brush_name, config.brush_labels) == ("brush", ("scratch", "dent"))
-    assert (config.click_name, config.click_labels) == ("click", ("scratch", "background"))
-    assert (config.choices_name, config.choices) == ("state", ("normal", "defective"))
+    (image,) = config.images
+    assert (image.name, image.value) == ("image", "$image")
+    assert (image.brush_name, image.brush_labels) == ("brush", ("scratch", "dent"))
+    assert (image.click_name, image.click_labels) == ("click", ("scratch", "background"))
+    assert (image.choices_name, image.choices) == ("state", ("normal", "defective"))
     assert config.can_click  # Label Studio sent clicks with it, though not along every path
     assert len(config.problems) == 2
 
@@ -203,7 +207,7 @@ def test_labels_are_read_as_regions_store_them() -> None:
         '<View><Label value="Scratch" alias="s"/></View><Label value=" dent "/><Label value="dent"/><Label/>'
     )
     config = parse_labeling_config(view(IMAGE, BRUSH, CLICK).replace(LABELS, labels))
-    assert config.brush_labels == config.click_labels == ("s", "dent")
+    assert config.main.brush_labels == config.main.click_labels == ("s", " dent ", "dent")
 
 
 def test_the_corrected_config_is_still_the_persons() -> None:
@@ -247,8 +251,8 @@ def test_the_recommended_config_has_the_shape_that_works() -> None:
     xml = recommended_config(["scratch", 'a "b" <c>'])
     config = parse_labeling_config(xml)
     assert config.problems == ()
-    assert config.brush_labels == config.click_labels == ("scratch", 'a "b" <c>')
-    assert config.choices == ("normal", "defective")
+    assert config.main.brush_labels == config.main.click_labels == ("scratch", 'a "b" <c>')
+    assert config.main.choices == ("normal", "defective")
     assert xml.splitlines()[1:3] == [
         '  <Image name="image" value="$image" zoom="true" />',
         '  <BrushLabels name="brush" toName="image" smart="false">',
@@ -275,13 +279,13 @@ def test_a_click_is_painted_with_a_label_that_exists(
     """reliability row 13"""
     written = "".join(f'<Label value="{label}"/>' for label in labels)
     config = parse_labeling_config(view(IMAGE, BRUSH.replace(LABELS, written), CLICK))
-    assert config.brush_label_for(clicked) == painted
+    assert config.main.brush_label_for(clicked) == painted
 
 
 def test_labels_from_the_task_are_trusted() -> None:
     config = parse_labeling_config(READY["labels from the task"])
-    assert config.brush_label_for("stain") == "stain"
-    assert config.brush_label_for("") is None
+    assert config.main.brush_label_for("stain") == "stain"
+    assert config.main.brush_label_for("") is None
     assert "labels of the task" in summary_sentence(config)
 
 
@@ -337,3 +341,78 @@ def test_whatever_the_config_the_corrected_one_can_be_clicked(xml: str) -> None:
     config = parse_labeling_config(xml)
     assert all(problem.endswith(".") for problem in config.problems)
     assert parse_labeling_config(config.corrected).can_click
+
+
+def many_controls(number: int, target: str) -> str:
+    """Images, brushes and key points of which no two belong together."""
+    return view(
+        *(f'<Image name="i{k}" value="$i{k}"/>' for k in range(number)),
+        *(
+            f'<BrushLabels name="b{k}" toName="{target}b{k}"><Label value="x"/></BrushLabels>'
+            for k in range(number)
+        ),
+        *(
+            f'<KeyPointLabels name="k{k}" toName="{target}k{k}"><Label value="x"/></KeyPointLabels>'
+            for k in range(number)
+        ),
+    )
+
+
+def test_a_config_with_many_controls_is_read_in_no_time() -> None:
+    """80 brushes, 80 key points and 80 images that do not match took half a minute once."""
+    xml = many_controls(80, "other")
+    assert len(xml) > 14_000
+    start = time.process_time()
+    config = parse_labeling_config(xml)
+    assert time.process_time() - start < 1.0
+    assert 'both need toName="i0"' in " ".join(config.problems)
+
+
+def test_a_config_with_more_controls_than_anybody_can_use_is_refused() -> None:
+    config = parse_labeling_config(many_controls(400, "other"))
+    assert config.problems == ("The labeling config has 1200 elements with a name, more than 1000.",)
+
+
+def test_the_same_config_is_taken_apart_once() -> None:
+    assert parse_labeling_config(GOOD) is parse_labeling_config(GOOD)
+    other = parse_labeling_config(GOOD, background_labels=("nicht",))
+    assert other is not parse_labeling_config(GOOD)
+
+
+def elements(xml: str) -> Counter[tuple[str, ...]]:
+    """Every element with its attributes, wherever it stands."""
+    return Counter(
+        (str(element.tag), *(f'{name}="{value}"' for name, value in sorted(element.attrib.items())))
+        for element in ET.fromstring(xml).iter()
+        if isinstance(element.tag, str)
+    )
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        view(IMAGE, BRUSH.replace(' smart="false"', ""), CLICK.replace(' smart="true"', "")),
+        view(IMAGE, '<RectangleLabels name="box" toName="image" smartOnly="true"/>', BRUSH, CLICK),
+        view(IMAGE, f'<PolygonLabels name="p" toName="image">{LABELS}</PolygonLabels>'),
+        view('<Image name="image" valueList="$images"/>', BRUSH, CLICK),
+        view('<Image name="image" value="a.png"/>', BRUSH, CLICK.replace("dent", "stain")),
+        view(IMAGE, BRUSH.replace('toName="image"', 'toName="foto"'), CLICK),
+        view('<Image value="$image"/>', "<BrushLabels/>", "<KeyPointLabels/>"),
+        view(IMAGE, '<BrushLabels name="brush" toName="image" value="$labels"/>', CLICK),
+        BRUSH,
+        "<View/>",
+    ],
+)
+def test_every_change_of_the_corrected_config_is_listed(xml: str) -> None:
+    config = parse_labeling_config(xml)
+    said = " ".join(config.changes)
+    before, after = elements(xml), elements(config.corrected)
+    gone, come = before - after, after - before
+    for tag, *attributes in come.elements():
+        twin = next((parts for other, *parts in gone if other == tag), [])
+        for part in attributes:
+            assert part in twin or part.partition("=")[2] in said, f"{tag} {part} is not in: {said}"
+    for tag, *attributes in gone.elements():
+        kept = [part for other, *parts in come for part in parts if other == tag]
+        for part in attributes:
+            assert part in kept or part.partition("=")[2] in said, f"{tag} {part} went and is not in: {said}"

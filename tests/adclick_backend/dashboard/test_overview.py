@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from html import unescape
 
 import pytest
 
+from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.dashboard.overview import is_private
 from tests.helpers.backend import CONFIG, Backend, point, task
 from tests.helpers.dashboard import page, send
+from tests.helpers.fake_label_studio import LEGACY_TOKEN, FakeLabelStudio
 
 
 def test_before_anything_is_connected_the_page_says_how(backend: Backend) -> None:
@@ -39,6 +42,74 @@ def test_a_config_that_lacks_something_is_shown_corrected(connected: Backend) ->
     assert corrected
     assert connected.setup(config=corrected[1]).json.keys() == {"model_version", "message"}
     assert "corrected" not in page(connected)
+
+
+UNCLICKABLE = CONFIG.replace(' smart="false"', "")
+
+
+@pytest.fixture
+def label_studio() -> Iterator[FakeLabelStudio]:
+    with FakeLabelStudio() as fake:
+        fake.configs[1] = UNCLICKABLE
+        yield fake
+
+
+@pytest.fixture
+def linked(make_backend: Callable[..., Backend], label_studio: FakeLabelStudio) -> Backend:
+    """A backend that reaches a Label Studio whose project 1 needs a change."""
+    backend = make_backend(label_studio_url=label_studio.url, label_studio_api_key=LEGACY_TOKEN)
+    backend.setup(config=UNCLICKABLE)
+    return backend
+
+
+def fingerprint(backend: Backend) -> str:
+    found = re.search(r'name="fingerprint" value="([0-9a-f]+)"', page(backend))
+    assert found
+    return found[1]
+
+
+def test_the_correction_is_listed_and_written_at_the_press_of_a_button(
+    linked: Backend, label_studio: FakeLabelStudio
+) -> None:
+    text = page(linked)
+    assert '<BrushLabels> "brush" gets smart="false".' in text
+    assert '-  <BrushLabels name="brush" toName="image">' in text
+    answer = send(linked, "/projects/1/labeling-config", fingerprint=fingerprint(linked))
+    assert answer.status_code == 303
+    assert parse_labeling_config(label_studio.configs[1]).problems == ()
+    text = page(linked)
+    assert "The corrected labeling config is in Label Studio now." in text
+    assert "The labeling config is ready" in text
+
+
+def test_a_config_that_changed_meanwhile_is_not_overwritten(
+    linked: Backend, label_studio: FakeLabelStudio
+) -> None:
+    seen = fingerprint(linked)
+    label_studio.configs[1] = UNCLICKABLE.replace("dent", "stain")
+    send(linked, "/projects/1/labeling-config", fingerprint=seen)
+    assert label_studio.configs[1] == UNCLICKABLE.replace("dent", "stain")
+    text = page(linked)
+    assert "changed meanwhile and nothing was written" in text and "stain" in text
+    send(linked, "/projects/1/labeling-config", fingerprint=seen)
+    assert label_studio.configs[1] == UNCLICKABLE.replace("dent", "stain")
+
+
+def test_nothing_is_written_for_a_form_of_another_page(
+    linked: Backend, label_studio: FakeLabelStudio
+) -> None:
+    sent = {"fingerprint": fingerprint(linked)}
+    assert send(linked, "/projects/1/labeling-config", form_token="guess", **sent).status_code == 403
+    assert label_studio.configs[1] == UNCLICKABLE
+
+
+def test_a_label_studio_that_refuses_the_correction_is_quoted(
+    linked: Backend, label_studio: FakeLabelStudio
+) -> None:
+    seen = fingerprint(linked)
+    label_studio.legacy_enabled = False
+    send(linked, "/projects/1/labeling-config", fingerprint=seen)
+    assert "The labeling config was not changed." in page(linked)
 
 
 def test_each_project_has_its_page(connected: Backend) -> None:

@@ -101,7 +101,7 @@ def test_what_more_references_would_bring(ready: int, said: str) -> None:
 
 def test_a_reference_links_to_its_task(connected: Backend) -> None:
     store = connected.services.store
-    store.references.follow("1", {1: {"url": "/a.png", "product": "", "name": "a.png", "task_id": 5}})
+    store.references.follow("1", {1: [{"url": "/a.png", "product": "", "name": "a.png", "task_id": 5}]})
     rows = store.references.of_project("1")
     assert (
         list_references(rows, "http://ls:8080/", 1).tiles[0].task_url

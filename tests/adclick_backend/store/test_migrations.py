@@ -28,6 +28,7 @@ DIGESTS = (
     "9309f9e8dee0be4c6226657a5d956de667b9dcf8c5ffa6ff16f37a396cd167d5",
     "47a0d552103cfb1250d77543fda56f451a9f838a785d00d7bfcc36ec357766f2",
     "7cb15f2218ff5d260166a4e4090a88eeb74f50f2588ef640cc36235f1374d1d4",
+    "4d2c081a16c185ec74995e4d72d8dba2bc7e0de920f6676deab5e270031147ed",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -264,7 +265,7 @@ def check_schema_1(store: Store) -> None:
     for annotation, task, changed_at in ((23, 13, 1e10), (24, 14, 1e10), (21, 11, 1763999000.0)):
         late = LabelledTask("1", task, {}, [], "/data/late.png")
         said: Annotated = {"id": annotation, "result": [], "was_cancelled": False, "changed_at": changed_at}
-        assert not store.labels.put(late, said, lambda task: Summary({})), annotation
+        assert not store.labels.put([late], said, lambda task: Summary({})), annotation
 
 
 def check_schema_2(store: Store) -> None:
@@ -331,7 +332,7 @@ def check_it_works(store: Store) -> None:
     store.values.set("9", "key", "value")
     store.problems.add("9", "A sentence.")
     store.prompts.add("9", "dent", ["a dent"], "person")
-    assert store.references.follow("9", {91: image})
+    assert store.references.follow("9", {91: [image]})
     store.annotations.ask_check("9", [91])
     store.references.add("9", product="", sha=A, source="upload", name="a.png", file="a.png")
     for again in (False, True):
@@ -341,7 +342,7 @@ def check_it_works(store: Store) -> None:
     assert [job.state for job in store.jobs.of_project("9")] == ["queued", "preparing"]
     task = LabelledTask("9", 92, {"image": "/data/new.png"}, [], "/data/new.png")
     labelled = store.labels.put(
-        task,
+        [task],
         {"id": 93, "result": [], "was_cancelled": False, "changed_at": 1.0},
         lambda _: Summary({"dent": "mask"}),
     )

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def put(store: Store, annotation: int = 1, task: int = 1, url: str | None = "/a.png") -> bool:
     """What an annotation makes of its image."""
     image = {"url": url, "product": "", "name": "a.png", "task_id": task}
-    return store.references.follow("1", {} if url is None else {annotation: image}, [task])
+    return store.references.follow("1", {} if url is None else {annotation: [image]}, [task])
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,30 @@ def test_workers_that_start_at_once_create_the_tables_once(tmp_path: Path) -> No
     assert errors == []
 
 
+def test_labels_and_references_from_before_there_were_several_images_stay(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "adclick.sqlite3")
+    for statement in (statement for statements in MIGRATIONS[:4] for statement in statements):
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 4")
+    connection.execute(
+        "INSERT INTO labelled_tasks (project, task_id, data, annotations, kinds, url, sha, file, updated, flag) "
+        'VALUES (\'1\', 7, \'{}\', \'[{"id": 3, "result": [], "was_cancelled": false, "changed_at": 5.0}]\', '
+        "'{}', '/a.png', 'aa', 'aa.png', 9.0, 'unaccepted')"
+    )
+    connection.execute(
+        "INSERT INTO reference_images (project, source, annotation_id, state, added) "
+        "VALUES ('1', 'annotation', 3, 'ready', 1.0)"
+    )
+    connection.commit()
+    connection.close()
+    store = Store(tmp_path)
+    (row,) = store.labels.of_project("1")
+    assert (row.task_id, row.image, row.url, row.sha, row.file) == (7, "", "/a.png", "aa", "aa.png")
+    assert (row.updated, row.flag, row.annotations[0]["changed_at"]) == (9.0, "unaccepted", 5.0)
+    assert store.labels.kinds("1") == [{}]
+    assert [reference.product for reference in store.references.of_project("1")] == [""]
+
+
 def test_a_newer_database_is_not_touched(tmp_path: Path) -> None:
     Database(tmp_path / "adclick.sqlite3").close()
     connection = sqlite3.connect(tmp_path / "adclick.sqlite3")
@@ -192,7 +216,7 @@ def test_following_some_tasks_leaves_the_references_of_others(store: Store) -> N
 def told(store: Store, annotation: int, at: float, task: int = 1, asked: float | None = None) -> bool:
     kept: Annotated = {"id": annotation, "result": [], "was_cancelled": False, "changed_at": at}
     row = LabelledTask("1", task, {}, [], "/a.png")
-    return store.labels.put(row, kept, lambda task: Summary({}), asked)
+    return store.labels.put([row], kept, lambda task: Summary({}), asked)
 
 
 def test_what_is_told_late_does_not_count(store: Store) -> None:
