@@ -80,7 +80,8 @@ class Segmenter:
             for x, y, positive in wanted.clicks
         ]
         bank = self._bank(project, task, shown)
-        found = self._engine.click(ImageKey(project, image.sha256), bank, self._loader(image), clicks)
+        key = self._key(project, task, shown, image)
+        found = self._engine.click(key, bank, self._loader(image, key.white), clicks)
         self._telemetry.phases(found.milliseconds)
         self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
         if (width, height) != (wanted.width, wanted.height):
@@ -106,7 +107,13 @@ class Segmenter:
     def _asked(self, project: str, task: Task, shown: ImageSettings) -> tuple[ImageKey, ReferenceBank, Load]:
         """What the engine is told of a task: its image, its references, and how to read it."""
         image = self._fetch(project, task, shown)
-        return ImageKey(project, image.sha256), self._bank(project, task, shown), self._loader(image)
+        key = self._key(project, task, shown, image)
+        return key, self._bank(project, task, shown), self._loader(image, key.white)
+
+    def _key(self, project: str, task: Task, shown: ImageSettings, image: LoadedImage) -> ImageKey:
+        product = self._references.product_of(task.data, shown.key)
+        white = self._references.white_points.of_image(project, product, image)
+        return ImageKey(project, image.sha256, white)
 
     def _fetch(self, project: str, task: Task, image: ImageSettings) -> LoadedImage:
         url = image_url(task.data, image.value)
@@ -116,9 +123,9 @@ class Segmenter:
     def _bank(self, project: str, task: Task, image: ImageSettings) -> ReferenceBank:
         return self._references.bank(project, self._references.product_of(task.data, image.key))
 
-    def _loader(self, image: LoadedImage) -> Load:
+    def _loader(self, image: LoadedImage, white: int) -> Load:
         def load() -> NDArray[np.uint8]:
             with self._telemetry.phase("decode"):
-                return image.pixels
+                return image.read(white)
 
         return load

@@ -16,6 +16,7 @@ from adclick_backend.benchmark.protocol import Answer, Segment
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.images.decode import Pixels, decode_image
+from adclick_backend.images.white_points import white_of_files
 from adclick_backend.lock_file import locked
 from adclick_backend.settings import get_settings
 from model.clicks import Click
@@ -50,25 +51,28 @@ class LocalEngine:
         self.engine = Engine(self._settings, config=config)
         self._banks: dict[tuple[str, tuple[Path, ...]], ReferenceBank] = {}
 
-    def bank(self, project: str, files: Sequence[Path]) -> ReferenceBank:
+    def bank(self, project: str, files: Sequence[Path], white: int | None = None) -> ReferenceBank:
         """The references of a project, ready as a server has them once its leave-one-out check is through.
 
         Args:
             project: digits; always with the same files.
             files: defect-free images. An image that is measured never counts among its own references.
+            white: value of 16-bit pixels that becomes 255; by default what suits these files.
         """
         known = self._banks.get((project, tuple(files)))
         if known is not None:
             return known
+        if white is None:
+            white = white_of_files(files, max_megapixels=self._settings.max_megapixels)
         shas = sorted({self._keep(project, file) for file in files})
-        bank = ReferenceBank(project, "", tuple(shas))
+        bank = ReferenceBank(project, "", tuple(shas), white)
         folder = self._folder(project)
         with locked(folder / "lock"):
             ready = folder / "ready"
             if not ready.exists():
                 for sha in shas:
                     kept = next(folder.glob(f"{sha}.*"))
-                    self.engine.encode_reference(ImageKey(project, sha), self._pixels(kept.read_bytes()))
+                    self.engine.encode_reference(bank.key(sha), self._pixels(kept.read_bytes(), white))
                 self.engine.leave_one_out(bank)
                 ready.touch()
         self._banks[project, tuple(files)] = bank
@@ -77,10 +81,10 @@ class LocalEngine:
     def open(self, bank: ReferenceBank, file: Path) -> Segment:
         """Open an image; it is prepared by the first click."""
         data = file.read_bytes()
-        key = ImageKey(bank.project, hashlib.sha256(data).hexdigest())
+        key = ImageKey(bank.project, hashlib.sha256(data).hexdigest(), bank.white)
 
         def segment(clicks: Sequence[Click]) -> Answer:
-            found = self.engine.click(key, bank, lambda: self._pixels(data), clicks)
+            found = self.engine.click(key, bank, lambda: self._pixels(data, bank.white), clicks)
             return Answer(found.mask, found.probability, found.score)
 
         return segment
@@ -98,5 +102,5 @@ class LocalEngine:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _pixels(self, data: bytes) -> Pixels:
-        return decode_image(data, max_megapixels=self._settings.max_megapixels)
+    def _pixels(self, data: bytes, white: int) -> Pixels:
+        return decode_image(data, max_megapixels=self._settings.max_megapixels, white=white)

@@ -8,6 +8,7 @@ import signal
 import threading
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from adclick_backend.benchmark.variants import ADCLICK, CHANGES, is_adclick, num
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels, decode_image
+from adclick_backend.images.white_points import white_of_files
 from model.datasets.mvtec import followed, read_mask
 
 
@@ -69,7 +71,8 @@ class Worker:
         """The rows of one image, or why there are none, as a sentence."""
         try:
             target = read_mask(work.mask)
-            pixels = decode_image(followed(work.image).read_bytes(), max_megapixels=1000)
+            white = _white_of(work.good)
+            pixels = decode_image(followed(work.image).read_bytes(), max_megapixels=1000, white=white)
             if pixels.shape[:2] != target.shape:
                 raise ValueError(f"it has {pixels.shape[:2]} pixels and its mask {target.shape}")
             if not target.any():
@@ -105,7 +108,7 @@ class Worker:
         # Each number of references is a project of its own: what a bank teaches must not reach a smaller one.
         project = str(100_000 * (1000 * number_of(setting.method) + work.number) + count)
         engine = self._engine_of(setting.method)
-        return engine.open(engine.bank(project, work.good[:count]), work.image)
+        return engine.open(engine.bank(project, work.good[:count], _white_of(work.good)), work.image)
 
     def _engine_of(self, method: str) -> LocalEngine:
         """The engine of ADClick or of a variant; one at a time, because each fills its memory."""
@@ -115,6 +118,12 @@ class Worker:
             )
             self._method = method
         return self._engine
+
+
+@lru_cache
+def _white_of(good: tuple[Path, ...]) -> int:
+    """All settings of a product see its images alike, whatever the number of references."""
+    return white_of_files(good, max_megapixels=1000)
 
 
 _worker: Worker | None = None

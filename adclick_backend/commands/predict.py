@@ -7,11 +7,10 @@ images of a folder alone.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,12 @@ import numpy as np
 
 from adclick_backend.answers.loadable import loadable_version
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
-from adclick_backend.commands.references import images_below
+from adclick_backend.commands.references import images_below, passed_over
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.errors import ImageError
-from adclick_backend.images.task_images import decode_image
+from adclick_backend.images.task_images import LoadedImage
+from adclick_backend.images.white_points import WhitePoints
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
@@ -68,14 +68,14 @@ class _Judge:
     bank: ReferenceBank
     weights: Path | None
     max_megapixels: float
+    white_points: WhitePoints
 
     def look(self, path: Path) -> Proposals:
         """What is proposed for an image file."""
-        data = path.read_bytes()
-        key = ImageKey(self.bank.project, hashlib.sha256(data).hexdigest())
-        return self.engine.propose(
-            key, self.bank, lambda: decode_image(data, max_megapixels=self.max_megapixels), self.weights
-        )
+        image = LoadedImage(path.read_bytes(), self.max_megapixels)
+        white = self.white_points.of_image(self.bank.project, self.bank.product, image)
+        key = ImageKey(self.bank.project, image.sha256, white)
+        return self.engine.propose(key, self.bank, lambda: image.read(white), self.weights)
 
 
 @contextmanager
@@ -83,10 +83,11 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
     project = project_id(args.project)
     engine, store = Engine(settings), Store(settings.data_dir)
     try:
-        bank = References(store, settings).bank(project, args.product)
+        references = References(store, settings)
+        bank = references.bank(project, args.product)
         version = loadable_version(project, Registry(settings.data_dir), engine)
         weights = None if version is None else version.weights
-        yield _Judge(engine, bank, weights, settings.max_megapixels)
+        yield _Judge(engine, bank, weights, settings.max_megapixels, references.white_points)
     finally:
         store.close()
 
@@ -94,18 +95,24 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
 @contextmanager
 def _of_folder(settings: Settings, folder: Path) -> Iterator[_Judge]:
     with tempfile.TemporaryDirectory(prefix="adclick-predict-") as place:
-        engine = Engine(settings.model_copy(update={"data_dir": Path(place)}))
-        shas = set()
-        for path, _ in images_below([folder]):
-            data = path.read_bytes()
-            sha = hashlib.sha256(data).hexdigest()
-            pixels = decode_image(data, max_megapixels=settings.max_megapixels)
-            engine.encode_reference(ImageKey("0", sha), pixels)
-            shas.add(sha)
-        yield _Judge(engine, ReferenceBank("0", "", tuple(sorted(shas))), None, settings.max_megapixels)
+        engine, store = Engine(settings.model_copy(update={"data_dir": Path(place)})), Store(Path(place))
+        try:
+            white_points, shas = WhitePoints(store), set()
+            files = [path for path, _ in images_below([folder])]
+            for path in files:
+                white_points.of_reference("0", "", LoadedImage(path.read_bytes(), settings.max_megapixels))
+            white = white_points.of_references("0", "")
+            for path in files:
+                image = LoadedImage(path.read_bytes(), settings.max_megapixels)
+                engine.encode_reference(ImageKey("0", image.sha256, white), image.read(white))
+                shas.add(image.sha256)
+            bank = ReferenceBank("0", "", tuple(sorted(shas)), white)
+            yield _Judge(engine, bank, None, settings.max_megapixels, white_points)
+        finally:
+            store.close()
 
 
-def _judge_all(judge: _Judge, paths: Iterable[Path], out: Path) -> int:
+def _judge_all(judge: _Judge, paths: Sequence[Path], out: Path) -> int:
     if judge.engine.source(judge.bank, judge.weights) == "none":
         print(
             f"There are {len(judge.bank.references)} references and no trained version: {FEWEST_REFERENCES} "
@@ -115,6 +122,8 @@ def _judge_all(judge: _Judge, paths: Iterable[Path], out: Path) -> int:
         return 1
     out.mkdir(parents=True, exist_ok=True)
     failed, stems = 0, set[str]()
+    for sentence in passed_over(paths):
+        print(sentence, file=sys.stderr)
     for path, _ in images_below(paths):
         try:
             found = judge.look(path)

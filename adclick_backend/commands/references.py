@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
@@ -17,6 +17,8 @@ from adclick_backend.references.collection import References
 from adclick_backend.store import Reference, Store, project_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+LEFT_OUT = frozenset({".gif", ".jfif", ".jpe", ".pjpeg", ".heic", ".heif", ".avif", ".svg", ".jxl", ".jp2"})
+"""Suffixes of images that are not looked for in folders, and that a person may miss."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,16 +67,38 @@ def images_below(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """Every image below ``paths`` with where it came from; a file that was named is taken whatever its suffix."""
     for path in paths:
         if path.is_dir():
-            files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            yield from ((file, "folder") for file in sorted(files) if file.is_file())
+            yield from ((file, "folder") for file in _files_below(path, SUFFIXES))
         else:
             yield path, "command line"
+
+
+def passed_over(paths: Iterable[Path]) -> list[str]:
+    """A sentence about each image below ``paths`` that `images_below` does not take because of its suffix."""
+    return [
+        f"{file} was passed over: {file.suffix} is not among the suffixes that folders are searched for. Name the "
+        "file itself to have it taken."
+        for path in paths
+        if path.is_dir()
+        for file in _files_below(path, LEFT_OUT)
+    ]
+
+
+def _files_below(folder: Path, suffixes: Container[str]) -> list[Path]:
+    """Files by suffix; not the hidden ones, such as the ._x.png that macOS puts beside x.png."""
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes)
+    return sorted(
+        file
+        for file in files
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
 
 
 def _add(references: References, project: str, product: str, paths: list[Path]) -> int:
     from tqdm import tqdm
 
     images = list(images_below(paths))
+    for sentence in passed_over(paths):
+        print(sentence, file=sys.stderr)
     if not images:
         kinds = ", ".join(sorted(SUFFIXES))
         print(f"There is no image in {', '.join(map(str, paths))} ({kinds}).", file=sys.stderr)

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from adclick_backend import __version__
+from adclick_backend.downloads.encodings import decoded
 from adclick_backend.downloads.hosts import FetchError, HostRules, Target, parse_url, resolve
 from adclick_backend.downloads.watchdog import Watchdog
 
@@ -149,8 +150,13 @@ class Fetcher:
         too_large = FetchError(f"{target} is larger than {limit}, so it was not read.")
         if (response.length or 0) > self._max_bytes:
             raise too_large
+        codings = ",".join(response.headers.get_all("Content-Encoding", []))
         body = bytearray()
-        while chunk := response.read(_CHUNK):
+        for chunk in decoded(
+            iter(partial(response.read, _CHUNK), b""),
+            codings,
+            refuse=lambda reason: FetchError(f"{target} {reason}."),
+        ):
             body += chunk
             if len(body) > self._max_bytes:
                 raise too_large

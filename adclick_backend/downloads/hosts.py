@@ -84,7 +84,7 @@ def parse_url(url: str) -> Target:
     if parts.scheme not in _PORTS:
         raise FetchError(
             f"The image address {shown} is not fetched: only http(s) URLs, paths on Label Studio such as "
-            "/data/upload/..., and s3://, gs:// and azure-blob:// storage are."
+            "/data/upload/..., s3://, gs:// and azure-blob:// storage, and images in data: URIs are."
         )
     if not host:
         raise FetchError(f"The image address {shown} names no host.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,10 +22,22 @@ class VersionError(EngineError):
 
 
 class ImageKey(NamedTuple):
-    """An image of a project: the SHA-256 of its file."""
+    """An image of a project.
+
+    Attributes:
+        project: project id.
+        sha: SHA-256 of its file.
+        white: the 16-bit value that became 255 in its pixels; 0 for an image of 8 bits.
+    """
 
     project: str
     sha: str
+    white: int = 0
+
+    @property
+    def name(self) -> str:
+        """What is computed from its pixels is kept under this name."""
+        return f"{self.sha}-{self.white}" if self.white else self.sha
 
 
 @dataclass(frozen=True)
@@ -36,20 +48,27 @@ class ReferenceBank:
         project: project id.
         product: "" when products are not told apart.
         references: SHA-256 of the image files, sorted.
+        white: the 16-bit value that becomes 255 in them; 0 while all are of 8 bits.
     """
 
     project: str
     product: str
     references: tuple[str, ...]
+    white: int = 0
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever a reference comes or goes."""
-        text = "\n".join((self.project, self.product, *self.references))
+        """Changes whenever a reference comes or goes, or all of them become lighter or darker."""
+        window = (f"white {self.white}",) if self.white else ()
+        text = "\n".join((self.project, self.product, *self.references, *window))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def without(self, sha: str) -> ReferenceBank:
         """The bank an image is compared with: it is no reference of its own."""
         if sha not in self.references:
             return self
-        return ReferenceBank(self.project, self.product, tuple(r for r in self.references if r != sha))
+        return replace(self, references=tuple(r for r in self.references if r != sha))
+
+    def key(self, sha: str) -> ImageKey:
+        """One of its references."""
+        return ImageKey(self.project, sha, self.white)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.images import decode, deep
 from adclick_backend.keyed_locks import KeyedLocks
 from adclick_backend.lock_file import locked
 from adclick_backend.store.scratch import ScratchFile
@@ -42,6 +43,9 @@ LAST = "channels_last"
 STALE_S = 86400.0
 """Files of another network are kept for so long after they were used last: somebody may go back to it."""
 
+_CODE = (Path(__file__), Path(decode.__file__), Path(deep.__file__))
+"""Beside the rooms of the model: what keeps files here, and what makes pixels of an image file."""
+
 _DESCRIPTORS_VERSION = 1  # raised with every change of the table
 _DESCRIPTORS = "CREATE TABLE descriptors (sha TEXT PRIMARY KEY, descriptor BLOB NOT NULL)"
 
@@ -49,7 +53,7 @@ _DESCRIPTORS = "CREATE TABLE descriptors (sha TEXT PRIMARY KEY, descriptor BLOB 
 @cache
 def layout(long_side: int) -> str:
     """Changes with the code that makes what is kept or keeps it, and with the size at which images are looked at."""
-    code = sha256(Path(__file__).read_bytes()).hexdigest()
+    code = sha256(b"".join(path.read_bytes() for path in _CODE)).hexdigest()
     return sha256(f"{fingerprint(PREPARING)} {code} {long_side}".encode()).hexdigest()[:16]
 
 

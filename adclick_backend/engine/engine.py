@@ -193,7 +193,7 @@ class Engine:
 
     def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
-        if not self._features.has(key.project, key.sha):
+        if not self._features.has(key.project, key.name):
             self._preparing.submit(self._references.encode, key, pixels).result()
 
     def leave_one_out(
@@ -371,10 +371,10 @@ class Engine:
         with self._opened.flight(name):
             if (opened := self._opened.get(name)) is not None:
                 return opened
-            stored = self._features.load_prepared(key.project, key.sha, bank.fingerprint)
+            stored = self._features.load_prepared(key.project, key.name, bank.fingerprint)
             if stored is None:
                 started = time.perf_counter()
-                pixels = self._windows.pixels(key.project, key.sha, load)
+                pixels = self._windows.pixels(key, load)
                 milliseconds["read"] = _since(started)
                 stored = self._preparing.submit(self._prepare, key, bank, pixels, milliseconds).result()
             prepared, shape, nearest = stored
@@ -391,7 +391,7 @@ class Engine:
         milliseconds["features"] = _since(started)
         started = time.perf_counter()
         nearest, normal = self._references.nearest(bank, image), self._references.normal(bank)
-        references = [self._references.of(bank.project, sha) for sha in nearest]
+        references = [self._references.of(bank.key(sha)) for sha in nearest]
         milliseconds["references"] = _since(started)
         started = time.perf_counter()
         prepared, shape = (
@@ -399,7 +399,7 @@ class Engine:
             (pixels.shape[0], pixels.shape[1]),
         )
         milliseconds["match"] = _since(started)
-        self._features.save_prepared(key.project, key.sha, bank.fingerprint, prepared, shape, nearest)
+        self._features.save_prepared(key.project, key.name, bank.fingerprint, prepared, shape, nearest)
         return prepared, shape, nearest
 
     def _frame(self, shape: tuple[int, ...]) -> Frame:

@@ -35,21 +35,20 @@ class ReferenceFeatures:
     def encode(self, key: ImageKey, pixels: Pixels) -> Encoded:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB."""
         encoded = self._model().encode(pixels)
-        self._files.save(key.project, key.sha, encoded)
+        self._files.save(key.project, key.name, encoded)
         return encoded
 
-    def of(self, project: str, sha: str) -> Encoded:
+    def of(self, key: ImageKey) -> Encoded:
         """The features of a reference.
 
         Raises:
             EngineError: its image is gone or cannot be read.
         """
-        key = ImageKey(project, sha)
         if (cached := self._encoded.get(key)) is not None:
             return cached
-        encoded = self._files.load(project, sha)
+        encoded = self._files.load(key.project, key.name)
         if encoded is None:
-            encoded = as_kept(self.encode(key, self.kept_copy(project, sha)))
+            encoded = as_kept(self.encode(key, self.kept_copy(key)))
         self._encoded.put(
             key, encoded, sum(m.nbytes for m in encoded.pyramid.values()) + encoded.colour.nbytes
         )
@@ -59,21 +58,25 @@ class ReferenceFeatures:
         """The references of a bank that an image is matched with, besides itself when it is one of them."""
         if not bank.references:
             return ()
-        descriptors = self._files.descriptors(
-            bank.project, bank.fingerprint, bank.references, self._redescribe
-        )
+        keys = {key.name: key for key in map(bank.key, bank.references)}
+
+        def redescribe(_: str, name: str) -> None:
+            self.encode(keys[name], self.kept_copy(keys[name]))
+
+        descriptors = self._files.descriptors(bank.project, bank.fingerprint, list(keys), redescribe)
         itself = None if besides is None else bank.references.index(besides)
         order = self._model().retrieve(image.descriptor.cpu().numpy(), descriptors, itself)
         return tuple(bank.references[i] for i in order)
 
     def usual(self, bank: ReferenceBank) -> Usual:
         """What was measured of a bank so far."""
-        return self._files.usual(bank.project, bank.product)
+        product = f"{bank.product}\n{bank.white}" if bank.white else bank.product
+        return self._files.usual(bank.project, product)
 
     def usual_of(self, bank: ReferenceBank, sha: str) -> dict[str, float]:
         """Residual energies of one reference matched with the others of its bank."""
-        image = self.of(bank.project, sha)
-        others = [self.of(bank.project, other) for other in self.nearest(bank, image, besides=sha)]
+        image = self.of(bank.key(sha))
+        others = [self.of(bank.key(other)) for other in self.nearest(bank, image, besides=sha)]
         return self._model().usual(image, others)
 
     def measure(self, bank: ReferenceBank, sha: str) -> None:
@@ -89,23 +92,22 @@ class ReferenceFeatures:
             self.measure(bank, sha)
         return usual.mean(bank.references)
 
-    def kept_copy(self, project: str, sha: str) -> Pixels:
+    def kept_copy(self, key: ImageKey) -> Pixels:
         """The image of a reference.
 
         Raises:
             EngineError: it is gone or cannot be read.
         """
-        folder = self._settings.data_dir / "projects" / project / "references"
-        for path in folder.glob(f"{sha}.*"):
+        folder = self._settings.data_dir / "projects" / key.project / "references"
+        for path in folder.glob(f"{key.sha}.*"):
             try:
-                return decode_image(path.read_bytes(), max_megapixels=self._settings.max_megapixels)
+                return decode_image(
+                    path.read_bytes(), max_megapixels=self._settings.max_megapixels, white=key.white
+                )
             except (OSError, ImageError) as error:
                 raise EngineError(
                     f"The kept copy {path.name[:16]} of a reference cannot be read: {error}"
                 ) from error
         raise EngineError(
-            f"The kept copy of the reference {sha[:12]} is gone; remove it and add the image again."
+            f"The kept copy of the reference {key.sha[:12]} is gone; remove it and add the image again."
         )
-
-    def _redescribe(self, project: str, sha: str) -> None:
-        self.encode(ImageKey(project, sha), self.kept_copy(project, sha))

@@ -24,13 +24,13 @@ class Windows:
 
     Args:
         model: gives the network, loading it if need be.
-        kept_copy: reads a reference of a project by its SHA-256.
+        kept_copy: reads a reference.
     """
 
-    def __init__(self, model: Callable[[], Predictor], kept_copy: Callable[[str, str], Pixels]):
+    def __init__(self, model: Callable[[], Predictor], kept_copy: Callable[[ImageKey], Pixels]):
         self._model, self._kept_copy = model, kept_copy
         self._prepared: WeightedLru[tuple[ImageKey, str, Window], Prepared] = WeightedLru(128 << 20)
-        self._pixels: WeightedLru[tuple[str, str], Pixels] = WeightedLru(128 << 20)
+        self._pixels: WeightedLru[ImageKey, Pixels] = WeightedLru(128 << 20)
 
     def look(
         self,
@@ -54,17 +54,17 @@ class Windows:
             if (cached := self._prepared.get(name)) is not None:
                 return cached
             references = [
-                self.pixels(bank.project, sha, partial(self._kept_copy, bank.project, sha))
-                for sha in nearest[:LOOKED_AT]
+                self.pixels(reference, partial(self._kept_copy, reference))
+                for reference in map(bank.key, nearest[:LOOKED_AT])
             ]
-            pixels = self.pixels(key.project, key.sha, load)
+            pixels = self.pixels(key, load)
             prepared = self._model().look(pixels, window, references).kept()
             self._prepared.put(name, prepared, prepared.nbytes)
             return prepared
 
-    def pixels(self, project: str, sha: str, load: Load) -> Pixels:
-        """The pixels of an image of a project, read once as long as they are in use."""
-        if (pixels := self._pixels.get((project, sha))) is None:
+    def pixels(self, key: ImageKey, load: Load) -> Pixels:
+        """The pixels of an image, read once as long as they are in use."""
+        if (pixels := self._pixels.get(key)) is None:
             pixels = load()
-            self._pixels.put((project, sha), pixels, pixels.nbytes)
+            self._pixels.put(key, pixels, pixels.nbytes)
         return pixels

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from adclick_backend.config.task_value import fill, whole_field
 from adclick_backend.errors import ImageError
+from adclick_backend.images.data_uris import is_data_uri
 
 
 def image_url(task_data: Mapping[str, Any], value: str) -> str:
@@ -32,6 +33,8 @@ def image_url(task_data: Mapping[str, Any], value: str) -> str:
 
 def image_name(url: str) -> str:
     """The file name at the end of an image's URL, readable."""
+    if is_data_uri(url):
+        return "image in the task"
     parts = urlsplit(url)
     path = parse_qs(parts.query).get("d", [parts.path])[0]  # /data/local-files/?d=folder/name.png
     return unquote(path).rstrip("/").rpartition("/")[2][:200]

@@ -1,13 +1,13 @@
 """Image files to pixels, as Label Studio's page shows them.
 
 What a person clicks on is the browser's picture of the file, so these pixels are that picture: upright as its
-EXIF data says, the first frame of an animation, transparency over the white of the page. Two things go beyond:
+EXIF data says, the first frame of an animation, transparency over the white of the page. Some things differ:
 
-* 16-bit pixels. A browser divides by 257, which leaves the pictures of 12-bit cameras almost black. Here the
-  brightest pixel chooses between two fixed windows: below 4096 the image counts as 12 bit (4095 becomes 255),
-  else as 16 bit (65535 becomes 255). An image is never stretched to its own range, so that the images of one
-  product stay comparable.
+* 16-bit pixels, see :mod:`adclick_backend.images.deep`.
 * TIFF, which browsers do not show at all.
+* Colour profiles and gamma (ICC, gAMA, cICP), which browsers apply. Here the camera's own values count: all images
+  of a product come with the same profile, and where things are in the picture does not depend on it.
+* Half a file, of which browsers show half a picture. Here it is refused: it would be labelled as if it were whole.
 """
 
 from __future__ import annotations
@@ -15,27 +15,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from adclick_backend.errors import ImageError
+from adclick_backend.images.deep import FULL_SCALE, DeepImage, sixteen_bit
+from adclick_backend.images.kinds import FORMATS, what_else
 
 Pixels = NDArray[np.uint8]
 
-# What cameras and people write; JPEG includes MPO. Pillow's other decoders stay out: PostScript runs a program.
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
+_START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 
 # Tags of TIFF, and of EXIF, which is written in TIFF.
 _BITS_PER_SAMPLE = 258
 _PHOTOMETRIC = 262
+_SAMPLES = 277
+_PLANES = 284
 _ORIENTATION = 274
 
-_WHITE_IS_ZERO = 0
+_WHITE_IS_ZERO, _RGB = 0, 2
+_APART = 2
 
 # EXIF orientation -> what turns the stored picture upright.
 _UPRIGHT: dict[int, Callable[[Any], Any]] = {
@@ -52,8 +58,13 @@ _UPRIGHT: dict[int, Callable[[Any], Any]] = {
 Image.MAX_IMAGE_PIXELS = None
 
 
-def decode_image(data: bytes, *, max_megapixels: float) -> Pixels:
+def decode_image(data: bytes, *, max_megapixels: float, white: int = 0) -> Pixels:
     """Decode an image file.
+
+    Args:
+        data: the bytes of the file.
+        max_megapixels: limit.
+        white: value of 16-bit pixels that becomes 255, see `WhitePoints`; 0 for 65535, the end of the scale.
 
     Returns RGB, HWC uint8, [0, 255], contiguous, upright.
 
@@ -61,16 +72,47 @@ def decode_image(data: bytes, *, max_megapixels: float) -> Pixels:
     more than ``max_megapixels``, which is found out before anything is decoded.
     """
     with _opened(data, max_megapixels) as image:
-        return np.ascontiguousarray(_decode(image, data))
+        return np.ascontiguousarray(
+            show_deep(_deep(image, data), white) if _is_deep(image, data) else _decode(image, data)
+        )
+
+
+def decode_deep(data: bytes, *, max_megapixels: float) -> DeepImage | None:
+    """The values of an image of more than 8 bits; None for any other. Raises ImageError."""
+    with _opened(data, max_megapixels) as image:
+        return _deep(image, data) if _is_deep(image, data) else None
+
+
+def show_deep(image: DeepImage, white: int) -> Pixels:
+    """What `decode_image` makes of an image of more than 8 bits."""
+    shown = image.shown(white or FULL_SCALE)
+    return np.ascontiguousarray(shown if shown.shape[2] == 3 else _on_white(Image.fromarray(shown)))
+
+
+def is_deep(data: bytes, *, max_megapixels: float) -> bool:
+    """Whether an image has more than 8 bits a channel, from its header; raises ImageError."""
+    if data.startswith(_START_OF_JPEG):
+        return False  # the decoders read no other JPEG
+    with _opened(data, max_megapixels) as image:
+        return _is_deep(image, data)
 
 
 def image_size(data: bytes, *, max_megapixels: float) -> tuple[int, int]:
     """Width and height of the upright image, from the header where that tells; raises ImageError."""
     with _opened(data, max_megapixels) as image:
-        if _hides_orientation(image, data):
+        if _is_turned_tiff(image):
             image.load()
         width, height = image.size
         return (height, width) if _orientation(image) > 4 else (width, height)
+
+
+def is_deep_file(path: Path, *, max_megapixels: float) -> bool:
+    """The same of a file, of which no more is read than that takes; raises OSError as well."""
+    with path.open("rb") as file:
+        start = file.read(25)
+    if start.startswith(b"\x89PNG"):
+        return start[24:] > b"\x08"
+    return start[:2] in (b"II", b"MM") and is_deep(path.read_bytes(), max_megapixels=max_megapixels)
 
 
 @contextmanager
@@ -83,7 +125,7 @@ def _opened(data: bytes, max_megapixels: float) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(_what_else(data)) from error
+        raise ImageError(what_else(data)) from error
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
         raise ImageError(f"The image file is damaged: {str(error).rstrip('. ')}.") from error
 
@@ -98,27 +140,65 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
         )
 
 
-def _what_else(data: bytes) -> str:
-    """What to say about bytes that are no image."""
-    if not data:
-        return "The image file is empty."
-    if data.lstrip()[:1] == b"<":
-        return "Instead of an image there is a web page (a login page, perhaps) or an SVG drawing."
-    return f"The file is not an image of a known kind ({', '.join(FORMATS)}); it begins with {data[:8]!r}."
-
-
 def _decode(image: Image.Image, data: bytes) -> Pixels:
-    if image.mode.startswith(("I", "F")):
-        return _deep_grey(image)
-    if _bits(image, data) > 8:
-        return _deep_colour(image, data)
+    turn = _turn(image)  # before the pixels are read: browsers take no notice of EXIF data behind them
     if _is_plain(image, data):
         # Up to twice as fast as Pillow, with the same result; None for a damaged file.
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if bgr is not None:
-            return _upright(image, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr))
+            return np.asarray(turn(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)))
+    if getattr(image, "default_image", False):  # of an APNG, for programs that know of no animations
+        image.seek(1)
+    if image.format == "PNG" and image.mode in ("1", "L") and "transparency" in image.info:
+        # Pillow spreads these pixels over 0 to 255, but not the grey that is to be transparent.
+        image.info["transparency"] *= 255 // (2 ** _bits(image, data) - 1)
+    frame = image.tile[0][1] if isinstance(image, GifImageFile) else None
+    shown = _on_white(_loaded(image, data))
+    return np.asarray(turn(shown if frame is None else _on_canvas(shown, frame)))
+
+
+def _on_canvas(shown: Pixels, frame: tuple[int, int, int, int]) -> Pixels:
+    """A picture, white around its first frame (left, top, right, bottom)."""
+    left, top, right, bottom = frame
+    canvas = np.full_like(shown, 255)
+    canvas[top:bottom, left:right] = shown[top:bottom, left:right]
+    return canvas
+
+
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    """The image with its pixels, which may be another one than was given; raises OSError when some are missing."""
+    try:
+        image.load()
+    except OSError:
+        whole = _without_end(data) if image.format in ("JPEG", "MPO") else None
+        if whole is None:
+            raise
+        return whole
+    return image
+
+
+def _without_end(data: bytes) -> Image.Image | None:
+    """A JPEG that lacks nothing but its end marker, as some cameras and grabbers leave it; None for half a picture.
+
+    Where pixels are missing, they depend on what follows. So it is completed in three ways, which must not differ.
+    """
+    start = data.rstrip(b"\xff")
+    first = _read_jpeg(start + _END_OF_JPEG)
+    pixels = np.asarray(first)
+    for filling in (b"\x55" * 64, b"\xaa" * 64):
+        if not np.array_equal(pixels, np.asarray(_read_jpeg(start + filling + _END_OF_JPEG))):
+            return None
+    return first
+
+
+def _read_jpeg(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data), formats=("JPEG",))
     image.load()
-    return _upright(image, _on_white(image))
+    return image
+
+
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    return image.mode.startswith(("I", "F")) or _bits(image, data) > 8
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -130,34 +210,24 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def _hides_orientation(image: Image.Image, data: bytes) -> bool:
-    """Whether the orientation is known only once the image is loaded.
-
-    PNG may carry its EXIF data behind the pixels; of TIFF, Pillow applies the tag while it loads.
-    """
-    if isinstance(image, TiffImageFile):
-        return bool(image.tag_v2.get(_ORIENTATION, 1) != 1)
-    return image.format == "PNG" and any(kind == b"eXIf" for kind in _png_chunks(data))
-
-
-def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The kinds of a PNG's chunks, without looking into them."""
-    start = 8
-    while start + 8 <= len(data):
-        yield data[start + 4 : start + 8]
-        start += 12 + int.from_bytes(data[start : start + 4], "big")
+def _is_turned_tiff(image: Image.Image) -> bool:
+    """Whether the image is a TIFF that Pillow turns while it loads."""
+    return isinstance(image, TiffImageFile) and bool(image.tag_v2.get(_ORIENTATION, 1) != 1)
 
 
 def _is_plain(image: Image.Image, data: bytes) -> bool:
-    """Whether OpenCV reads this file as Pillow does: complete, no transparency, no inks, known orientation."""
-    if image.mode not in ("L", "RGB") or "transparency" in image.info or _hides_orientation(image, data):
+    """Whether OpenCV reads this file as Pillow does: complete, no transparency, no inks, no animation."""
+    still = not getattr(image, "is_animated", False) or image.format == "MPO"
+    if image.mode not in ("L", "RGB") or "transparency" in image.info or not still:
         return False
     # Some versions of OpenCV fill up a JPEG that ends early, without a word.
-    return image.format == "PNG" or (image.format in ("JPEG", "MPO") and data.endswith(b"\xff\xd9"))
+    return image.format == "PNG" or (image.format in ("JPEG", "MPO") and data.endswith(_END_OF_JPEG))
 
 
 def _on_white(image: Image.Image) -> Pixels:
-    if image.has_transparency_data:
+    # A fourth byte that is 0 in every pixel of a BMP is no alpha: whoever wrote it did not think of it.
+    meant = image.format != "BMP" or image.mode != "RGBA" or image.getchannel("A").getextrema() != (0, 0)
+    if meant and image.has_transparency_data:
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(image.convert("RGBA"))
         image = page
@@ -167,9 +237,11 @@ def _on_white(image: Image.Image) -> Pixels:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8, that is still to be applied.
 
-    1 for TIFF, whose orientation is a tag of its own that both decoders apply themselves. Unlike Pillow's own
-    function this takes no notice of XMP, because browsers take none.
+    1 for TIFF, whose orientation is a tag of its own that both decoders apply themselves, and for WebP, where browsers
+    do not apply it. Unlike Pillow's own function this takes no notice of XMP, because browsers take none.
     """
+    if image.format == "WEBP":
+        return 1
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
@@ -179,41 +251,55 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in _UPRIGHT else 1
 
 
-def _upright(image: Image.Image, pixels: Any) -> Pixels:
-    """Apply the EXIF orientation."""
-    turn = _UPRIGHT.get(_orientation(image))
-    upright: Pixels = turn(pixels) if turn else pixels
-    return upright
+def _turn(image: Image.Image) -> Callable[[Any], Any]:
+    """What applies the EXIF orientation."""
+    return _UPRIGHT.get(_orientation(image), lambda pixels: pixels)
 
 
-def _deep_grey(image: Image.Image) -> Pixels:
-    """One channel of more than 8 bits."""
-    image.load()
-    grey = _window(np.asarray(image))
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        grey = 255 - grey
-    return _upright(image, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+def _deep(image: Image.Image, data: bytes) -> DeepImage:
+    turn = _turn(image)
+    if image.mode.startswith(("I", "F")):
+        image.load()
+        values, zero_is_white = sixteen_bit(np.asarray(image)), _is_white_zero(image)
+        alpha = _keyed(values[..., None], image)
+    else:
+        if isinstance(image, TiffImageFile):
+            _check_colours(image)
+        values, alpha = _deep_colour(data)
+        zero_is_white = False
+        if alpha is None:
+            alpha = _keyed(values, image)
+    return DeepImage(turn(values), None if alpha is None else turn(alpha), zero_is_white)
 
 
-def _deep_colour(image: Image.Image, data: bytes) -> Pixels:
-    """Several channels of more than 8 bits, of which Pillow keeps the high byte only."""
+def _check_colours(image: TiffImageFile) -> None:
+    """Refuse what OpenCV takes for something else: 16-bit TIFFs whose samples are not RGB or RGBA, one by one."""
+    photometric, samples = image.tag_v2.get(_PHOTOMETRIC), image.tag_v2.get(_SAMPLES, 1)
+    if photometric != _RGB or samples not in (3, 4) or image.tag_v2.get(_PLANES, 1) == _APART:
+        raise ImageError(
+            f"The image is a 16-bit TIFF of a kind that is not known here (photometric interpretation {photometric}, "
+            f"{samples} samples a pixel, planar configuration {image.tag_v2.get(_PLANES, 1)}); save it as 16-bit RGB "
+            "with interleaved samples, or as PNG."
+        )
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _keyed(values: NDArray[np.uint16], image: Image.Image) -> Pixels | None:
+    """The alpha of a PNG that names one of its colours (values: (H, W, channels)) as transparent."""
+    if (key := image.info.get("transparency")) is None or image.format != "PNG":
+        return None
+    return np.where((values == np.asarray(key, np.uint16)).all(axis=2), 0, 255).astype(np.uint8)
+
+
+def _deep_colour(data: bytes) -> tuple[NDArray[np.uint16], Pixels | None]:
+    """Several channels of more than 8 bits, of which Pillow keeps the high byte only: RGB, and alpha."""
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3:
         raise ImageError("The image file is damaged, or of a 16-bit kind that is not known here.")
-    colour = cv2.cvtColor(_window(values[..., :3]), cv2.COLOR_BGR2RGB)
-    if values.shape[2] == 4:
-        alpha = cv2.convertScaleAbs(values[..., 3], alpha=255 / 65535)
-        colour = _on_white(Image.fromarray(np.dstack([colour, alpha])))
-    return _upright(image, colour)
-
-
-def _window(values: NDArray[Any]) -> Pixels:
-    """Integers of any type to 8 bits by the window rule of this module."""
-    if values.dtype.kind == "f":
-        raise ImageError("The image has floating-point pixels, where no white is defined; save it as 16 bit.")
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ImageError(f"The image has pixel values from {low} to {high}; only 0 to 65535 can be shown.")
-    white = 4095 if high < 4096 else 65535
-    scaled = cv2.convertScaleAbs(values.astype(np.uint16), alpha=255 / white)
-    return np.asarray(scaled, dtype=np.uint8)
+    colour = np.ascontiguousarray(sixteen_bit(values)[..., 2::-1])
+    if values.shape[2] < 4:
+        return colour, None
+    return colour, np.asarray(cv2.convertScaleAbs(values[..., 3], alpha=255 / FULL_SCALE), np.uint8)

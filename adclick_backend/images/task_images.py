@@ -10,7 +10,16 @@ from pathlib import Path
 
 from adclick_backend.downloads.fetch import Fetcher
 from adclick_backend.errors import ImageError
-from adclick_backend.images.decode import Pixels, decode_image, image_size
+from adclick_backend.images.data_uris import is_data_uri, read_data_uri
+from adclick_backend.images.decode import (
+    Pixels,
+    decode_deep,
+    decode_image,
+    image_size,
+    is_deep,
+    show_deep,
+)
+from adclick_backend.images.deep import Brightness, DeepImage
 from adclick_backend.images.download_cache import DownloadCache
 from adclick_backend.images.local_files import LocalFiles, is_local_files_path
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
@@ -25,7 +34,7 @@ _MAX_AGE_S = 3600.0  # of a cached copy of anything else
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image file, decoded at the first use of ``pixels``, which raises ImageError."""
+    """An image file; what its pixels are needed for raises ImageError."""
 
     data: bytes
     max_megapixels: float
@@ -41,9 +50,32 @@ class LoadedImage:
         return image_size(self.data, max_megapixels=self.max_megapixels)
 
     @cached_property
+    def is_deep(self) -> bool:
+        """Whether it has more than 8 bits a channel, read from the header."""
+        return is_deep(self.data, max_megapixels=self.max_megapixels)
+
+    @property
+    def brightness(self) -> Brightness:
+        """The white points that suit an image of more than 8 bits."""
+        return self._deep.brightness
+
+    @cached_property
     def pixels(self) -> Pixels:
-        """RGB, HWC uint8, [0, 255], upright."""
+        """RGB, HWC uint8, [0, 255], upright; of 16-bit images the whole scale."""
+        return self.read(0)
+
+    def read(self, white: int) -> Pixels:
+        """RGB, HWC uint8, [0, 255], upright; the value `white` of 16-bit images becomes 255."""
+        if self.is_deep:
+            return show_deep(self._deep, white)
         return decode_image(self.data, max_megapixels=self.max_megapixels)
+
+    @cached_property
+    def _deep(self) -> DeepImage:
+        deep = decode_deep(self.data, max_megapixels=self.max_megapixels)
+        if deep is None:
+            raise TypeError("An image of 8 bits has no white point.")
+        return deep
 
 
 class ImageSource:
@@ -56,6 +88,7 @@ class ImageSource:
     absolute URL of Label Studio                     the same
     ``.../data/local-files/?d=...``                  ``local_files_root`` if it is there, else the same
     ``s3://``, ``gs://``, ``azure-blob://``          the bucket, by the URL that Label Studio signs
+    ``data:image/...``                               the address itself
     any other ``http://``, ``https://``              that host, if ADCLICK_IMAGE_HOSTS allows it
     ===============================================  ==================================================
 
@@ -68,7 +101,7 @@ class ImageSource:
     """
 
     def __init__(self, settings: Settings, label_studio: LabelStudio, cache_dir: Path) -> None:
-        max_bytes = settings.max_image_mb * 1_000_000
+        self._max_bytes = max_bytes = settings.max_image_mb * 1_000_000
         self._label_studio = label_studio
         self._max_megapixels = settings.max_megapixels
         self._local_files = LocalFiles(settings.local_files_root, max_bytes=max_bytes)
@@ -94,6 +127,8 @@ class ImageSource:
 
         Raises ImageError.
         """
+        if is_data_uri(url):
+            return read_data_uri(url, max_bytes=self._max_bytes)
         if url.startswith(_CLOUD_SCHEMES):
             path: str | None = _resolver_path(url, project, task_id)
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from adclick_backend.engine.bank import EngineError, ReferenceBank
 from adclick_backend.engine.engine import Engine
+from adclick_backend.images.white_points import WhitePoints
 from adclick_backend.store import Store
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class BankCheck:
 
     def __init__(self, store: Store, engine: Engine, *, settle_s: float = 20.0) -> None:
         self._store = store
+        self._white_points = WhitePoints(store)
         self._engine = engine
         self._settle_s = settle_s
         self._seen: dict[str, float] = {}  # fingerprint of a group that changed -> when that was noticed
@@ -74,7 +76,8 @@ class BankCheck:
             checked = self._checked(project, product)
             members = groups(self._store.references.bank(project, product))
             for number, group in enumerate(members):
-                bank = ReferenceBank(project, product, group)
+                white = self._white_points.of_references(project, product)
+                bank = ReferenceBank(project, product, group, white)
                 if checked.get(str(number)) == bank.fingerprint:
                     continue
                 since = self._seen[bank.fingerprint] = seen.get(bank.fingerprint, time.monotonic())

@@ -14,6 +14,8 @@ from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.errors import ImageError
 from adclick_backend.files import copy_name, is_young
 from adclick_backend.images.addresses import image_name, image_url
+from adclick_backend.images.decode import is_deep_file
+from adclick_backend.images.white_points import WhitePoints
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.protocol.events import AnnotationSaved, Event, TasksDeleted
 from adclick_backend.settings import Settings
@@ -33,10 +35,12 @@ class References:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self.white_points = WhitePoints(store)
 
     def bank(self, project: str, product: str = "") -> ReferenceBank:
         """What is ready to be compared with, for images of one product."""
-        return ReferenceBank(project, product, self._store.references.bank(project, product))
+        white = self.white_points.of_references(project, product)
+        return ReferenceBank(project, product, self._store.references.bank(project, product), white)
 
     def product_of(self, task_data: Mapping[str, Any], image: str = "") -> str:
         """The product that an image of a task shows; "" when products are not told apart.
@@ -150,6 +154,22 @@ class References:
         if not _SHA.fullmatch(sha):
             raise ValueError(f"{sha[:80]!r} is not a SHA-256.")
         return self._folder(project, "thumbnails") / f"{sha}.jpg"
+
+    def prepare_unmeasured(self) -> None:
+        """Send banks with 16-bit images of which no white point is known, as earlier releases left them, again."""
+        for project, product in self._store.references.banks():
+            if self.white_points.of_references(project, product):
+                continue
+            rows = self._store.references.of_project(project)
+            ready = [row for row in rows if row.product == product and row.state == "ready"]
+            if any(self._is_deep(self.path(row)) for row in ready):
+                self._store.references.prepare_again(project, product)
+
+    def _is_deep(self, kept: Path) -> bool:
+        try:
+            return is_deep_file(kept, max_megapixels=self._settings.max_megapixels)
+        except (OSError, ImageError):
+            return False
 
     def sweep(self) -> int:
         """Delete the copies that nothing refers to any more; answer how many those were.

@@ -14,7 +14,7 @@ from adclick_backend.engine.bank import EngineError, ImageKey
 from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ImageError
 from adclick_backend.images.connections import Connections
-from adclick_backend.images.task_images import decode_image
+from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.protocol.events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
@@ -97,9 +97,13 @@ class ReferenceIntake:
                 return False
         else:
             raise ImageError("The kept copy of the file is gone; add the file again.")
-        pixels = decode_image(data, max_megapixels=self._settings.max_megapixels)
+        image = LoadedImage(data, self._settings.max_megapixels)
+        white = self._references.white_points.of_reference(
+            reference.project, reference.product, image, reference.name
+        )
+        pixels = image.read(white)
         write_atomically(self._references.thumbnail(reference.project, sha), thumbnail(pixels))
-        self._engine.encode_reference(ImageKey(reference.project, sha), pixels)
+        self._engine.encode_reference(ImageKey(reference.project, sha, white), pixels)
         return True
 
     def _fetch(self, reference: Reference) -> tuple[str, bytes]:

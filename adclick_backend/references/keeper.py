@@ -93,9 +93,10 @@ class ReferenceKeeper(LockedThread):
         """Nothing is held in memory."""
 
     def _take_up(self) -> bool:
-        """Take up what another model version encoded, and what could not be fetched before."""
+        """Take up what another model version encoded, what could not be fetched before, and 16-bit images."""
         self._syncs.plan_all()
         self._store.references.fetch_again()
+        self._references.prepare_unmeasured()
         return (
             self._engine.state != "failed" and self._store.references.encode_again(self._engine.version) > 0
         )

@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.local_engine import LocalEngine
-from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
+from adclick_backend.engine.bank import EngineError, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
-from adclick_backend.images.decode import decode_image
 from adclick_backend.services import Services
 from adclick_backend.store.versions import Version
 from adclick_backend.training.promotion import Look
-from adclick_backend.training.training_set import TrainingSet
+from adclick_backend.training.training_set import KeptImage, TrainingSet, key_of
 from model.datasets.mvtec import Category, followed, read_mask
 from model.labels.labelled import LabelledImage, WeakLabel
 
@@ -61,11 +59,11 @@ def folder_source(category: Category, number: int, engine: LocalEngine, weights:
 
     def images() -> Iterator[LabelledImage]:
         for file in normal:
-            yield _labelled(file, {})
+            yield _labelled(file, {}, bank.white)
         for file, mask in defects:
             target = read_mask(mask)
             label = WeakLabel("mask", target.astype(np.float32), np.ones_like(target))
-            yield _labelled(file, {file.parent.name: label})
+            yield _labelled(file, {file.parent.name: label}, bank.white)
 
     remark = f"{len(bank.references)} references; the normal images are other ones."
     look = _looker(engine.engine, bank.project, lambda product: bank, weights)
@@ -123,12 +121,12 @@ def _looker(
             raise EngineError(
                 f"without a trained version it takes {FEWEST_REFERENCES} references, and it has {len(bank.references)}."
             )
-        return engine.maps(ImageKey(project, image.name), bank, image.load, weights)
+        return engine.maps(key_of(project, image), bank, image.load, weights)
 
     return look
 
 
-def _labelled(file: Path, labels: Mapping[str, WeakLabel]) -> LabelledImage:
-    data = followed(file).read_bytes()
-    load = partial(decode_image, data, max_megapixels=MAX_MEGAPIXELS)
-    return LabelledImage(hashlib.sha256(data).hexdigest(), load, labels)
+def _labelled(file: Path, labels: Mapping[str, WeakLabel], white: int) -> LabelledImage:
+    file = followed(file)
+    sha = hashlib.sha256(file.read_bytes()).hexdigest()
+    return LabelledImage(sha, KeptImage(sha, file, MAX_MEGAPIXELS, white), labels)

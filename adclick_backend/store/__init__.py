@@ -14,6 +14,7 @@ from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
+from adclick_backend.store.white_points import WhitePoint, WhitePointTable
 
 __all__ = [
     "Annotated",
@@ -32,6 +33,7 @@ __all__ = [
     "ReferenceState",
     "Store",
     "StoreError",
+    "WhitePoint",
     "project_id",
 ]
 
@@ -44,6 +46,7 @@ class Store:
         self.projects = ProjectTable(self.database)
         self.values = KeyValueTable(self.database)
         self.references = ReferenceTable(self.database)
+        self.white_points = WhitePointTable(self.database)
         self.annotations = AnnotationTable(self.database)
         self.jobs = JobTable(self.database)
         self.answers = AnswerTable(self.database)

@@ -199,6 +199,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE UNIQUE INDEX reference_of_annotation ON reference_images (project, annotation_id, product)
             WHERE annotation_id IS NOT NULL""",
     ),
+    (
+        # Which value of 16-bit images counts as white; what references decided on goes with the last of them.
+        """CREATE TABLE white_points (
+            project TEXT NOT NULL,
+            product TEXT NOT NULL,
+            white INTEGER NOT NULL,
+            by_references INTEGER NOT NULL,
+            PRIMARY KEY (project, product)
+        ) WITHOUT ROWID""",
+        """CREATE TRIGGER white_point_goes AFTER DELETE ON reference_images
+            WHEN NOT EXISTS (
+                SELECT 1 FROM reference_images WHERE project = OLD.project AND product = OLD.product
+            )
+            BEGIN
+                DELETE FROM white_points
+                WHERE project = OLD.project AND product = OLD.product AND by_references;
+            END""",
+    ),
 )
 
 

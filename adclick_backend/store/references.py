@@ -257,6 +257,16 @@ class ReferenceTable:
             )
         return changed.rowcount
 
+    def prepare_again(self, project: str, product: str) -> int:
+        """Send every reference of a bank through the encoder again; answer how many rows that is."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE reference_images SET state = 'pending', due = 0, attempts = 0 "
+                "WHERE project = ? AND product = ? AND state = 'ready'",
+                (project, product),
+            )
+        return changed.rowcount
+
     def fetch_again(self) -> None:
         """Give what could never be fetched another chance: a key may have been set, a server be up again."""
         with self._database.write() as connection:

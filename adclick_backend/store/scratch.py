@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -71,10 +72,22 @@ class ScratchFile:
         with closing(
             sqlite3.connect(self._path, timeout=self.BUSY_TIMEOUT_S, isolation_level=None)
         ) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead(connection)
             if _version(connection) != self._version:
                 self._prepare(connection)
             return work(connection)
+
+    def _write_ahead(self, connection: sqlite3.Connection) -> None:
+        """Switch to write-ahead mode; for that SQLite does not wait for other processes as it does for all else."""
+        give_up = time.monotonic() + self.BUSY_TIMEOUT_S
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the table of an empty file, or take over that of a file without a version."""

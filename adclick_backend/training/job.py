@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.answers.loadable import loadable_version
-from adclick_backend.engine.bank import ImageKey
 from adclick_backend.errors import ImageError
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
@@ -28,7 +27,7 @@ from adclick_backend.store.versions import WEIGHTS, Version
 from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
-from adclick_backend.training.training_set import TrainingSet, build_training_set
+from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import PACKAGED, manifest_path, read_manifest, start_of_training
 from model.checkpoint.sources import SAMPLING, fingerprint
@@ -231,7 +230,7 @@ class TrainingJob:
 
         def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
             bank = services.references.bank(self._project, image.product)
-            return services.engine.maps(ImageKey(self._project, image.name), bank, image.load, weights)
+            return services.engine.maps(key_of(self._project, image), bank, image.load, weights)
 
         return look
 

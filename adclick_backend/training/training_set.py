@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.engine.bank import ImageKey
 from adclick_backend.errors import ImageError
-from adclick_backend.images.decode import decode_image, image_size
+from adclick_backend.images.decode import decode_image
+from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.labels.results import Statement, draw_label, newest
 from adclick_backend.services import Services
 from adclick_backend.store import Answer, LabelledTask
@@ -37,15 +39,16 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class KeptImage:
-    """A kept copy of an image file."""
+    """A kept copy of an image file, and the 16-bit value that becomes 255 in it (0 for an image of 8 bits)."""
 
     sha: str
     path: Path
     max_megapixels: float
+    white: int = 0
 
     def __call__(self) -> NDArray[np.uint8]:
         """The image, (H, W, 3) uint8 RGB, upright; raises ImageError."""
-        return decode_image(self.read(), max_megapixels=self.max_megapixels)
+        return decode_image(self.read(), max_megapixels=self.max_megapixels, white=self.white)
 
     def read(self) -> bytes:
         """The bytes of the file; raises ImageError when they are not those that were kept."""
@@ -107,6 +110,7 @@ class _Builder:
         self._services = services
         self._read = services.labels.reader(project)
         self._removed = services.store.references.removed_tasks(project)
+        self._white_points = services.references.white_points
         self._images: dict[str, LabelledImage] = {}
         self._references: dict[str, list[KeptImage]] = {}
         self._skipped: list[str] = []
@@ -119,7 +123,7 @@ class _Builder:
             return  # the person skipped the task
         if annotation["result"] and statement == Statement() and task.image:
             return  # it is about another image of the task
-        product = self._services.references.product_of(task.data, task.image)
+        product = self._product(task)
         if statement.normal and (task.task_id, product) in self._removed:
             self._skip(task, "It was left out: its reference was removed on the page References.")
             return
@@ -127,12 +131,15 @@ class _Builder:
         try:
             if not task.file:
                 raise ImageError(task.problem or "Its image was not fetched yet.")
-            width, height = image_size(image.read(), max_megapixels=image.max_megapixels)
+            loaded = LoadedImage(image.read(), image.max_megapixels)
+            width, height = loaded.size
+            white = self._white_points.of_image(self._project, product, loaded)
         except ImageError as error:
             self._skip(task, f"It was left out: {error}")
             if task.file:  # so that the next look at Label Studio fetches it again
                 self._services.store.labels.not_fetched(self._project, task.task_id, task.url, str(error))
             return
+        image = replace(image, white=white)
         if image.sha in self._images:
             self._skip(task, "It was left out: its image is the same file as that of a task labelled later.")
             return
@@ -146,7 +153,7 @@ class _Builder:
     def _draw(self, task: LabelledTask, image: KeptImage, labels: DrawnLabels) -> None:
         """Draw every label once, to know what comes of it."""
         problems, types = list(labels.statement.problems), []
-        product = self._services.references.product_of(task.data, task.image)
+        product = self._product(task)
         prints = [f"{image.sha} {product!r}"]
         for name in labels.types:
             label, said = labels.draw(name)
@@ -174,6 +181,7 @@ class _Builder:
         }
         for (product, sha), row in sorted(rows.items()):
             image = self._kept(sha, self._services.references.path(row))
+            image = replace(image, white=self._white_points.of_references(self._project, product))
             try:
                 image.read()
             except ImageError as error:
@@ -184,9 +192,22 @@ class _Builder:
 
     def finish(self) -> TrainingSet:
         """All that was added."""
-        images = [self._images[sha] for sha in sorted(self._images)]
+        images = [self._read_alike(self._images[sha]) for sha in sorted(self._images)]
+        for product in sorted({image.product for image in images} | set(self._references)):
+            if white := self._white_points.of_product(self._project, product):
+                self._prints.append(f"white {product!r} {white}")
         fingerprint = hashlib.sha256("\n".join(sorted(self._prints)).encode()).hexdigest()
         return TrainingSet(images, self._references, self._skipped, fingerprint)
+
+    def _read_alike(self, image: LabelledImage) -> LabelledImage:
+        """The image with the white point that its product has now: a later image may have raised it."""
+        if not isinstance(image.load, KeptImage) or not image.load.white:
+            return image
+        white = self._white_points.of_product(self._project, image.product)
+        return replace(image, load=replace(image.load, white=white))
+
+    def _product(self, task: LabelledTask) -> str:
+        return self._services.references.product_of(task.data, task.image)
 
     def _kept(self, sha: str, path: Path) -> KeptImage:
         return KeptImage(sha, path, self._services.settings.max_megapixels)
@@ -195,6 +216,11 @@ class _Builder:
         said = f"Task {task.task_id}: {sentence}"
         if said not in self._skipped:  # once for a task, whichever of its images it was said of
             self._skipped.append(said)
+
+
+def key_of(project: str, image: LabelledImage) -> ImageKey:
+    """What the engine knows a labelled image by."""
+    return ImageKey(project, image.name, image.load.white if isinstance(image.load, KeptImage) else 0)
 
 
 def _labelled_at(task: LabelledTask) -> tuple[float, int]:

@@ -38,6 +38,7 @@ from model.datasets.mvtec import find_categories
 from model.features.number_format import number_format
 from model.interactive.config import ClickConfig
 from model.metrics.ranking import pixel_average_precision
+from tests.helpers.deep import write_deep
 
 Mask = NDArray[np.bool_]
 
@@ -186,6 +187,30 @@ def test_an_image_is_never_among_its_own_references(tmp_path: Path, monkeypatch:
     assert len(bank.references) == 3
     assert set(compared[0]) < set(bank.references)
     assert len(compared[0]) == 2
+
+
+def test_16_bit_images_are_measured_as_light_as_the_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, grey in enumerate((3000, 9000, 2000)):
+        write_deep(tmp_path / f"{number}.png", np.full((8, 8), grey, np.uint16))
+    local = LocalEngine(tmp_path / "data")
+    seen: list[tuple[ImageKey, int]] = []
+    monkeypatch.setattr(
+        local.engine, "encode_reference", lambda key, pixels: seen.append((key, int(pixels[0, 0, 0])))
+    )
+    monkeypatch.setattr(local.engine, "leave_one_out", lambda *_: {})
+
+    def click(key: ImageKey, bank: Any, load: Any, clicks: Any) -> Any:
+        seen.append((key, int(load()[0, 0, 0])))
+        raise RuntimeError
+
+    monkeypatch.setattr(local.engine, "click", click)
+    bank = local.bank("1", [tmp_path / "0.png", tmp_path / "1.png"])
+    with pytest.raises(RuntimeError):
+        local.open(bank, tmp_path / "2.png")([Click(4, 4, True)])
+    assert {key.white for key, _ in seen} == {16383}
+    assert sorted(grey for _, grey in seen) == [round(grey * 255 / 16383) for grey in (2000, 3000, 9000)]
 
 
 def test_the_benchmark_measures_reports_and_can_be_resumed(

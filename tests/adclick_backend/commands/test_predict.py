@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from adclick_backend.cli import main
 from adclick_backend.commands import predict as predict_command
+from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.settings import get_settings
 from tests.helpers.backend import Backend
 from tests.helpers.references import png
@@ -26,6 +29,21 @@ def draw(path: Path, seed: int, spot: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noisy = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     cv2.imwrite(str(path), noisy)
+
+
+@contextmanager
+def noted_whites() -> Iterator[list[int]]:
+    """The white points that images are read with."""
+    whites: list[int] = []
+    read = LoadedImage.read
+
+    def noted(image: LoadedImage, white: int) -> Any:
+        whites.append(white)
+        return read(image, white)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LoadedImage, "read", noted)
+        yield whites
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +72,27 @@ def test_a_folder_of_references_judges_images(tmp_path: Path, capsys: pytest.Cap
     assert mask[110, 60] == 255
     assert (mask > 0).mean() < 0.05
     assert not (tmp_path / "data").exists()
+
+
+def test_16_bit_images_are_judged_as_dark_or_light_as_the_references(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A 14-bit camera: the image is darker than 4096, and so is its defect."""
+    for number, name in enumerate(("good/0.png", "good/1.png", "good/2.png", "good/3.png", "new/spot.png")):
+        draw(tmp_path / name, number, spot=name.startswith("new"))
+        shown = cv2.imread(str(tmp_path / name), cv2.IMREAD_GRAYSCALE)
+        assert shown is not None
+        cv2.imwrite(str(tmp_path / name), shown.astype(np.uint16) * 21)  # 140 becomes 2940, 190 becomes 3990
+    bright = cv2.imread(str(tmp_path / "good/0.png"), cv2.IMREAD_UNCHANGED)
+    assert bright is not None
+    cv2.imwrite(str(tmp_path / "good/0.png"), bright * 2)
+    (tmp_path / "new/a.gif").write_bytes(b"GIF89a")
+    out = tmp_path / "masks"
+    words = [str(tmp_path / "new"), "--references", str(tmp_path / "good"), "--out", str(out)]
+    with noted_whites() as whites:
+        assert main(["predict", *words]) == 0
+    assert whites == [8191] * 5
+    assert "a.gif was passed over" in capsys.readouterr().err
 
 
 def test_a_project_judges_by_its_references_and_its_version(

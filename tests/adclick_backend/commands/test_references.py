@@ -45,6 +45,32 @@ def test_a_folder_is_added_with_what_lies_below_it(data_dir: Path, folder: Path)
     assert sorted(names(data_dir)) == expected
 
 
+def test_hidden_files_are_passed_over(data_dir: Path, folder: Path) -> None:
+    """macOS writes ._x.png beside x.png on disks that are not its own; it holds no picture."""
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7")
+    (folder / ".thumbnails").mkdir()
+    (folder / ".thumbnails" / "a.png").write_bytes(b"small")
+    assert references(data_dir, "add", str(folder)) == 0
+    assert sorted(name for name, _, _ in names(data_dir)) == ["a.png", "b.JPG", "c.tif"]
+
+
+def test_images_that_a_folder_is_not_searched_for_are_named(
+    data_dir: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And taken when they are named; a text file is no surprise."""
+    for name in ("d.gif", "monday/e.JFIF", "._f.gif"):
+        (folder / name).write_bytes(name.encode())
+    assert references(data_dir, "add", str(folder)) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" was passed over: ")[0] for line in said if "passed over" in line] == [
+        str(folder / "d.gif"),
+        str(folder / "monday" / "e.JFIF"),
+    ]
+    assert len(names(data_dir)) == 3
+    assert references(data_dir, "add", str(folder / "d.gif")) == 0
+    assert len(names(data_dir)) == 4
+
+
 def test_named_files_are_added_whatever_their_suffix(data_dir: Path, folder: Path) -> None:
     (folder / "image").write_bytes(b"no suffix")
     assert references(data_dir, "add", str(folder / "image")) == 0

@@ -104,6 +104,28 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     return shelf
 
 
+def test_16_bit_references_are_read_with_the_white_point_of_their_bank(tmp_path: Path) -> None:
+    """From the kept copies too, and under names of their own: a new white point finds nothing of the old one."""
+    shelf, shas = Shelf(tmp_path), []
+    folder = tmp_path / "projects/7/references"
+    folder.mkdir(parents=True)
+    for seed in range(3):
+        data = cv2.imencode(".png", draw(seed)[..., 0].astype(np.uint16) * 16)[1].tobytes()
+        shas.append(hashlib.sha256(data).hexdigest())
+        (folder / f"{shas[-1]}.png").write_bytes(data)
+    image = draw(50, (60, 110))
+    key, masks = ImageKey("7", "a" * 64, 4095), []
+    for white in (4095, 8191):
+        bank = ReferenceBank("7", "", tuple(sorted(shas)), white)
+        read = shelf.engine._references.kept_copy(bank.key(shas[0]))
+        np.testing.assert_allclose(read[..., 0], draw(0)[..., 0] * 16.0 * 255 / white, atol=0.51)
+        found = shelf.engine.click(key._replace(white=white), bank, lambda: image, [Click(60, 110, True)])
+        masks.append(found.mask)
+    assert masks[0][110, 60]
+    names = {path.name.partition(".")[0] for path in (tmp_path / "projects/7/cache").rglob("*.features.*")}
+    assert names == {f"{sha}-{white}" for sha in shas for white in (4095, 8191)}
+
+
 def test_an_engine_knows_its_version_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from adclick_backend.engine.engine import Engine, Settings\n"
@@ -400,7 +422,7 @@ def test_a_changed_layout_reads_nothing_of_the_old_one(
     own = tmp_path / "cache.py"
     own.write_bytes(Path(cache.__file__).read_bytes() + b"# stored otherwise")
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "__file__", str(own))
+        patch.setattr(cache, "_CODE", (own, *cache._CODE[1:]))
         cache.layout.cache_clear()
         assert kept_by(settings) != before
     cache.layout.cache_clear()
@@ -445,7 +467,7 @@ def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
     for name in whole:
         reference.write_bytes(save({other: tensor for other, tensor in whole.items() if other != name}))
         assert files.load("7", shelf.shas[0]) is None
-    Engine(shelf.settings)._references.of("7", shelf.shas[0])
+    Engine(shelf.settings)._references.of(ImageKey("7", shelf.shas[0]))
     assert load(reference.read_bytes()).keys() == whole.keys()
 
 

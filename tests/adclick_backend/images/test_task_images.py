@@ -146,7 +146,7 @@ def test_listed_host_gets_no_token(server: FakeLabelStudio, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "url",
-    ["file:///etc/hostname", "ftp://127.0.0.1/a.png", "data:image/png;base64,AAAA", "a.png", "", "//a.png"],
+    ["file:///etc/hostname", "ftp://127.0.0.1/a.png", "blob:http://127.0.0.1/1", "a.png", "", "//a.png"],
 )
 def test_other_kinds_of_addresses_are_refused(url: str, server: FakeLabelStudio, tmp_path: Path) -> None:
     """reliability row 4."""

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from adclick_backend.brush.rle import encode_rle
-from adclick_backend.store import AnnotationCheck, Project, Reference, Store, StoreError
+from adclick_backend.store import AnnotationCheck, Project, Reference, Store, StoreError, WhitePoint
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
 from adclick_backend.store.database import MIGRATIONS
 from adclick_backend.store.labels import Annotated, LabelledTask, Summary
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILE = "adclick.sqlite3"
+DUMPS = sorted(path.stem for path in FIXTURES.glob("schema_*.sql"))
 LATEST = len(MIGRATIONS)
 
 # SHA-256 of the statements of each migration.
@@ -29,6 +30,7 @@ DIGESTS = (
     "47a0d552103cfb1250d77543fda56f451a9f838a785d00d7bfcc36ec357766f2",
     "7cb15f2218ff5d260166a4e4090a88eeb74f50f2588ef640cc36235f1374d1d4",
     "4d2c081a16c185ec74995e4d72d8dba2bc7e0de920f6676deab5e270031147ed",
+    "de9d745c96760bc0fde207550fc29fbafa189aef1fdd97f92ec39573d4b92ed5",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -116,22 +118,28 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     assert version(tmp_path) == LATEST
 
 
-@pytest.mark.parametrize("dump", ["schema_1", "schema_2_draft", "schema_2", "schema_3"])
+@pytest.mark.parametrize(
+    "dump", ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6"]
+)
 def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> None:
     make(tmp_path, dump)
     for _ in range(2):  # the second time nothing is left to migrate
         with opened(tmp_path) as store:
             check_schema_1(store)
-            if dump in ("schema_2", "schema_3"):
+            if dump >= "schema_2" and dump != "schema_2_draft":
                 check_schema_2(store)
-            if dump == "schema_3":
+            if dump >= "schema_3":
                 check_schema_3(store)
+            if dump >= "schema_6":
+                check_schema_6(store)
     with opened(tmp_path) as store:
         check_it_works(store)
     assert version(tmp_path) == LATEST
 
 
-@pytest.mark.parametrize("dump", ["schema_1", "schema_2_draft", "schema_2", "schema_3"])
+@pytest.mark.parametrize(
+    "dump", ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6"]
+)
 def test_an_earlier_database_ends_up_as_a_new_one_begins(tmp_path: Path, dump: str) -> None:
     (tmp_path / "new").mkdir()
     make(tmp_path, dump)
@@ -325,12 +333,20 @@ def check_schema_3(store: Store) -> None:
     assert (waits.state, runs.state) == ("queued", "training")
 
 
+def check_schema_6(store: Store) -> None:
+    """One white point for all 16-bit images of a product."""
+    assert store.white_points.get("1", "cookie") == WhitePoint(16383, by_references=True)
+    assert store.white_points.get("1", "") == WhitePoint(4095, by_references=False)
+
+
 def check_it_works(store: Store) -> None:
     """Every table takes new rows, in a project of its own."""
     image = {"url": "/data/new.png", "product": "", "name": "new.png", "task_id": 90}
     store.projects.save("9", title="New")
     store.values.set("9", "key", "value")
     store.problems.add("9", "A sentence.")
+    store.white_points.update("9", "", lambda _: WhitePoint(8191, by_references=True))
+    assert store.white_points.get("9", "") == WhitePoint(8191, by_references=True)
     store.prompts.add("9", "dent", ["a dent"], "person")
     assert store.references.follow("9", {91: [image]})
     store.annotations.ask_check("9", [91])

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from adclick_backend.errors import ImageError
-from adclick_backend.training.training_set import TrainingSet, build_training_set
+from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of
 from tests.helpers.backend import CONFIG, Backend, point, task
+from tests.helpers.deep import draw_deep
 from tests.helpers.labels import annotated, block, brush, choice, rectangle, region
 from tests.helpers.references import png
 
@@ -38,6 +39,37 @@ def backend(make_backend: Callable[..., Backend]) -> Backend:
     backend = make_backend(product_field="product")
     backend.setup()
     return backend
+
+
+def test_16_bit_images_of_a_product_are_read_alike(backend: Backend) -> None:
+    """Whichever of them came first, and as the clicks on them are; the fingerprint tells one scale from another."""
+    for number, grey in enumerate((3000, 12000, 2000), 1):
+        url = draw_deep(backend, f"{number}.png", grey)
+        data = {"id": number, "data": {"image": url, "product": "nut"}}
+        backend.webhook("ANNOTATION_CREATED", annotation=annotated(number, [choice("defective")]), task=data)
+    found = build(backend)
+    assert sorted(int(image.load()[0, 0, 0]) for image in found.images) == [
+        round(grey * 255 / 16383) for grey in (2000, 3000, 12000)
+    ]
+    assert {key_of("1", image).white for image in found.images} == {16383}
+    with backend.services.store.database.write() as connection:
+        connection.execute("UPDATE white_points SET white = 65535")
+    again = build(backend)
+    assert {key_of("1", image).white for image in again.images} == {65535}
+    assert again.fingerprint != found.fingerprint
+
+
+def test_16_bit_references_decide_for_labelled_images(backend: Backend) -> None:
+    url = draw_deep(backend, "1.png", 3000)
+    data = {"id": 1, "data": {"image": url, "product": "nut"}}
+    backend.webhook("ANNOTATION_CREATED", annotation=annotated(1, [choice("defective")]), task=data)
+    draw_deep(backend, "good.png", 12000)
+    good = (backend.images / "good.png").read_bytes()
+    backend.services.references.add("1", good, source="upload", name="good.png", product="nut")
+    backend.work()
+    found = build(backend)
+    assert int(found.images[0].load()[0, 0, 0]) == round(3000 * 255 / 16383)
+    assert int(found.references["nut"][0]()[0, 0, 0]) == round(12000 * 255 / 16383)
 
 
 def by_grey(found: TrainingSet) -> dict[int, dict[str, str]]:

@@ -1,0 +1,57 @@
+"""Which value of 16-bit images counts as white, product by product."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import NamedTuple
+
+from adclick_backend.store.database import Database
+
+
+class WhitePoint(NamedTuple):
+    """The value of 16-bit images that becomes 255.
+
+    Attributes:
+        white: 1 to 65535.
+        by_references: whether references decided on it; else images that were opened without any.
+    """
+
+    white: int
+    by_references: bool
+
+
+class WhitePointTable:
+    """Table ``white_points``. What references decided on goes with the last of them, by a trigger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, project: str, product: str) -> WhitePoint | None:
+        """The white point of a product; None as long as no 16-bit image of it was seen."""
+        with self._database.read() as connection:
+            return _read(connection, project, product)
+
+    def update(
+        self, project: str, product: str, decide: Callable[[WhitePoint | None], WhitePoint]
+    ) -> tuple[WhitePoint | None, WhitePoint]:
+        """Let `decide` make a new white point of the one that is known; answer both.
+
+        Nobody else changes it meanwhile, in no process.
+        """
+        with self._database.write() as connection:
+            before = _read(connection, project, product)
+            after = decide(before)
+            if after != before:
+                connection.execute(
+                    "INSERT OR REPLACE INTO white_points VALUES (?, ?, ?, ?)",
+                    (project, product, after.white, after.by_references),
+                )
+        return before, after
+
+
+def _read(connection: sqlite3.Connection, project: str, product: str) -> WhitePoint | None:
+    row = connection.execute(
+        "SELECT white, by_references FROM white_points WHERE project = ? AND product = ?", (project, product)
+    ).fetchone()
+    return WhitePoint(row["white"], bool(row["by_references"])) if row else None

@@ -1,0 +1,27 @@
+"""The record of what Chromium shows is still what Chromium shows."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.e2e.shown import shown_by
+from tests.helpers.image_files import FILES
+from tests.helpers.image_files.outcome import distance, outcome, recorded, table
+
+pytestmark = pytest.mark.e2e
+
+STEADY = 2  # grey levels that another version of Chromium may round differently
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's, about the file whose EXIF data is damaged
+def test_chromium_shows_what_it_showed(page: Page) -> None:
+    """reliability row 6: and what becomes of every file here agrees with it."""
+    shown, before = shown_by(page, FILES), recorded()
+    print(table(FILES, shown))
+    for file in FILES:
+        now, then = shown[file.kind], before[file.kind]
+        assert (now is None) == (then is None), file.kind
+        if now is not None and then is not None:
+            assert distance(now, then) <= STEADY, file.kind
+        assert outcome(file, now)[2] != "wrong", file.kind
