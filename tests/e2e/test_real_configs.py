@@ -172,9 +172,12 @@ def test_smart_key_points_before_a_smart_rectangle_are_the_first_smart_tool(
     connected: Callable[..., tuple[Project, int]],
     pictures: tuple[Any, list[str]],
     window: LabelStudioWindow,
+    page: Page,
 ) -> None:
+    """Later on Label Studio begins with the tool that was used last, and each press takes the next one."""
     sample, (_, defective) = pictures
     project, task = connected("smart rectangle", {"image": defective})
+    page.evaluate("() => localStorage.removeItem('selected-tool:image')")
     window.open_task(project.id, task)
     window.group = 1  # after the brush, before the rectangle
     try:
