@@ -12,6 +12,8 @@ if not __package__:
     # Started as a script, so its folder heads the path: `import images` would find ours before anybody else's.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+_BOOT_FAILED = 3  # gunicorn stops at a worker that exits with this, and starts any other again for ever
+
 if TYPE_CHECKING:
     from adclick_backend.settings import Settings
 
@@ -80,10 +82,16 @@ def _check(settings: Settings) -> bool:
 if __name__ == "__main__":
     sys.exit(main())
 else:
+    from adclick_backend.errors import SettingsError
     from adclick_backend.logs import configure_logging
     from adclick_backend.settings import get_settings
+    from adclick_backend.store import StoreError
     from adclick_backend.web.app import create_app
     from adclick_backend.web.server import secrets_of
 
-    configure_logging(get_settings().log_level, secrets_of(get_settings()))
-    app = create_app(get_settings())
+    try:
+        configure_logging(get_settings().log_level, secrets_of(get_settings()))
+        app = create_app(get_settings())
+    except (SettingsError, StoreError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(_BOOT_FAILED)

@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -100,6 +101,24 @@ class Settings(BaseSettings):
     llm_model: str = ""
     llm_key: str = Field("", repr=False)
     llm_timeout_s: float = Field(60.0, gt=0)  # for the whole answer
+
+    @property
+    def link_problem(self) -> str:
+        """What is wrong with the way to Label Studio, as a sentence; "" when URL and key are both set, or neither."""
+        url, key = self.label_studio_url, self.label_studio_api_key
+        if url and urlsplit(url).scheme not in ("http", "https"):
+            return f"LABEL_STUDIO_URL is {url!r}, which is no address such as http://192.168.1.10:8080."
+        if url and not key:
+            return (
+                f"LABEL_STUDIO_URL is set ({url}) and LABEL_STUDIO_API_KEY is not: without a key neither images nor "
+                "labels can be read. Create a token in Label Studio, and start the backend with both."
+            )
+        if key and not url:
+            return (
+                "LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not: the key is only ever sent to that URL, so it "
+                "is not used. Start the backend with both."
+            )
+        return ""
 
     @field_validator("image_hosts", "normal_choices", "background_labels", mode="before")
     @classmethod

@@ -96,8 +96,9 @@ class LinkChecker:
                 link = Link("good", f"{label_studio.url} answers to {kind} of {user}.")
         except LabelStudioError as error:
             link = Link("bad", f"With {kind}: {error}")
+        sentence = " ".join(filter(None, (self._settings.link_problem, link.sentence)))
         with self._lock:
-            self._found[project] = Link(link.state, link.sentence, time.time())
+            self._found[project] = Link(link.state, sentence, time.time())
 
     def _key_kind(self, project: str) -> str:
         configured = self._settings.label_studio_api_key if self._settings.label_studio_url else ""

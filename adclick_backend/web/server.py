@@ -15,6 +15,7 @@ from adclick_backend import __version__
 from adclick_backend.config.labeling_config import recommended_config
 from adclick_backend.logs import LineFormatter, configure_logging
 from adclick_backend.settings import Settings
+from adclick_backend.store import Store, StoreError
 
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (recognised in order to print an address that works)
 
@@ -23,9 +24,10 @@ def serve(settings: Settings) -> None:
     """Serve until stopped, and say on standard output how to connect Label Studio.
 
     Raises:
-        SystemExit: with a sentence, when the port is taken.
+        SystemExit: with a sentence, when the port is taken or the data folder cannot be used.
     """
     _check_port(settings)
+    _check_data_folder(settings)
     settings = _share_metrics(settings)
     configure_logging(settings.log_level, secrets_of(settings))
     _Gunicorn(settings).run()
@@ -47,6 +49,7 @@ def greeting(settings: Settings) -> str:
         f"  For Label Studio (Settings > Model > Connect Model, interactive on):  {url}\n"
         f"  Dashboard, with what is still missing and why:                        {local}\n\n"
         f"  To paste under Settings > Labeling Interface > Code, with your own labels:\n\n{config}\n"
+        + (f"\n  {settings.link_problem}\n" if settings.link_problem else "")
     )
 
 
@@ -139,6 +142,14 @@ def _share_metrics(settings: Settings) -> Settings:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     return settings.model_copy(update={"prometheus_multiproc_dir": folder})
+
+
+def _check_data_folder(settings: Settings) -> None:
+    """Before any worker starts: each would fail, and be started again, for ever."""
+    try:
+        Store(settings.data_dir).close()
+    except StoreError as error:
+        raise SystemExit(str(error)) from error
 
 
 def _check_port(settings: Settings) -> None:

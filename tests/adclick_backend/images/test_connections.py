@@ -49,6 +49,14 @@ def test_what_is_wrong_with_the_link_is_said(backend: Backend, monkeypatch: pyte
     assert "set LABEL_STUDIO_URL" in checker(backend, Server(url=""), monkeypatch).look("1").sentence
 
 
+def test_a_key_without_an_address_is_said_with_the_link(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = checker(backend, Server(), monkeypatch, label_studio_api_key="0" * 40).look("1")
+    assert link.sentence.startswith("LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not: ")
+    assert link.sentence.endswith(" http://ls answers to no token at all of a@b.c.")
+
+
 def test_a_slow_label_studio_does_not_hold_the_page(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,59 @@ def test_the_greeting_holds_what_a_person_needs() -> None:
     assert '<BrushLabels name="brush" toName="image" smart="false">' in text
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"label_studio_api_key": "k"}, "LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not"),
+        ({"label_studio_url": "http://127.0.0.1:9"}, "LABEL_STUDIO_API_KEY is not: without a key"),
+        (
+            {"label_studio_url": "localhost:8080", "label_studio_api_key": "k"},
+            "is no address such as http://",
+        ),
+    ],
+)
+def test_half_of_the_way_to_label_studio_is_said_at_the_start(settings: dict[str, str], said: str) -> None:
+    assert said in greeting(Settings(**settings))  # type: ignore[arg-type]
+    whole = {"label_studio_url": "http://127.0.0.1:9", "label_studio_api_key": "k"}
+    for good in ({}, whole):
+        assert "LABEL_STUDIO" not in greeting(Settings(**good))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"ADCLICK_DATA_DIR": "in the way/data"}, "set ADCLICK_DATA_DIR"),
+        ({"ADCLICK_PORT": "abc"}, "ADCLICK_PORT: Input should be a valid integer"),
+    ],
+)
+@pytest.mark.parametrize("way", ["adclick", "gunicorn"])
+def test_what_keeps_it_from_serving_is_one_sentence(
+    tmp_path: Path, way: str, environment: dict[str, str], said: str
+) -> None:
+    (tmp_path / "in the way").write_text("a file")
+    commands = {
+        "adclick": [sys.executable, "-m", "adclick_backend", "serve"],
+        "gunicorn": [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-b",
+            f"127.0.0.1:{free_port()}",
+            "adclick_backend._wsgi:app",
+        ],
+    }
+    env = {**os.environ, "ADCLICK_HOST": "127.0.0.1", **environment}
+    if "ADCLICK_PORT" not in environment:
+        env["ADCLICK_PORT"] = str(free_port())
+    done = subprocess.run(
+        commands[way], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "is serving" not in done.stdout
+
+
 def test_a_taken_port_is_explained(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
