@@ -1,8 +1,8 @@
 """One white point for all 16-bit images of a product, so that they stay comparable.
 
-References decide on it: it suits the brightest of them, and stays until the last of them is gone. While a product has
-none, the first image that is opened decides, and another one raises it only where a quarter of it would be white. It
-is never lowered but by the first reference, and never follows a single image.
+References decide on it: it suits the brightest of them, and stays until the last of them is taken out. While a product
+has none, the first image that is opened decides, and another one raises it only where a quarter of it would be white.
+It is never lowered but by the first reference, and never follows a single image.
 
 What is computed from pixels is kept under the white point they were read with (`ImageKey.name`,
 `ReferenceBank.fingerprint`), so nothing outlives a change; the references are prepared again.

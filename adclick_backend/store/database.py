@@ -217,6 +217,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 WHERE project = OLD.project AND product = OLD.product AND by_references;
             END""",
     ),
+    (
+        # A reference that a person took out counts as gone, though its row stays so that it can be put back.
+        "DROP TRIGGER white_point_goes",
+        """CREATE TRIGGER white_point_goes_with_deleted AFTER DELETE ON reference_images
+            WHEN NOT EXISTS (
+                SELECT 1 FROM reference_images
+                WHERE project = OLD.project AND product = OLD.product AND state != 'removed'
+            )
+            BEGIN
+                DELETE FROM white_points
+                WHERE project = OLD.project AND product = OLD.product AND by_references;
+            END""",
+        """CREATE TRIGGER white_point_goes_with_removed AFTER UPDATE OF state ON reference_images
+            WHEN NEW.state = 'removed' AND NOT EXISTS (
+                SELECT 1 FROM reference_images
+                WHERE project = NEW.project AND product = NEW.product AND state != 'removed'
+            )
+            BEGIN
+                DELETE FROM white_points
+                WHERE project = NEW.project AND product = NEW.product AND by_references;
+            END""",
+    ),
 )
 
 

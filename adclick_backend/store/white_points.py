@@ -22,7 +22,7 @@ class WhitePoint(NamedTuple):
 
 
 class WhitePointTable:
-    """Table ``white_points``. What references decided on goes with the last of them, by a trigger."""
+    """Table ``white_points``. What references decided on goes when the last of them is taken out, by triggers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -130,29 +130,35 @@ def test_the_order_of_references_does_not_matter(store: Store) -> None:
     assert WhitePoints(store).of_references("1", "") == WhitePoints(store).of_references("2", "") == 16383
 
 
-def forget(store: Store, reference: int) -> None:
-    """For good: what a person removes can be put back for a while, and its white point with it."""
-    store.references.remove("1", reference)
-    with store.database.write() as connection:
-        connection.execute("DELETE FROM reference_images WHERE id = ?", (reference,))
-
-
 def test_it_stays_as_long_as_the_references_stay(store: Store) -> None:
     points = WhitePoints(store)
     refer(store, 4000)
     refer(store, 60000)
     bright, dark = sorted(store.references.of_project("1"), key=lambda row: row.name, reverse=True)
-    forget(store, bright.id)
+    store.references.remove("1", bright.id)
     assert points.of_references("1", "") == 65535
-    forget(store, dark.id)
+    store.references.remove("1", dark.id)
     assert points.of_references("1", "") == 0
     assert refer(store, 4000) == 4095
+
+
+def test_a_reference_that_is_put_back_is_measured_again(store: Store) -> None:
+    """The white point of its absence does not bind it, and a reference deleted for good takes it along as well."""
+    refer(store, 60000)
+    (row,) = store.references.of_project("1")
+    store.references.remove("1", row.id)
+    assert WhitePoints(store).of_image("1", "", deep(4000)) == 4095
+    store.references.put_back("1", row.id)
+    assert refer(store, 60000) == 65535
+    with store.database.write() as connection:
+        connection.execute("DELETE FROM reference_images")
+    assert store.white_points.get("1", "") is None
 
 
 def test_other_products_keep_theirs(store: Store) -> None:
     refer(store, 4000, product="left")
     refer(store, 60000, product="right")
-    forget(store, store.references.of_project("1")[0].id)
+    store.references.remove("1", store.references.of_project("1")[0].id)
     assert WhitePoints(store).of_references("1", "left") == 0
     assert WhitePoints(store).of_references("1", "right") == 65535
 

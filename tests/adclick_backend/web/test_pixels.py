@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adclick_backend.protocol.events import AnnotationSaved
 from tests.helpers.backend import HEIGHT, WIDTH, Backend, annotation, mask_of, point, square, task
 from tests.helpers.image_files import bmp
 from tests.helpers.image_files.picture import saved
@@ -79,8 +78,7 @@ def test_a_normal_image_in_a_task_becomes_a_reference(backend: Backend) -> None:
     """Under a name that fits into a table."""
     image = base64.b64encode(saved(plate(), "PNG")).decode()
     data = {"id": 1, "data": {"image": f"data:image/png;base64,{image}"}}
-    event = AnnotationSaved.model_validate({"annotation": annotation(1), "task": data})
-    assert backend.services.references.apply("1", event, image_field="image")
+    backend.webhook("ANNOTATION_CREATED", annotation=annotation(1), task=data)
     backend.work()
     (row,) = backend.services.store.references.of_project("1")
     assert (row.state, row.name) == ("ready", "image in the task")
