@@ -54,8 +54,9 @@ class FakeLabelStudio(LocalServer):
             return Reply.json({"detail": "Authentication credentials were not provided."}, 401)
         if url.path == "/api/current-user/whoami":
             return Reply.json({"id": 1, "email": "ada@example.com"})
-        if request.method == "PATCH":
-            return self._change_config(int(url.path.strip("/").rpartition("/")[2]), json.loads(request.body))
+        known = re.fullmatch(r"/api/projects/(\d+)/", url.path)
+        if request.method == "PATCH" and known is not None:
+            return self._change_config(int(known[1]), json.loads(request.body))
         if (known := re.fullmatch(r"/api/annotations/(\d+)/", url.path)) is not None:
             return self._annotation(int(known[1]))
         if (known := re.fullmatch(r"/api/(tasks|projects)/(\d+)/", url.path)) is not None:
