@@ -111,7 +111,8 @@ class Transport:
         elif self._key.is_personal:
             reason = (
                 f"Label Studio at {self.url} refuses the personal access token in LABEL_STUDIO_API_KEY: it "
-                f"was revoked, has expired or is another Label Studio's. {_NEW_KEY}"
+                "was revoked, has expired, or was made by another Label Studio or before this one's secret key was "
+                f"replaced (a restart without its data folder does that). {_NEW_KEY}"
             )
         else:
             reason = (
