@@ -16,11 +16,25 @@ def where_to_click(mask: NDArray[np.bool_], truth: NDArray[np.bool_], *, alt: bo
     """Well inside what is missing (with Alt: what is too much), as fractions x, y of the image."""
     wrong = mask & ~truth if alt else truth & ~mask
     if not wrong.any():  # nothing to correct: confirm the defect, or what lies beside it
-        wrong = widened(truth, 41) & ~widened(truth, 11) if alt else truth
-    inside = cv2.distanceTransform(np.pad(wrong, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+        # The first click lies in its middle, and Label Studio selects a key point that is clicked.
+        wrong = (
+            widened(truth, 41) & ~widened(truth, 11) if alt else truth & ~around(deepest(truth), truth.shape)
+        )
+    row, column = deepest(wrong if wrong.any() else truth)
     height, width = truth.shape
-    return (float(column) + 0.5) / width, (float(row) + 0.5) / height
+    return (column + 0.5) / width, (row + 0.5) / height
+
+
+def deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Row and column that lie farthest inside."""
+    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    return int(row), int(column)
+
+
+def around(place: tuple[int, int], shape: tuple[int, ...], radius: int = 20) -> NDArray[np.bool_]:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(rows - place[0], columns - place[1]) <= radius
 
 
 def widened(mask: NDArray[np.bool_], diameter: int) -> NDArray[np.bool_]:
