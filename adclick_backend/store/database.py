@@ -200,7 +200,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE annotation_id IS NOT NULL""",
     ),
     (
-        # Which value of 16-bit images counts as white; what references decided on goes with the last of them.
+        # Which value of 16-bit images counts as white. What references decided on goes with the last of them; one that
+        # a person took out counts as gone, though its row stays so that it can be put back.
         """CREATE TABLE white_points (
             project TEXT NOT NULL,
             product TEXT NOT NULL,
@@ -208,18 +209,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             by_references INTEGER NOT NULL,
             PRIMARY KEY (project, product)
         ) WITHOUT ROWID""",
-        """CREATE TRIGGER white_point_goes AFTER DELETE ON reference_images
-            WHEN NOT EXISTS (
-                SELECT 1 FROM reference_images WHERE project = OLD.project AND product = OLD.product
-            )
-            BEGIN
-                DELETE FROM white_points
-                WHERE project = OLD.project AND product = OLD.product AND by_references;
-            END""",
-    ),
-    (
-        # A reference that a person took out counts as gone, though its row stays so that it can be put back.
-        "DROP TRIGGER white_point_goes",
         """CREATE TRIGGER white_point_goes_with_deleted AFTER DELETE ON reference_images
             WHEN NOT EXISTS (
                 SELECT 1 FROM reference_images
