@@ -11,6 +11,7 @@ from adclick_backend.config.advice import corrected_config, recommended_config
 from adclick_backend.config.controls import ASKING, DRAWING, Controls, ImageControls, pick_controls
 from adclick_backend.config.problems import find_problems
 from adclick_backend.config.recent import Recent
+from adclick_backend.config.statement_controls import StatementControl, statement_controls
 from adclick_backend.config.task_value import fill, is_filled
 from adclick_backend.config.xml import ConfigError, find, get, is_dynamic, options, quoted, read_tree
 
@@ -76,12 +77,17 @@ class ImageSettings:
         """The URL of the image in a task with these data, "" when the task has none."""
         return fill(self.value, task_data)
 
+    @property
+    def all_brush_labels(self) -> tuple[str, ...]:
+        """The labels of all its brushes, those of the brush that masks go to first."""
+        return (*self.brush_labels, *(name for _, labels in self.other_brushes for name in labels))
+
     def brush_label_for(self, label: str) -> str | None:
         """The brush label to paint a click of ``label`` with, None when there is no right one.
 
         Case does not matter, and neither do blanks at the ends. One label alone paints everything.
         """
-        known = [*self.brush_labels, *(name for _, labels in self.other_brushes for name in labels)]
+        known = self.all_brush_labels
         if label in known:
             return label
         matches = [name for name in known if name.strip().lower() == label.strip().lower()]
@@ -108,6 +114,7 @@ class LabelingConfig:
         problems: what keeps a person's click from becoming a mask, one sentence each.
         corrected: the config to paste; the config as it is when there is nothing to correct.
         changes: what ``corrected`` changes, one sentence each.
+        statements: its controls about the image as a whole; None when no config is known.
     """
 
     images: tuple[ImageSettings, ...] = (ImageSettings(),)
@@ -116,6 +123,7 @@ class LabelingConfig:
     problems: tuple[str, ...] = ()
     corrected: str = ""
     changes: tuple[str, ...] = ()
+    statements: tuple[StatementControl, ...] | None = None
 
     @property
     def main(self) -> ImageSettings:
@@ -189,7 +197,8 @@ def parse_labeling_config(xml: str, *, background_labels: Sequence[str] = ("back
     found = _kept.get((xml, background))
     if found is None:
         found = _parse(xml, set(background))
-        texts = (xml, found.corrected, *found.problems, *found.changes)
+        values = chain.from_iterable(control.values for control in found.statements or ())
+        texts = (xml, found.corrected, *found.problems, *found.changes, *values)
         _kept.put((xml, background), found, sum(len(text.encode(errors="replace")) for text in texts))
     return found
 
@@ -202,9 +211,10 @@ def _parse(xml: str, background: set[str]) -> LabelingConfig:
             problems=(str(error),),
             corrected=recommended_config(("defect",)),
             changes=("It is replaced by the recommended labeling config.",),
+            statements=() if xml else None,
         )
     problems = tuple(find_problems(controls, background))
-    images = _settings(controls)
+    images, statements = _settings(controls), statement_controls(controls.root)
     corrected, changes = xml, tuple[str, ...]()
     if problems:
         written, made = corrected_config(
@@ -212,7 +222,7 @@ def _parse(xml: str, background: set[str]) -> LabelingConfig:
         )  # completes the tree in place
         if tuple(find_problems(pick_controls(read_tree(written)), background)) != problems:
             corrected, changes = written, made
-    return LabelingConfig(images, controls.targets, controls.others, problems, corrected, changes)
+    return LabelingConfig(images, controls.targets, controls.others, problems, corrected, changes, statements)
 
 
 def _settings(controls: Controls) -> tuple[ImageSettings, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from adclick_backend.config.xml import ConfigError, find, get, option, read_tree
+from adclick_backend.config.xml import find, get, option
 
 MOST_VALUES = 500
 """Values that are read of one control: a taxonomy of ten thousand leaves is no statement about defects."""
@@ -25,12 +25,8 @@ class StatementControl:
     values: tuple[str, ...]
 
 
-def statement_controls(xml: str) -> tuple[StatementControl, ...]:
-    """The controls of a labeling config about the image as a whole; () when it cannot be read."""
-    try:
-        root = read_tree(xml)
-    except ConfigError:
-        return ()
+def statement_controls(root: Element) -> tuple[StatementControl, ...]:
+    """The controls of a labeling config about the image as a whole."""
     return tuple(
         StatementControl(get(control, "name"), tuple(dict.fromkeys(_values(control)))[:MOST_VALUES])
         for control in find(root, "choices", "taxonomy")

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
-from adclick_backend.config.statement_controls import StatementControl, statement_controls
 from adclick_backend.labels.belonging import read_image
 from adclick_backend.labels.meanings import Meanings
 from adclick_backend.labels.proposed import KEPT, PREFIX
@@ -94,12 +93,8 @@ class Labels:
 
     def vocabulary(self, project: str) -> Vocabulary:
         """What the words in annotations of the project mean, whichever image they are about."""
-        return Vocabulary.of_any(self.config(project), self._settings, *self._choices(project))
-
-    def _choices(self, project: str) -> tuple[tuple[StatementControl, ...] | None, Meanings]:
-        """The controls about images, and what a person said of their values."""
-        xml = self._store.projects.get(project).label_config
-        return statement_controls(xml) if xml else None, self.assigned(project)
+        config = self.config(project)
+        return Vocabulary.of_any(config, self._settings, config.statements, self.assigned(project))
 
     def assigned(self, project: str) -> Meanings:
         """What a person said that the values of the project's controls mean."""
@@ -112,10 +107,6 @@ class Labels:
         self._store.values.set(project, ASSIGNED, json.dumps(known))
         self._store.labels.summarise_again(project, self._summary(project))
 
-    def statement(self, task: LabelledTask) -> tuple[Annotated | None, Statement]:
-        """See `reader`."""
-        return self.reader(task.project)(task)
-
     def reader(self, project: str) -> Reader:
         """Reads the labelled images of a project as its labeling config is now.
 
@@ -123,8 +114,11 @@ class Labels:
         was skipped. ``answered`` are the ids of regions that answered clicks, those that are kept unless given.
         """
         config = self.config(project)
-        choices = self._choices(project)
-        words = {image.key: Vocabulary.of(image, self._settings, *choices) for image in config.images}
+        assigned = self.assigned(project)
+        words = {
+            image.key: Vocabulary.of(image, self._settings, config.statements, assigned)
+            for image in config.images
+        }
 
         def read(
             task: LabelledTask, answered: Collection[str] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
@@ -92,7 +93,7 @@ class Vocabulary:
             return self._by_word(value)
         return self.meanings.get(control, {}).get(value, "nothing")
 
-    @property
+    @cached_property
     def meanings(self) -> Meanings:
         """What the values of all controls mean, as far as it is known."""
         types = {simplified(label) for label in self.labels if self.type(label) is not None}

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+KEPT_S = 30 * 86_400.0
+"""So long what was deleted or taken out can be brought back."""
+
 # Each entry brings the file from one user_version to the next. Entries are never edited, only added: files with what
 # they made exist. `tests/adclick_backend/store/test_migrations.py` holds their digests.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

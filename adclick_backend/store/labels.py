@@ -10,15 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from adclick_backend.store.annotations import is_news, mark_deleted, mark_tasks_deleted
-from adclick_backend.store.database import Database
+from adclick_backend.store.database import KEPT_S, Database
 
 Kinds = dict[str, str]
 
 Flag = Literal["", "contradiction", "unaccepted", "empty after clicks"]
 """Why nothing is learned from a task although somebody annotated it; "" for every other case."""
-
-KEPT_S = 30 * 86_400.0
-"""So long what was deleted can be brought back."""
 
 
 class _Annotated(TypedDict):
@@ -298,19 +295,8 @@ class LabelTable:
             for row in connection.execute(
                 "SELECT * FROM labelled_tasks WHERE project = ?", (project,)
             ).fetchall():
-                found = summarise(_task(row))
-                connection.execute(
-                    "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? "
-                    "WHERE project = ? AND task_id = ? AND image = ?",
-                    (
-                        json.dumps(found.kinds),
-                        found.flag,
-                        found.remark,
-                        project,
-                        row["task_id"],
-                        row["image"],
-                    ),
-                )
+                task = _task(row)
+                _write_summary(connection, task, summarise(task))
 
     def purge(self) -> int:
         """Forget for good what was deleted longer than `KEPT_S` ago; how many images those were."""
@@ -399,6 +385,14 @@ def _save(
     return any(changed) or known.keys() != wanted.keys()
 
 
+def _write_summary(connection: sqlite3.Connection, task: LabelledTask, found: Summary) -> None:
+    connection.execute(
+        "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? "
+        "WHERE project = ? AND task_id = ? AND image = ?",
+        (json.dumps(found.kinds), found.flag, found.remark, task.project, task.task_id, task.image),
+    )
+
+
 def _save_image(
     connection: sqlite3.Connection, known: LabelledTask | None, task: LabelledTask, summarise: Summarise
 ) -> bool:
@@ -412,11 +406,7 @@ def _save_image(
         known is not None
         and replace(task, updated=known.updated, flag=known.flag, remark=known.remark) == known
     ):
-        connection.execute(
-            "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? "
-            "WHERE project = ? AND task_id = ? AND image = ?",
-            (json.dumps(found.kinds), found.flag, found.remark, task.project, task.task_id, task.image),
-        )
+        _write_summary(connection, task, found)
         return False
     row = vars(task) | {
         "data": json.dumps(task.data),

@@ -8,10 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from adclick_backend.store.database import Database
-
-KEPT_S = 30 * 86_400.0
-"""So long a removed reference that was handed in can be put back."""
+from adclick_backend.store.database import KEPT_S, Database
 
 ReferenceState = Literal["pending", "ready", "failed", "removed"]
 

@@ -199,9 +199,7 @@ class ADClickBackend(ProjectModel):
             return empty_prediction()
         label = image.brush_label_for(wanted.label)
         if label is None:
-            known = ", ".join(
-                image.brush_labels + tuple(name for _, more in image.other_brushes for name in more)
-            )
+            known = ", ".join(image.all_brush_labels)
             raise ClickError(
                 f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
             )

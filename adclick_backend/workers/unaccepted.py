@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adclick_backend.answers.keeper import AnswerKeeper
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.clicks.key_points import ClickError, ClickObject, read_context
 from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
@@ -14,6 +13,7 @@ from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.labels.mirror import Reader
 from adclick_backend.protocol.body import Task
 from adclick_backend.store import LabelledTask
 
@@ -41,11 +41,11 @@ def run(project: str, services: Services, control: JobControl) -> str:
     if not config.can_click:
         raise JobFailed("The labeling config has no place for masks; the page Overview says what it lacks.")
     tasks = [task for task in services.store.labels.of_project(project) if task.flag == "unaccepted"]
-    done = 0
+    read, done = services.labels.reader(project), 0
     for number, task in enumerate(tasks):
         control.report(f"{number} of {len(tasks)} tasks.", number / len(tasks))
         try:
-            regions = _regions(task, config, services)
+            regions = _regions(task, read, config, services)
         except (ClickError, ImageError, EngineError, LabelStudioError) as error:
             services.report(project, f"Its mask could not be computed again: {error}", task.task_id)
             continue
@@ -55,9 +55,11 @@ def run(project: str, services: Services, control: JobControl) -> str:
     return f"The masks of {done} of {len(tasks)} tasks were computed again; they are there as predictions to accept."
 
 
-def _regions(task: LabelledTask, config: LabelingConfig, services: Services) -> list[dict[str, Any]]:
+def _regions(
+    task: LabelledTask, read: Reader, config: LabelingConfig, services: Services
+) -> list[dict[str, Any]]:
     """A mask for each label that was clicked in an image of a task."""
-    annotation, _ = services.labels.statement(task)
+    annotation, _ = read(task)
     found = []
     for points in _by_label(annotation["result"] if annotation else ()):
         # A control that was renamed since then says nothing any more; the image's name still does.
@@ -90,8 +92,7 @@ def _region(
         return []
     segmentation = answered.segmentation
     region = brush_region(wanted.region_id, segmentation.mask, label, segmentation.score, image)
-    keeper: AnswerKeeper = services.answers
-    keeper.remember(task.project, task.task_id, wanted, answered, region)
+    services.answers.remember(task.project, task.task_id, wanted, answered, region)
     return [region]
 
 
