@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import mimetypes
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import Page
 
 from tests.helpers.image_files import ImageFile
 from tests.helpers.local_server import LocalServer, Reply, Request
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 # An <img> as Label Studio has it, drawn onto the white of the page; null when the browser cannot show it.
 _PIXELS = """async url => {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from playwright.sync_api import Page
 
 from tests.e2e.shown import shown_by
 from tests.helpers.image_files import FILES
 from tests.helpers.image_files.outcome import distance, outcome, recorded, table
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.e2e
 
