@@ -210,12 +210,16 @@ class Engine:
         """
         if len(bank.references) < 3:
             return {}
+        usual, count = self._references.usual(bank), len(bank.references)
         levels = {}
         for done, sha in enumerate(bank.references, 1):
             levels[sha] = self._preparing.submit(self._references.usual_of, bank, sha).result()
+            # An image that is opened meanwhile need not measure the first ones again.
+            if usual.wanted(bank.references, MEASURED_REFERENCES) == sha:
+                usual.put({sha: levels[sha]}, count)
             if progress is not None:
-                progress(done, len(bank.references))
-        self._references.usual(bank).put(levels, len(bank.references), checked=True)
+                progress(done, count)
+        usual.put(levels, count, checked=True)
         return {sha: found["joint"] for sha, found in levels.items()}
 
     # --- opening and clicking

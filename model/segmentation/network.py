@@ -101,7 +101,9 @@ class ResidualSkip(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trust = nn.Parameter(torch.zeros(()))  # log of the factor
-        taps = torch.exp(-0.5 * (torch.arange(-self.reach, self.reach + 1) / self.spread).square())
+        # Not on the device that networks are compared on: arithmetic there imports torch's Python kernels for a second.
+        cells = torch.arange(-self.reach, self.reach + 1, device="cpu")
+        taps = torch.exp(-0.5 * (cells / self.spread).square())
         self.register_buffer("taps", taps / taps.sum(), persistent=False)
 
     def forward(self, relative: Tensor) -> Tensor:

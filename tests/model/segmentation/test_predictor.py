@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,3 +153,18 @@ def test_types_that_are_bright_on_normal_images_are_lowered() -> None:
     dim = np.full((10, 10), -4.0, np.float32)
     assert offsets([[quiet, dim]], 2) == [-2.0, 0.0]  # the brightest keeps its threshold
     assert offsets([], 2) == [0.0, 0.0]
+
+
+def test_loading_the_networks_imports_nothing_more_of_torch() -> None:
+    """A tensor made by counting on the device without memory costs the first person a second of imports."""
+    code = (
+        "import sys\n"
+        "from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG\n"
+        "from model.interactive.predictor import Predictor\n"
+        "from model.segmentation.predictor import SegPredictor\n"
+        "known = set(sys.modules)\n"
+        "Predictor(PACKAGED), SegPredictor(PACKAGED_SEG)\n"
+        "print(*(name for name in set(sys.modules) - known if name.startswith(('torch.', 'sympy'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"torch.utils._device"}, "the first is what choosing a device takes"
