@@ -22,7 +22,9 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data adclick \
 USER adclick
 WORKDIR /data
 VOLUME /data
-ENV ADCLICK_DATA_DIR=/data
+# Only the ports that are published lead into a container; there it listens to all that comes through them.
+ENV ADCLICK_DATA_DIR=/data \
+    ADCLICK_HOST=0.0.0.0
 EXPOSE 9090
 
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD \

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from adclick_backend.web.app import create_app
 
         configure_logging("DEBUG", secrets_of(settings))
-        create_app(settings).run(settings.host, settings.port, debug=True)
+        create_app(settings).run(settings.listen_on, settings.port, debug=True)
         return 0
     serve(settings)
     return 0

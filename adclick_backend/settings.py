@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ADCLICK_", populate_by_name=True, extra="ignore")
 
     # --- server
-    host: str = "0.0.0.0"  # noqa: S104  (a backend is useless unless Label Studio can reach it)
+    host: str = ""  # address to listen on; see `listen_on`
     port: int = Field(9090, validation_alias=_either("ADCLICK_PORT", "PORT"))
     workers: int = Field(1, ge=1, validation_alias=_either("ADCLICK_WORKERS", "WORKERS"))
     threads: int = Field(16, ge=1, validation_alias=_either("ADCLICK_THREADS", "THREADS"))
@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     basic_auth_pass: str = Field(
         "", repr=False, validation_alias=_either("ADCLICK_BASIC_AUTH_PASS", "BASIC_AUTH_PASS")
     )
+    # further names that it is asked for by; IP addresses and the names of its own network need no mention
+    served_as: Annotated[tuple[str, ...], NoDecode] = ()
     max_body_mb: int = 64  # Label Studio resends every mask of a task with every click
     log_level: str = Field("INFO", validation_alias=_either("ADCLICK_LOG_LEVEL", "LOG_LEVEL"))
     # Prometheus' own name for the folder in which several workers add up their metrics; `adclick serve` sets it.
@@ -103,6 +105,17 @@ class Settings(BaseSettings):
     llm_timeout_s: float = Field(60.0, gt=0)  # for the whole answer
 
     @property
+    def needs_password(self) -> bool:
+        """Whether callers have to show a user and a password."""
+        return bool(self.basic_auth_user or self.basic_auth_pass)
+
+    @property
+    def listen_on(self) -> str:
+        """The address to listen on: the one that was named, else every one behind a password, and without one this
+        machine's own, that nobody else can reach."""
+        return self.host or ("0.0.0.0" if self.needs_password else "127.0.0.1")  # noqa: S104
+
+    @property
     def link_problem(self) -> str:
         """What is wrong with the way to Label Studio, as a sentence; "" when URL and key are both set, or neither."""
         url, key = self.label_studio_url, self.label_studio_api_key
@@ -120,7 +133,7 @@ class Settings(BaseSettings):
             )
         return ""
 
-    @field_validator("image_hosts", "normal_choices", "background_labels", mode="before")
+    @field_validator("served_as", "image_hosts", "normal_choices", "background_labels", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

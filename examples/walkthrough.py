@@ -56,6 +56,9 @@ class Backend:
         self.url = url
         setup = {"project": f"{PROJECT}.1", "schema": CONFIG, "hostname": images, "access_token": ""}
         print("connected:", self.post("/setup", setup)["model_version"])
+        self.post(
+            "/confirm", {"project": PROJECT}
+        )  # an administrator says that images may be fetched from there
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST a JSON body and decode the answer."""

@@ -116,6 +116,7 @@ class Wizard:
         self._check_config(project)
         model = self._connect_model(project)
         if model:
+            self._confirm(project)
             self._connect_webhook(project)
             self._check_first_interactive(project, model)
             self._check_image(project, model)
@@ -185,6 +186,21 @@ class Wizard:
             f"Label Studio reaches the backend at {self.backend} (model version {now['model_version']})."
         )
         return dict(now)
+
+    def _confirm(self, project: dict[str, Any]) -> None:
+        """Tell the backend that this Label Studio is ours, so that it may fetch from there.
+
+        Where it cannot be reached from here, the click at the end shows whether it knows that already.
+        """
+        auth = (self.user, self.password) if self.user else None
+        try:
+            answer = requests.post(
+                f"{self.backend}/confirm", json={"project": project["id"]}, auth=auth, timeout=5
+            )
+            if answer.status_code == 403:
+                self.bad(answer.json()["error"]["message"])
+        except (requests.RequestException, ValueError, KeyError):
+            return
 
     def _connect_webhook(self, project: dict[str, Any]) -> None:
         """Submitted annotations must reach the backend: references are made of them."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from adclick_backend.config.difference import difference
@@ -20,7 +20,8 @@ from adclick_backend.config.labeling_config import (
 )
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.standing import Standing, project_standing
-from adclick_backend.images.connections import Link
+from adclick_backend.errors import ApiError
+from adclick_backend.images.connections import ONLY_FROM_HERE, Link
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.services import Services
 from adclick_backend.store import Problem
@@ -37,6 +38,7 @@ class SetUp:
         difference: the lines that a correction of the config takes out and puts in.
         fingerprint: of that correction, so that what is written is what was looked at.
         link: to its Label Studio.
+        unconfirmed: where it was connected from, while nobody has said that this is our Label Studio.
     """
 
     standing: Standing
@@ -45,6 +47,7 @@ class SetUp:
     difference: Sequence[str]
     fingerprint: str
     link: Link
+    unconfirmed: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def build_overview(services: Services, project: str, *, backend_url: str, host: 
         connecting=Connecting(
             backend_url=backend_url,
             is_private=is_private(host),
-            needs_password=bool(services.settings.basic_auth_user or services.settings.basic_auth_pass),
+            needs_password=services.settings.needs_password,
             example_config=recommended_config(("scratch", "dent")),
         ),
     )
@@ -99,6 +102,7 @@ def _setup(services: Services, project: str) -> SetUp:
         difference=difference(xml, config.corrected) if config.changes else (),
         fingerprint=_fingerprint(config),
         link=link,
+        unconfirmed=services.connections.unconfirmed(project),
     )
 
 
@@ -177,6 +181,22 @@ def add_overview(blueprint: Blueprint, pages: Pages) -> None:
         project = pages.known(project)
         said = write_correction(pages.services, project, request.form.get("fingerprint", ""))
         return pages.back("overview", project, "setup-title", said=said)
+
+    @blueprint.post("/projects/<project>/confirm")
+    def confirm(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        connections, said = pages.services.connections, request.form.get("hostname", "")
+        if not g.administrator:
+            raise ApiError(403, "forbidden", ONLY_FROM_HERE)
+        if said != connections.unconfirmed(project):
+            return pages.back(
+                "overview", project, "setup-title", said="It was connected again meanwhile: look again."
+            )
+        connections.confirm(said)
+        pages.services.links.forget(project)
+        return pages.back(
+            "overview", project, "setup-title", said=f"{said} is your Label Studio from now on."
+        )
 
     @blueprint.post("/projects/<project>/problems/clear")
     def clear_problems(project: str) -> ResponseReturnValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass
@@ -14,9 +15,20 @@ from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 
+ONLY_FROM_HERE = (
+    "Without a password anybody might say this, so it counts only from the machine that the backend runs on. Open the "
+    "dashboard there, or start the backend with BASIC_AUTH_USER and BASIC_AUTH_PASS, or with LABEL_STUDIO_URL."
+)
+
+CONFIRMED = "confirmed_label_studios"  # in the key-value store, of no project
+
 
 class Connections:
-    """Label Studio and its images, by project. Safe to share between threads."""
+    """Label Studio and its images, by project. Safe to share between threads.
+
+    Whoever reaches ``/setup`` can name any address of this network as the Label Studio of a project. So nothing is
+    fetched from there before an administrator has confirmed it; LABEL_STUDIO_URL needs no confirmation.
+    """
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
@@ -39,14 +51,42 @@ class Connections:
         """Whether Label Studio sent a token of its own when the project was connected."""
         return bool(self._store.projects.get(project).token)
 
+    def unconfirmed(self, project: str) -> str:
+        """The address that the project came from when nobody has said yet that it is our Label Studio; else ""."""
+        hostname = self._store.projects.get(project).hostname
+        return "" if self._is_confirmed(hostname) else hostname
+
+    def confirm(self, hostname: str) -> None:
+        """An administrator says that this is our Label Studio; "" for none changes nothing."""
+        if not self._is_confirmed(hostname):
+            self._store.values.set("", CONFIRMED, json.dumps([*self._confirmed(), hostname]))
+
+    def _is_confirmed(self, hostname: str) -> bool:
+        return bool(self._settings.label_studio_url) or not hostname or hostname in self._confirmed()
+
+    def _confirmed(self) -> list[str]:
+        known: list[str] = json.loads(self._store.values.get("", CONFIRMED) or "[]")
+        return known
+
     def _of(self, project: str) -> tuple[LabelStudio, ImageSource]:
         known = self._store.projects.get(project)
-        return self._known(known.hostname, known.token)
+        return self._known(known.hostname, known.token, self._is_confirmed(known.hostname))
 
-    def _connect(self, hostname: str, token: str) -> tuple[LabelStudio, ImageSource]:
-        label_studio = LabelStudio.for_project(self._settings, hostname=hostname, token=token)
+    def _connect(self, hostname: str, token: str, confirmed: bool) -> tuple[LabelStudio, ImageSource]:
+        if confirmed:
+            label_studio = LabelStudio.for_project(self._settings, hostname=hostname, token=token)
+        else:
+            label_studio = LabelStudio("", hostname=hostname, unknown=not_confirmed(hostname))
         downloads = self._settings.data_dir / "cache" / "downloads"
         return label_studio, ImageSource(self._settings, label_studio, downloads)
+
+
+def not_confirmed(hostname: str) -> str:
+    """Why nothing is fetched from an address that came with ``/setup``, as a sentence."""
+    return (
+        f"The project was connected from {hostname}, and nobody has confirmed yet that this is your Label Studio: "
+        "nothing is fetched from there. Press Confirm on the page Overview, or start the backend with LABEL_STUDIO_URL."
+    )
 
 
 @dataclass(frozen=True)
@@ -85,11 +125,18 @@ class LinkChecker:
         with self._lock:
             return self._found.get(project, link)
 
+    def forget(self, project: str) -> None:
+        """What was found is out of date."""
+        with self._lock:
+            self._found.pop(project, None)
+
     def _check(self, project: str) -> None:
         label_studio = self._connections.label_studio(project)
         kind = self._key_kind(project)
         try:
-            if not label_studio.url:
+            if waiting := self._connections.unconfirmed(project):
+                link = Link("bad", not_confirmed(waiting))
+            elif not label_studio.url:
                 link = Link("bad", "Label Studio's address is not known: set LABEL_STUDIO_URL.")
             else:
                 user = label_studio.check().get("email", "an unnamed user")

@@ -53,7 +53,8 @@ def what_else(data: bytes) -> str:
         return "Instead of an image there is a web page (a login page, perhaps) or another text in angle brackets."
     if text.startswith((b"{", b"[")):
         return "Instead of an image there is a text in JSON (an error message, perhaps)."
-    return f"The file is not {known}; it begins with {data[:8]!r}."
+    # Not a byte of it is shown: whoever can name an address would read with this what only this machine reaches.
+    return f"The file is not {known}."
 
 
 def _other(data: bytes) -> str:

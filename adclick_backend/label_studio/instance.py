@@ -38,6 +38,7 @@ class LabelStudio:
     Args:
         url: where this process reaches it, such as ``http://label-studio:8080``.
         api_key: personal access token or legacy token; "" for none.
+        unknown: without a URL, why there is none, as a sentence.
         hostname: what it calls itself in ``/setup`` and in the URLs of local files. Inside Docker that is
             often ``http://localhost:8080``, which leads nowhere from here and is taken to mean ``url``.
         session: its connections.
@@ -51,13 +52,16 @@ class LabelStudio:
         api_key: str = "",
         *,
         hostname: str = "",
+        unknown: str = "The address of Label Studio is not known. Set LABEL_STUDIO_URL.",
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url.rstrip("/")
         self._names = [name.rstrip("/") for name in (url, hostname) if name]
-        self._transport = Transport(self.url, api_key, session=session, sleep=sleep, clock=clock)
+        self._transport = Transport(
+            self.url, api_key, unknown=unknown, session=session, sleep=sleep, clock=clock
+        )
 
     @classmethod
     def for_project(cls, settings: Settings, *, hostname: str, token: str) -> LabelStudio:

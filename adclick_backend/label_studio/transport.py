@@ -46,11 +46,13 @@ class Transport:
         url: str,
         api_key: str,
         *,
+        unknown: str,
         session: requests.Session | None,
         sleep: Callable[[float], None],
         clock: Callable[[], float],
     ) -> None:
         self.url = url.rstrip("/")
+        self._unknown = unknown
         self._key = ApiKey(api_key, self._exchange, clock)
         self._session = session or requests.Session()
         # With a session cookie Label Studio would ask for a CSRF token as well.
@@ -61,7 +63,7 @@ class Transport:
     def home(self) -> Target:
         """The address, taken apart; raises LabelStudioError when it is missing or not one."""
         if not self.url:
-            raise LabelStudioError("The address of Label Studio is not known. Set LABEL_STUDIO_URL.")
+            raise LabelStudioError(self._unknown)
         try:
             return parse_url(self.url)
         except FetchError as error:

@@ -14,6 +14,7 @@ from adclick_backend.config.labeling_config import summary_sentence
 from adclick_backend.dashboard import create_dashboard
 from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ApiError
+from adclick_backend.images.connections import ONLY_FROM_HERE
 from adclick_backend.logs import new_request_id, request_id
 from adclick_backend.protocol.body import read_body
 from adclick_backend.services import Services
@@ -22,7 +23,8 @@ from adclick_backend.telemetry import Telemetry
 from adclick_backend.web.api_errors import install_error_handlers
 from adclick_backend.web.auth import BasicAuth
 from adclick_backend.web.backend import ADClickBackend, empty_prediction
-from adclick_backend.web.bodies import PredictBody, SetupBody, WebhookBody, read_json
+from adclick_backend.web.bodies import ConfirmBody, PredictBody, SetupBody, WebhookBody, read_json
+from adclick_backend.web.names import ServedNames
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ def create_app(settings: Settings, engine: Engine | None = None, *, background: 
 
 
 def _install_request_hooks(app: Flask, services: Services, *, background: bool) -> None:
-    auth = BasicAuth(services.settings)
+    auth, names = BasicAuth(services.settings), ServedNames(services.settings.served_as)
 
     @app.before_request
     def begin() -> None:
@@ -71,6 +73,8 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
 
     @app.before_request
     def authenticate() -> None:
+        names.check(request.host)
+        g.administrator = auth.is_administrator(request.remote_addr)
         g.authenticated = auth.allows(request.environ.get("HTTP_AUTHORIZATION"))
         if not g.authenticated and request.path not in OPEN_ROUTES:
             raise _unauthorized()
@@ -102,6 +106,10 @@ def _install_routes(app: Flask, services: Services) -> None:
     @app.post("/setup")
     def setup() -> ResponseReturnValue:
         return _setup(services, read_json(request))
+
+    @app.post("/confirm")
+    def confirm() -> ResponseReturnValue:
+        return _confirm(services, read_json(request))
 
     @app.get("/versions")
     def versions() -> ResponseReturnValue:
@@ -153,6 +161,8 @@ def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
             f"Another Label Studio project with the id {body.project} was connected. The references may be "
             "those of the earlier one: remove what does not belong to the new one.",
         )
+    if body.hostname and services.settings.needs_password:  # whoever knows the password is trusted with this
+        services.connections.confirm(body.hostname)
     services.syncs.plan(body.project)
     backend = ADClickBackend(body.project, body.label_config, services)
     config = backend.labeling_config
@@ -165,6 +175,16 @@ def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
     if config.changes:
         answer |= {"changes": list(config.changes), "labeling_config": config.corrected}
     return answer
+
+
+def _confirm(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
+    """``adclick connect`` has just connected a project: the Label Studio that it came from is ours."""
+    project = read_body(ConfirmBody, raw).project
+    hostname = services.connections.unconfirmed(project)
+    if hostname and not g.administrator:
+        raise ApiError(403, "forbidden", ONLY_FROM_HERE)
+    services.connections.confirm(hostname)
+    return {"label_studio": services.connections.label_studio(project).url}
 
 
 def _predict(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:

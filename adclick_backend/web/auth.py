@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
 
 from adclick_backend.settings import Settings
 
@@ -13,13 +14,22 @@ class BasicAuth:
     """Checks ``Authorization`` headers against the configured user and password."""
 
     def __init__(self, settings: Settings) -> None:
-        self.required = bool(settings.basic_auth_user or settings.basic_auth_pass)
+        self.required = settings.needs_password
         self._accepted = [
             (user, password)
             for charset in ("utf-8", "latin-1")  # browsers send the one, Label Studio the other
             if (user := _encode(settings.basic_auth_user, charset)) is not None
             and (password := _encode(settings.basic_auth_pass, charset)) is not None
         ]
+
+    def is_administrator(self, address: str | None) -> bool:
+        """Whether a caller that was let in may say which Label Studio is ours.
+
+        Args:
+            address: the caller's. Without a password only callers on this machine may: the server may have been told
+                to listen to everybody.
+        """
+        return self.required or ipaddress.ip_address(address or "0.0.0.0").is_loopback  # noqa: S104
 
     def allows(self, header: str | None) -> bool:
         """Whether the value of an ``Authorization`` header is right; True for all when no password is set.

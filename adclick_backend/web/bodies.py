@@ -24,6 +24,12 @@ class SetupBody(Body):
     extra_params: dict[str, Any] | Json[dict[str, Any]] | str | None = None
 
 
+class ConfirmBody(Body):
+    """``POST /confirm``."""
+
+    project: ProjectId
+
+
 class Params(Body):
     """``params`` of ``POST /predict``."""
 

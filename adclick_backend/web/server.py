@@ -18,6 +18,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import Store, StoreError
 
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (recognised in order to print an address that works)
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(settings: Settings) -> None:
@@ -26,6 +27,7 @@ def serve(settings: Settings) -> None:
     Raises:
         SystemExit: with a sentence, when the port is taken or the data folder cannot be used.
     """
+    settings = settings.model_copy(update={"host": settings.listen_on})
     _check_port(settings)
     _check_data_folder(settings)
     settings = _share_metrics(settings)
@@ -40,17 +42,28 @@ def secrets_of(settings: Settings) -> list[str]:
 
 def greeting(settings: Settings) -> str:
     """What a person needs to know once the server listens."""
-    host = socket.gethostname() if settings.host in _ANY_ADDRESS else settings.host
-    url = f"http://{host}:{settings.port}"
-    local = f"http://localhost:{settings.port}" if settings.host in _ANY_ADDRESS else url
+    host = settings.listen_on
+    name = socket.gethostname() if host in _ANY_ADDRESS else "localhost" if host in _THIS_MACHINE else host
+    url = f"http://{name}:{settings.port}"
+    local = f"http://localhost:{settings.port}" if host in _ANY_ADDRESS else url
+    reach = "" if settings.needs_password else f"\n  {_who_can_reach(host)}\n"
     config = "\n".join(f"    {line}" for line in recommended_config(("scratch", "dent")).splitlines())
     return (
         f"ADClick {__version__} is serving.\n\n"
         f"  For Label Studio (Settings > Model > Connect Model, interactive on):  {url}\n"
-        f"  Dashboard, with what is still missing and why:                        {local}\n\n"
+        f"  Dashboard, with what is still missing and why:                        {local}\n"
+        f"{reach}\n"
         f"  To paste under Settings > Labeling Interface > Code, with your own labels:\n\n{config}\n"
         + (f"\n  {settings.link_problem}\n" if settings.link_problem else "")
     )
+
+
+def _who_can_reach(host: str) -> str:
+    """Who reaches a server without a password, as a sentence; ``host`` is the address that it listens on."""
+    advice = "start it with BASIC_AUTH_USER and BASIC_AUTH_PASS"
+    if host in _THIS_MACHINE:
+        return f"Only this machine reaches it. For a Label Studio on another one, or in Docker, {advice}."
+    return f"Whoever reaches this address can change labels and references: {advice}."
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]

@@ -33,7 +33,15 @@ def form_token(backend: Backend) -> str:
     return found[1]
 
 
-def send(backend: Backend, route: str, headers: dict[str, str] | None = None, **data: Any) -> Any:
+def send(
+    backend: Backend,
+    route: str,
+    headers: dict[str, str] | None = None,
+    environ: dict[str, str] | None = None,
+    **data: Any,
+) -> Any:
     """Send a form; ``form_token`` is the right one unless given."""
     data = {"form_token": form_token(backend), **data}
-    return backend.client.post(route, data=data, headers=headers, content_type="multipart/form-data")
+    return backend.client.post(
+        route, data=data, headers=headers, environ_base=environ or {}, content_type="multipart/form-data"
+    )

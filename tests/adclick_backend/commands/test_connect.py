@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from adclick_backend.commands.connect_advice import explain
 from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config
 from tests.helpers.fake_label_studio import LEGACY_TOKEN
 from tests.helpers.fake_projects import FakeProjects
+from tests.helpers.local_server import LocalServer, Reply
 
 BACKEND = "http://backend.test:9090"
 # Verbatim from Label Studio 1.23.2.
@@ -49,6 +51,20 @@ def test_creates_a_project_with_the_recommended_config_and_connects_it(
     (point,) = fake.clicks[0]["context"]["result"]
     assert (point["from_name"], point["value"]["keypointlabels"]) == ("click", ["scratch"])
     assert "Ready: open a task and click a defect." in capsys.readouterr().out
+
+
+def test_the_backend_is_told_that_this_label_studio_is_ours(
+    fake: FakeProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = {"error": {"message": "It counts only from the machine that the backend runs on."}}
+    answers = iter([Reply.json({"label_studio": fake.url}), Reply.json(refusal, 403)])
+    with LocalServer(lambda request: next(answers) if request.path == "/confirm" else None) as backend:
+        words = ("--create", "Flanges", "--basic-auth", "u:p")
+        assert [connect(fake, *words, backend=backend.url) for _ in range(2)] == [0, 1]
+    asked = [request for request in backend.requests if request.path == "/confirm"]
+    assert [json.loads(request.body) for request in asked] == [{"project": 1}] * 2
+    assert asked[0].headers["Authorization"] == "Basic dTpw"
+    assert "It counts only from the machine" in capsys.readouterr().out
 
 
 def test_connecting_again_changes_nothing(fake: FakeProjects) -> None:

@@ -28,6 +28,25 @@ def test_the_greeting_holds_what_a_person_needs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "address", "said"),
+    [
+        ({}, "127.0.0.1", "Only this machine reaches it."),
+        ({"basic_auth_pass": "p"}, "0.0.0.0", ""),
+        ({"host": "0.0.0.0"}, "0.0.0.0", "Whoever reaches this address can change labels and references"),
+        ({"host": "127.0.0.1", "basic_auth_user": "u"}, "127.0.0.1", ""),
+    ],
+)
+def test_without_a_password_only_this_machine_is_served_unless_told_otherwise(
+    settings: dict[str, str], address: str, said: str
+) -> None:
+    """reliability row 34."""
+    asked = Settings(port=9191, **settings)  # type: ignore[arg-type]
+    assert asked.listen_on == address
+    assert said in greeting(asked)
+    assert ("BASIC_AUTH_PASS" in greeting(asked)) == bool(said)
+
+
+@pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"label_studio_api_key": "k"}, "LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not"),
@@ -165,6 +184,18 @@ def test_a_check_that_fails_does_not_serve(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stranger_on_another_address_sees_nothing(tmp_path: Path) -> None:
+    """reliability row 34: not even that there is a server."""
+    port = free_port()
+    command = [sys.executable, "-m", "adclick_backend", "serve", "--port", str(port)]
+    with running(command, tmp_path) as process:
+        wait_until_up(port, process)
+        with socket.socket() as stranger, pytest.raises(ConnectionRefusedError):
+            stranger.connect(
+                ("127.0.0.2", port)
+            )  # another address of this machine, as its one in the network is
 
 
 def test_no_secret_is_in_what_the_server_prints(tmp_path: Path) -> None:
