@@ -1,4 +1,6 @@
-FROM python:3.12-slim
+# The tag for people; the digest is one build of it, for all architectures. A newer one, with the fixes of Debian since:
+#   docker buildx imagetools inspect python:3.12-slim-trixie
+FROM python:3.12.15-slim-trixie@sha256:05cda9777409a9c3ffddd94a4c476b79f0769a0b4857f0c7ed9226b6800b0d6f
 
 # glibc otherwise keeps a pool of freed memory for every thread of the server: a third more in all.
 ENV MALLOC_ARENA_MAX=2 \
@@ -8,13 +10,18 @@ ENV MALLOC_ARENA_MAX=2 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /app
+# What the backend needs, exactly as locked by `make lock`: a download with another hash ends the build. Other locks are
+# language, with the text encoder, and cuda, for a GPU, ten times larger: docker build --build-arg LOCK=cuda .
+ARG LOCK=cpu
+# Where the CPU build of torch is, the only file that PyPI has not.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY locks ./locks
+RUN pip install --require-hashes --only-binary :all: --find-links "$TORCH_INDEX/torch/" --requirement "locks/$LOCK.txt"
+# Built with the locked setuptools, so nothing more is downloaded.
 COPY setup.cfg pyproject.toml README.md LICENSE NOTICE ./
 COPY adclick_backend ./adclick_backend
 COPY model ./model
-# The CPU build of torch sorts above PyPI's CUDA build of the same version, which is ten times larger.
-# For a GPU: docker build --build-arg TORCH_INDEX=https://pypi.org/simple .
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --extra-index-url "$TORCH_INDEX" .
+RUN pip install --no-deps --no-build-isolation .
 
 # Everything that is kept lies on one volume; nothing else has to be writable.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data adclick \

@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` serves the backend, `make test` runs the suite.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench e2e package clean
+.PHONY: help run test check format bench e2e package lock audit sbom wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,10 @@ help:
 	@echo 'make bench   latency, memory and growth figures'
 	@echo 'make e2e     click a defect in a real Label Studio in a real Chromium'
 	@echo 'make package build the distributions, and try them where nothing else is'
+	@echo 'make lock    pin what the image installs, with hashes, in the versions that are installed here'
+	@echo 'make audit   look for known vulnerabilities in what is locked'
+	@echo 'make sbom    write what the image consists of into dist (CycloneDX)'
+	@echo 'make wheels  collect in dist/wheels what a machine without internet needs'
 
 run: $(VENV)/.installed
 	@$(BIN)/adclick serve --port $(PORT)
@@ -61,6 +65,38 @@ e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
 
 package: $(VENV)/.installed-dev
 	@.ci/package
+
+# For the image's Python 3.12 on Linux, in the versions that the suite was run with. PyPI is asked first, so that nothing
+# but the CPU build of torch comes from the other index.
+LOCK = $(BIN)/uv pip compile setup.cfg --quiet --upgrade --generate-hashes --no-annotate --custom-compile-command 'make lock' \
+	--python-version 3.12 --python-platform linux --constraint $(VENV)/tested.txt
+CPU_BUILD = --index https://pypi.org/simple --default-index $(TORCH_INDEX) --index-strategy unsafe-best-match
+
+lock: $(VENV)/.installed-dev
+	@$(BIN)/python .ci/runtime_versions.py | sed 's/+.*//' >$(VENV)/tested.txt
+	@$(LOCK) --output-file locks/cpu.txt $(CPU_BUILD)
+	@$(LOCK) --output-file locks/language.txt $(CPU_BUILD) --extra language
+	@$(LOCK) --output-file locks/cuda.txt
+
+audit: $(VENV)/.installed-dev
+	@$(BIN)/python .ci/audit.py
+
+sbom: $(VENV)/.installed-dev
+	@mkdir -p dist
+	@$(BIN)/python .ci/sbom.py dist/adclick-backend.cdx.json
+
+# Whatever Python runs here; for another machine with MACHINE=aarch64. This pip knows no order of manylinux versions.
+LOCKED ?= locks/cpu.txt
+WHEELS ?= dist/wheels
+MACHINE ?= $(shell uname -m)
+wheels: $(VENV)/.installed-dev
+	@mkdir -p $(WHEELS)
+	@$(PIP) download --require-hashes --no-deps --dest $(WHEELS) --requirement $(LOCKED) --find-links $(TORCH_INDEX)/torch/ \
+	  --only-binary :all: --python-version 3.12 $(foreach v,_2_28 _2_27 _2_24 _2_17 2014,--platform manylinux$(v)_$(MACHINE))
+	@rm -rf build
+	@$(PIP) wheel --no-deps --wheel-dir $(WHEELS) .
+	@rm -rf build
+	@cp $(LOCKED) $(WHEELS)/lock.txt
 
 clean:
 	rm -rf $(VENV) $(LABEL_STUDIO_VENV) build dist *.egg-info

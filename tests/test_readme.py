@@ -83,6 +83,13 @@ SERVED = ["make run", "LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_K
 # They would call this suite, or install something: that the target exists is tests/test_documents.py; .ci/run calls
 # `make check`, `make test` and the end-to-end tests, and tests/adclick_backend/latency/test_bench.py runs the bench.
 TARGETS = ["make check", "make format", "make test", "make bench", "make e2e"]
+# Likewise: .ci/run and .ci/package call the last three, and tests/test_locks.py reads what the first one wrote.
+TARGETS += ["make lock", "make audit", "make sbom", "make wheels"]
+# On a machine without internet; .ci/offline is one.
+OFFLINE = [
+    "pip install --no-index --find-links wheels --require-hashes -r wheels/lock.txt",
+    "pip install --no-index --find-links wheels --no-deps adclick-backend",
+]
 # Label Studio itself: `make e2e` boots it with the same two variables, compared below.
 LABEL_STUDIO_STARTS = [
     "USE_DEFAULT_BANNED_SUBNETS=false USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16 label-studio start"
@@ -100,7 +107,7 @@ ADVICE = {"PORT=9091 make run": "PORT", "make run PYTHON=/path/to/python3": "PYT
 
 def test_every_command_is_known() -> None:
     found = {*README.commands(), *EXAMPLES.commands()}
-    assert found == {*RUN, *SERVED, *TARGETS, *LABEL_STUDIO_STARTS, *READ, *TESTED, *ADVICE}
+    assert found == {*RUN, *SERVED, *TARGETS, *OFFLINE, *LABEL_STUDIO_STARTS, *READ, *TESTED, *ADVICE}
 
 
 # --- a folder like a checkout
@@ -242,6 +249,11 @@ def test_it_has_a_test_that_runs_it(command: str, file: str) -> None:
     _, *words = command.split()
     text = (ROOT / file).read_text()
     assert not [word for word in words if not word.isdigit() and f'"{word}"' not in text]
+
+
+@pytest.mark.parametrize("command", OFFLINE)
+def test_it_is_run_without_a_network(command: str) -> None:
+    assert command in (ROOT / ".ci" / "offline").read_text().splitlines()
 
 
 @pytest.mark.parametrize("command", LABEL_STUDIO_STARTS)
