@@ -20,10 +20,13 @@ from adclick_backend.images.connections import Connections, LinkChecker
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.prompts.phrases import Prompts
+from adclick_backend.protocol.webhook_secret import WebhookSecret
 from adclick_backend.references.check import BankCheck
 from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
 from adclick_backend.references.keeper import ReferenceKeeper
+from adclick_backend.references.messages import Messages
+from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import Store
@@ -48,6 +51,7 @@ class Services:
         self.engine = engine or Engine(settings)
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
         self.connections = Connections(settings, self.store)
+        self.webhook_secret = WebhookSecret(self.store)
         self.links = LinkChecker(settings, self.connections)
         self.references = References(self.store, settings)
         self.prompts = Prompts(settings, self.store)
@@ -65,7 +69,22 @@ class Services:
         self.traffic = ClickTraffic()
         self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)
         self.syncs = LabelSyncs(
-            self.store, self.labels, self.references, self.connections, on_change=lambda: self.keeper.wake()
+            self.store,
+            self.labels,
+            self.references,
+            self.connections,
+            on_change=lambda: self.keeper.wake(),
+            give_way=self.traffic.give_way,
+        )
+        read_back = ReadBack(self.store, self.labels, self.references, self.connections, self.syncs)
+        self.messages = Messages(
+            self.store,
+            self.labels,
+            self.references,
+            read_back,
+            can_read_back=self.can_read_back,
+            flush=self.answers.flush,
+            report=self.report,
         )
         self.keeper = ReferenceKeeper(
             store=self.store,
@@ -73,6 +92,7 @@ class Services:
             intake=ReferenceIntake(
                 settings, self.store, self.references, self.labels, self.connections, self.engine
             ),
+            read_back=read_back,
             check=BankCheck(self.store, self.engine),
             syncs=self.syncs,
             engine=self.engine,

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from adclick_backend.config.statement_controls import StatementControl
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.standing import suspected
 from adclick_backend.dashboard.task_links import task_url
 from adclick_backend.dashboard.words import count
 from adclick_backend.errors import bad_request
@@ -18,6 +19,7 @@ from adclick_backend.labels.meanings import Meaning
 from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.references.syncing import SyncState
 from adclick_backend.services import Services
+from adclick_backend.store import Suspicion
 
 FEW = 5  # images of a type; below that a held-out part says little
 SHOWN = 100  # tasks that cannot be learned from
@@ -90,6 +92,12 @@ class LabelPage:
     ]  # control -> value -> what it says of defects; what is missing is asked
     unaccepted: int  # tasks whose key points were submitted without their mask
     deleted: Sequence[Deleted]
+    suspicion: Suspicion | None
+
+    @property
+    def suspected(self) -> str:
+        """How many tasks the suspicion is about, in words."""
+        return suspected(self.suspicion) if self.suspicion else ""
 
     @property
     def questions(self) -> bool:
@@ -120,6 +128,7 @@ def build_labels(services: Services, project: str, sync: SyncState) -> LabelPage
             Deleted(task_id, task_url(hostname, project, task_id), at)
             for task_id, at in store.deleted(project)[:SHOWN]
         ],
+        suspicion=services.store.suspicions.of(project),
     )
 
 
@@ -191,6 +200,12 @@ def add_labels(blueprint: Blueprint, pages: Pages) -> None:
             services.keeper.wake()
         said = f"The label of task {task} is back." if back else f"Task {task} has no deleted label."
         return pages.back("labels", project, "deleted", said)
+
+    @blueprint.post("/projects/<project>/labels/suspicion/dismiss")
+    def dismiss_suspicion(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        services.store.suspicions.clear(project)
+        return pages.back("labels", project, said="Noted. Nothing was deleted or changed.")
 
     @blueprint.post("/projects/<project>/labels/masks")
     def compute_masks(project: str) -> ResponseReturnValue:

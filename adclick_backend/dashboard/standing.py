@@ -11,7 +11,8 @@ from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.references.check import ODD
 from adclick_backend.services import Services
-from adclick_backend.store import Job
+from adclick_backend.store import Job, Suspicion
+from adclick_backend.store.suspicions import Suspicions
 from adclick_backend.store.versions import Version
 
 
@@ -72,6 +73,14 @@ def project_standing(services: Services, project: str, obstacles: Sequence[str] 
 
 def _looks(services: Services, project: str) -> Iterator[Look]:
     """What a person should look at, the most harmful first."""
+    if suspicion := services.store.suspicions.of(project):
+        yield Look(
+            "labels",
+            f"Somebody says that labels of {suspected(suspicion)} were deleted or changed, and that cannot be checked.",
+        )
+    state = services.syncs.state(project)
+    if state.failed:
+        yield Look("labels", f"The labels are not up to date. {state.sentence}")
     flags = services.store.labels.flags(project)
     if number := flags.get("contradiction"):
         yield Look(
@@ -99,6 +108,12 @@ def _looks(services: Services, project: str) -> Iterator[Look]:
     left_out = len(services.store.labels.left_out(project)) - sum(flags.values())
     if left_out > 0:
         yield Look("labels", f"{images(left_out)} annotated in a way that nothing can be learned from.")
+
+
+def suspected(suspicion: Suspicion) -> str:
+    """How many tasks a suspicion is about, in words."""
+    number = len(suspicion.tasks)
+    return count(number, "task") + (" or more" if number == Suspicions.MOST else "")
 
 
 def _it(number: int) -> str:

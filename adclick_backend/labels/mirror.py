@@ -22,9 +22,7 @@ from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.events import (
     Annotation,
     AnnotationSaved,
-    AnnotationsCreated,
     AnnotationsDeleted,
-    Event,
     TasksDeleted,
 )
 from adclick_backend.settings import Settings
@@ -154,17 +152,15 @@ class Labels:
 
     # --- what webhooks say
 
-    def apply(self, project: str, event: Event) -> bool:
+    def apply(self, project: str, event: AnnotationSaved | AnnotationsDeleted | TasksDeleted) -> bool:
         """Do what a webhook says, which is believed already; answer whether anything changed.
 
         Webhooks may come twice and in any order: the newest word on an annotation counts, and what is deleted stays so.
         """
         labels = self._store.labels
-        if isinstance(event, AnnotationsCreated):
-            return False  # only Label Studio can tell what is in them
         if isinstance(event, AnnotationsDeleted):
-            summarise = self._summary(project)
-            return any([labels.delete_annotation(project, one.id, summarise) for one in event.annotations])
+            gone = [one.id for one in event.annotations]
+            return labels.delete_annotations(project, gone, self._summary(project))
         if isinstance(event, TasksDeleted):
             return self.forget(project, [named.id for named in event.tasks])
         images = self._images(project, event.annotation.task, event.task.data)
@@ -175,17 +171,16 @@ class Labels:
             self._on_label(project)
         return changed
 
-    def read(self, project: str, event: AnnotationSaved, asked: float) -> None:
-        """Take in one annotation as Label Studio's API gave it when it was `asked` (Unix seconds)."""
-        images = self._images(project, event.annotation.task, event.task.data)
-        clicked = self._clicked_before(project, event.annotation, event.annotation.changed_at)
-        kept = _kept(event.annotation, clicked=clicked)
-        if self._store.labels.put(images, kept, self._summary(project), asked):
+    def read(self, project: str, raw: Mapping[str, Any], asked: float) -> None:
+        """Take in a task that a message named, see `mirror`; what changed counts as a new label."""
+        if self.mirror(project, raw, asked) and self._store.labels.some(project, [int(raw["id"])]):
             self._on_label(project)
-        self._accept(project, event.annotation.task, [event.annotation])
 
-    def mirror(self, project: str, raw: Mapping[str, Any], asked: float) -> None:
-        """Take in a task with all its annotations, as Label Studio's API gave it when it was `asked` (Unix seconds)."""
+    def mirror(self, project: str, raw: Mapping[str, Any], asked: float) -> bool:
+        """Take in a task with all its annotations, as Label Studio's API gave it when it was `asked` (Unix seconds).
+
+        Answers whether anything changed.
+        """
         task_id = int(raw["id"])
         annotations = []
         for one in raw.get("annotations") or []:
@@ -199,8 +194,9 @@ class Labels:
             for one in annotations
         ]
         images = self._images(project, task_id, raw.get("data") or {}, kept)
-        self._store.labels.mirror(images, asked=asked, summarise=self._summary(project))
+        changed = self._store.labels.mirror(images, asked=asked, summarise=self._summary(project))
         self._accept(project, task_id, annotations)
+        return changed
 
     def restore(self, project: str, task: int) -> bool:
         """Bring back what was deleted of a task; answer whether there was anything."""

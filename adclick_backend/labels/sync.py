@@ -12,6 +12,7 @@ from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.labels.mirror import Labels
+from adclick_backend.labels.reading import read_project, read_tasks
 from adclick_backend.store import Store
 from model.checkpoint.atomic import write_atomically
 
@@ -26,6 +27,7 @@ def sync(
     store: Store,
     connections: Connections,
     progress: Callable[[float], None] = lambda share: None,
+    give_way: Callable[[], None] = lambda: None,
 ) -> str:
     """Bring the copy of a project's labels up to date: annotations first, then the images that are missing.
 
@@ -37,6 +39,7 @@ def sync(
         store: where it is written down.
         connections: to Label Studio.
         progress: told the share of labelled images that are here, in [0, 1].
+        give_way: returns when no click is being answered.
 
     Returns:
         A sentence about what could not be read; "" when the copy is complete.
@@ -46,7 +49,7 @@ def sync(
     """
     problem = ""
     try:
-        _read(project, labels, store, connections.label_studio(project))
+        _read(project, labels, store, connections.label_studio(project), give_way)
     except LabelStudioError as error:
         problem = f"The newest labels could not be read, those known before are used. {error}"
     away = _fetch(project, labels, store, connections, progress)
@@ -54,25 +57,20 @@ def sync(
     return problem or away
 
 
-def _read(project: str, labels: Labels, store: Store, label_studio: LabelStudio) -> None:
+def _read(
+    project: str, labels: Labels, store: Store, label_studio: LabelStudio, give_way: Callable[[], None]
+) -> None:
     """Read every annotated task; then look after those that were known and did not come."""
+    read_project(project, store, label_studio)
     asked, seen = time.time(), set()
     for raw in label_studio.tasks(project, page_size=PAGE, only_annotated="true"):
+        give_way()
         seen.add(raw["id"])
         labels.mirror(project, raw, asked)
     written = store.labels.updates(project)
     missing = [task for task, when in written.items() if task not in seen and when < asked]
-    if missing:
-        label_studio.get(f"/api/projects/{project}/")  # who may not see the project is told of no task either
-    for task in missing:
-        try:
-            raw = label_studio.get(f"/api/tasks/{task}/")
-        except LabelStudioError as error:
-            if error.status != 404:
-                raise
-            labels.forget(project, [task])
-        else:
-            labels.mirror(project, raw, asked)
+    read_tasks(project, missing, store, label_studio, labels.mirror)
+    store.suspicions.clear(project)
 
 
 def _fetch(
@@ -122,8 +120,8 @@ def _is_away(error: ImageError) -> bool:
 
 
 def _sweep(project: str, labels: Labels, store: Store) -> None:
-    """Delete the copies that no labelled task refers to any more, but not what was just written."""
-    used = {file for _, _, file in store.labels.images(project)}
+    """Delete the copies that no labelled task refers to any more, deleted ones included; not what was just written."""
+    used = store.labels.kept_files(project)
     folder = labels.path(project, "")
     for copy in folder.iterdir() if folder.is_dir() else ():
         if copy.name not in used and not is_young(copy):

@@ -75,11 +75,21 @@ class TasksDeleted(Body):
     tasks: list[Named]
 
 
-Event = AnnotationSaved | AnnotationsCreated | AnnotationsDeleted | TasksDeleted
+class ProjectUpdated(Body):
+    """PROJECT_UPDATED: its title or labeling config may be another one."""
+
+
+Event = AnnotationSaved | AnnotationsCreated | AnnotationsDeleted | TasksDeleted | ProjectUpdated
 
 _EVENTS: dict[
-    str, type[AnnotationSaved] | type[AnnotationsCreated] | type[AnnotationsDeleted] | type[TasksDeleted]
+    str,
+    type[AnnotationSaved]
+    | type[AnnotationsCreated]
+    | type[AnnotationsDeleted]
+    | type[TasksDeleted]
+    | type[ProjectUpdated],
 ] = {
+    "PROJECT_UPDATED": ProjectUpdated,
     "ANNOTATION_CREATED": AnnotationSaved,
     "ANNOTATION_UPDATED": AnnotationSaved,
     "ANNOTATIONS_CREATED": AnnotationsCreated,

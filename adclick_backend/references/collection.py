@@ -17,7 +17,6 @@ from adclick_backend.images.addresses import image_name, image_url
 from adclick_backend.images.decode import is_deep_file
 from adclick_backend.images.white_points import WhitePoints
 from adclick_backend.labels.mirror import Labels
-from adclick_backend.protocol.events import AnnotationSaved, Event, TasksDeleted
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store, project_id
 from model.checkpoint.atomic import write_atomically
@@ -122,16 +121,6 @@ class References:
             }
             wanted.setdefault(annotation["id"], []).append(reference)
         return self._store.references.follow(project, wanted, tasks)
-
-    def doubt(self, project: str, event: Event) -> None:
-        """Believe nothing of a webhook, but have its annotations read from Label Studio."""
-        if isinstance(event, AnnotationSaved):
-            asked = [event.annotation.id]
-        elif isinstance(event, TasksDeleted):
-            asked = self._store.annotations.of_tasks(project, [named.id for named in event.tasks])
-        else:
-            asked = [named.id for named in event.annotations]
-        self._store.annotations.ask_check(project, asked)
 
     # --- the copies
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,10 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ImageError
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
-from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.mirror import Labels
-from adclick_backend.protocol.events import Annotation, AnnotationSaved, AnnotationsDeleted, Named, TaskData
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
-from adclick_backend.store import AnnotationCheck, Reference, Store
+from adclick_backend.store import Reference, Store
 from model.checkpoint.atomic import write_atomically
 
 log = logging.getLogger(__name__)
@@ -65,26 +65,6 @@ class ReferenceIntake:
             log.exception("Reference %s of project %s failed", reference.id, reference.project)
             self._failed(reference, "It could not be prepared; the backend's log says why.", passing=False)
 
-    def read_back(self, check: AnnotationCheck) -> None:
-        """Read an annotation from Label Studio and believe that, whatever a webhook said; never raises."""
-        try:
-            self._read_back(check)
-        except ImageError as error:
-            self._store.problems.add(check.project, str(error))
-        except Exception as error:
-            if check.attempts < len(RETRY_S):
-                retry_at = time.time() + RETRY_S[check.attempts]
-                self._store.annotations.end_check(check, retry_at=retry_at)
-                return
-            log.warning("Annotation %s cannot be read back", check.annotation_id, exc_info=error)
-            reason = str(error) if isinstance(error, LabelStudioError) else "the backend's log says why."
-            self._store.problems.add(
-                check.project,
-                f"Annotation {check.annotation_id} could not be read from Label Studio, so nothing that was said "
-                f"about it is believed: {reason}",
-            )
-        self._store.annotations.end_check(check)
-
     def _encode(self, reference: Reference) -> bool:
         """Fetch, keep, encode; False when the reference was taken away meanwhile."""
         kept = self._references.path(reference)
@@ -110,8 +90,19 @@ class ReferenceIntake:
         try:
             image = self._connections.load_image(reference.url, reference.project, reference.task_id)
         except ImageError as error:
+            if kept := self._kept_copy(reference):
+                return hashlib.sha256(kept).hexdigest(), kept
             raise _NotFetched(str(error)) from error
         return image.sha256, image.data
+
+    def _kept_copy(self, reference: Reference) -> bytes:
+        """The file as it was fetched before its annotation was deleted and brought back; empty when it was not."""
+        project, url = reference.project, reference.url
+        former = self._store.references.former_copy(project, url)
+        label = self._store.labels.kept_copy(project, reference.task_id or 0, url)
+        copies = [self._references.path(replace(reference, file=former))] if former else []
+        copies += [self._labels.path(project, label)] if label else []
+        return next((copy.read_bytes() for copy in copies if copy.is_file()), b"")
 
     def _failed(self, reference: Reference, reason: str, *, passing: bool) -> None:
         if passing and reference.attempts < len(RETRY_S):
@@ -121,29 +112,6 @@ class ReferenceIntake:
         self._store.references.settle(reference, "failed", reason=reason)
         sentence = f"The image {reference.name} could not become a reference: {reason}"
         self._store.problems.add(reference.project, sentence, reference.task_id)
-
-    def _read_back(self, check: AnnotationCheck) -> None:
-        project, asked = check.project, time.time()
-        label_studio = self._connections.label_studio(project)
-        try:
-            annotation = Annotation.model_validate(
-                label_studio.get(f"/api/annotations/{check.annotation_id}/")
-            )
-            task = TaskData.model_validate(label_studio.get(f"/api/tasks/{annotation.task}/"))
-        except LabelStudioError as error:
-            if error.status != 404:
-                raise
-            label_studio.get(
-                f"/api/projects/{project}/"
-            )  # who may not see the project is told of no annotation either
-            self._labels.apply(project, AnnotationsDeleted(annotations=[Named(id=check.annotation_id)]))
-            tasks = self._store.annotations.tasks_of(project, [check.annotation_id])
-        else:
-            if str(task.project) != project:  # anything else was made up by whoever sent the webhook
-                return
-            self._labels.read(project, AnnotationSaved(annotation=annotation, task=task), asked)
-            tasks = [task.id]
-        self._references.follow(project, self._labels, tasks)
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> bytes:

@@ -12,6 +12,7 @@ from adclick_backend.locked_thread import LockedThread
 from adclick_backend.references.check import BankCheck
 from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
+from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import Store
 
@@ -29,7 +30,8 @@ class ReferenceKeeper(LockedThread):
     Args:
         store: where the work is written down.
         references: the kept copies.
-        intake: does one piece of work.
+        intake: brings one reference into the bank.
+        read_back: reads from Label Studio what messages named.
         check: compares the references of a bank with each other.
         syncs: begin by themselves some time after a start.
         engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
@@ -45,6 +47,7 @@ class ReferenceKeeper(LockedThread):
         store: Store,
         references: References,
         intake: ReferenceIntake,
+        read_back: ReadBack,
         check: BankCheck,
         syncs: LabelSyncs,
         engine: Engine,
@@ -56,6 +59,8 @@ class ReferenceKeeper(LockedThread):
         self._store = store
         self._references = references
         self._intake = intake
+        self._read_back = read_back
+        self._turn_of_messages = False
         self._check = check
         self._syncs = syncs
         self._engine = engine
@@ -63,25 +68,29 @@ class ReferenceKeeper(LockedThread):
         self._swept = time.monotonic()
 
     def step(self) -> bool:
-        """Do one piece of work; False when there was none."""
+        """Do one piece of work; False when there was none.
+
+        References, for which a person waits, and what messages named take turns: a storm of messages keeps no reference
+        waiting.
+        """
         self._give_way()
-        if check := self._store.annotations.next_check():
-            self._intake.read_back(check)
+        if self._turn_of_messages and self._read_back.step():
+            self._turn_of_messages = False
             return True
-        if self._engine.state == "failed":
-            return False
-        if reference := self._store.references.next_pending():
-            self._intake.take_in(reference)
-            return True
-        if self._check.step(self._give_way):
-            return True
+        self._turn_of_messages = True
+        if self._engine.state != "failed":
+            if reference := self._store.references.next_pending():
+                self._intake.take_in(reference)
+                return True
+            if self._check.step(self._give_way):
+                return True
         if time.monotonic() - self._swept > SWEEP_S:
             self._swept = time.monotonic()
             self._references.sweep()
             self._store.references.purge()
             self._store.labels.purge()
         self._syncs.start_due()
-        return False
+        return self._read_back.step()
 
     def _begin(self) -> None:
         self._safely(self._take_up)

@@ -25,7 +25,8 @@ DUE = "label_sync_due"  # in the same store: when a synchronisation begins by it
 AFTER_START_S = 60.0
 AFTER_CONNECT_S = 20.0
 FRESH_S = 6 * 3600.0  # what was synchronised since then is not synchronised again because of a connect
-RETRY_S = 600.0
+RETRY_S = 600.0  # after Label Studio could not be read
+REST_S = 60.0  # between two that messages ask for
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class SyncState:
     sentence: str = "Never synchronised by hand; a training does it by itself."
     running: bool = False
     at: float = 0.0  # Unix seconds, when this was said
+    failed: bool = False
 
 
 class LabelSyncs:
@@ -49,6 +51,7 @@ class LabelSyncs:
         references: follow what the labels say.
         connections: to Label Studio.
         on_change: told when references changed.
+        give_way: returns when no click is being answered.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class LabelSyncs:
         references: References,
         connections: Connections,
         on_change: Callable[[], object],
+        give_way: Callable[[], None],
     ) -> None:
         self._store = store
         self._labels = labels
         self._references = references
         self._connections = connections
         self._on_change = on_change
+        self._give_way = give_way
         self._starting = threading.Lock()
 
     def state(self, project: str) -> SyncState:
@@ -97,11 +102,28 @@ class LabelSyncs:
         if not state.running and time.time() - state.at > FRESH_S:
             self._plan(project, AFTER_CONNECT_S)
 
+    def ask(self, project: str) -> None:
+        """Messages named more than is read task by task: the project is synchronised soon, and not ever again.
+
+        One that is going on may have passed what they named, so another follows it.
+        """
+        state, now = self.state(project), time.time()
+        soon = max(now, state.at + REST_S) if state.running or state.at else now
+        due = float(self._store.values.get(project, DUE) or "inf")
+        if soon < due:
+            self._store.values.set(project, DUE, str(soon))
+
+    def try_later(self, project: str) -> None:
+        """Label Studio could not be read: the project is synchronised in a while."""
+        self._plan(project, RETRY_S)
+
     def start_due(self) -> None:
         """Begin what is due."""
         for project in self._store.projects.all():
             due = self._store.values.get(project.id, DUE)
-            if due and float(due) <= time.time() and self._is_reachable(project.id):
+            if not due or float(due) > time.time() or self.state(project.id).running:
+                continue
+            if self._is_reachable(project.id):
                 self._store.values.set(project.id, DUE, "")
                 self.start(project.id)
 
@@ -121,15 +143,18 @@ class LabelSyncs:
                 self._say(project, f"{100 * share:.0f} % of the labelled images are here.", running=True)
 
         try:
-            problem = sync(project, self._labels, self._store, self._connections, progress)
+            problem = sync(project, self._labels, self._store, self._connections, progress, self._give_way)
             if self._references.follow(project, self._labels):
                 self._on_change()
-            sentence = problem or "All labels that Label Studio has are here."
+            sentence, failed = problem or "All labels that Label Studio has are here.", bool(problem)
         except Exception:
             log.exception("The labels of project %s could not be synchronised", project)
+            failed = True
             sentence = "The synchronisation failed; the log of the backend says why. Labels that were known are kept."
-        self._say(project, sentence, running=False)
+        self._say(project, sentence, running=False, failed=failed)
+        if failed:
+            self.try_later(project)
 
-    def _say(self, project: str, sentence: str, *, running: bool) -> None:
-        state = SyncState(sentence, running, time.time())
+    def _say(self, project: str, sentence: str, *, running: bool, failed: bool = False) -> None:
+        state = SyncState(sentence, running, time.time(), failed)
         self._store.values.set(project, KEY, json.dumps(asdict(state)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adclick_backend.errors import ProjectIdError
-from adclick_backend.store.annotations import AnnotationCheck, AnnotationTable
+from adclick_backend.store.annotations import AnnotationTable, TaskCheck
 from adclick_backend.store.answers import Answer, AnswerTable
 from adclick_backend.store.database import Database, StoreError
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
@@ -14,11 +14,11 @@ from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
+from adclick_backend.store.suspicions import Suspicion, Suspicions
 from adclick_backend.store.white_points import WhitePoint, WhitePointTable
 
 __all__ = [
     "Annotated",
-    "AnnotationCheck",
     "Answer",
     "Job",
     "JobKind",
@@ -33,6 +33,8 @@ __all__ = [
     "ReferenceState",
     "Store",
     "StoreError",
+    "Suspicion",
+    "TaskCheck",
     "WhitePoint",
     "project_id",
 ]
@@ -41,10 +43,13 @@ __all__ = [
 class Store:
     """The tables of ``data_dir/adclick.sqlite3``. Safe to share between threads, and between processes."""
 
+    FILE = "adclick.sqlite3"
+
     def __init__(self, data_dir: Path) -> None:
-        self.database = Database(data_dir / "adclick.sqlite3")
+        self.database = Database(data_dir / self.FILE)
         self.projects = ProjectTable(self.database)
         self.values = KeyValueTable(self.database)
+        self.suspicions = Suspicions(self.values)
         self.references = ReferenceTable(self.database)
         self.white_points = WhitePointTable(self.database)
         self.annotations = AnnotationTable(self.database)
@@ -53,6 +58,11 @@ class Store:
         self.labels = LabelTable(self.database)
         self.problems = ProblemTable(self.database)
         self.prompts = PromptTable(self.database)
+
+    @classmethod
+    def is_in(cls, data_dir: Path) -> bool:
+        """Whether a backend has used that data folder."""
+        return (data_dir / cls.FILE).is_file()
 
     def close(self) -> None:
         """Close every connection of this process."""

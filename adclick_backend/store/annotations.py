@@ -1,7 +1,8 @@
-"""What was heard of annotations: the latest word on each, and those still to be read from Label Studio."""
+"""What was heard of annotations: the latest word on each, and the tasks still to be read from Label Studio."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -9,87 +10,123 @@ from dataclasses import dataclass
 
 from adclick_backend.store.database import Database
 
+PROJECT_ITSELF = 0
+"""In place of a task: only the project is to be read."""
+
 
 @dataclass(frozen=True)
-class AnnotationCheck:
-    """An annotation that must be read from Label Studio before what a webhook said about it is believed."""
+class TaskCheck:
+    """A task that a message named, and that must be read from Label Studio before anything about it changes."""
 
     project: str
-    annotation_id: int
+    task_id: int  # or `PROJECT_ITSELF`
     attempts: int
     asked: float  # Unix seconds
 
 
 class AnnotationTable:
-    """Tables ``annotation_revisions``, ``deleted_tasks`` and ``annotation_checks``."""
+    """Tables ``annotation_revisions``, ``deleted_tasks`` and ``task_checks``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_tasks(self, project: str, tasks: Iterable[int]) -> list[int]:
-        """The annotations of these tasks that are known and not deleted."""
-        with self._database.read() as connection:
-            rows = [
-                row
-                for task in tasks
-                for row in connection.execute(
-                    "SELECT annotation_id FROM annotation_revisions "
-                    "WHERE project = ? AND task_id = ? AND NOT deleted",
-                    (project, task),
-                )
-            ]
-        return [int(row["annotation_id"]) for row in rows]
-
     def tasks_of(self, project: str, annotations: Iterable[int]) -> list[int]:
         """The tasks of these annotations, as far as they are known."""
         with self._database.read() as connection:
-            rows = [
-                connection.execute(
-                    "SELECT task_id FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
-                    (project, annotation),
-                ).fetchone()
-                for annotation in annotations
-            ]
-        return [int(row["task_id"]) for row in rows if row and row["task_id"] is not None]
+            rows = connection.execute(
+                "SELECT DISTINCT task_id FROM annotation_revisions WHERE project = ? AND task_id IS NOT NULL "
+                "AND annotation_id IN (SELECT value FROM json_each(?)) ORDER BY task_id",
+                (project, json.dumps(list(annotations))),
+            ).fetchall()
+        return [int(row["task_id"]) for row in rows]
 
-    # --- annotations to be read before they are believed
+    def known_tasks(self, project: str, tasks: Iterable[int]) -> list[int]:
+        """Those of these tasks of which an annotation was ever heard."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT task_id FROM annotation_revisions WHERE project = :project AND task_id IN "
+                "(SELECT value FROM json_each(:tasks)) UNION SELECT task_id FROM labelled_tasks "
+                "WHERE project = :project AND task_id IN (SELECT value FROM json_each(:tasks)) ORDER BY task_id",
+                {"project": project, "tasks": json.dumps(list(tasks))},
+            ).fetchall()
+        return [int(row["task_id"]) for row in rows]
 
-    def ask_check(self, project: str, annotations: Iterable[int]) -> None:
-        """Put annotations on the list of those to be read from Label Studio."""
-        with self._database.write() as connection:
-            connection.executemany(
-                "INSERT INTO annotation_checks (project, annotation_id, asked) VALUES (?, ?, ?) "
-                "ON CONFLICT (project, annotation_id) "
-                "DO UPDATE SET attempts = 0, due = 0, asked = excluded.asked",
-                [(project, annotation, time.time()) for annotation in annotations],
-            )
-
-    def next_check(self) -> AnnotationCheck | None:
-        """The annotation to read now."""
+    def are_known(self, project: str, annotations: Iterable[int]) -> bool:
+        """Whether something was heard of each of these annotations."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT project, annotation_id, attempts, asked FROM annotation_checks "
-                "WHERE due <= ? ORDER BY due LIMIT 1",
-                (time.time(),),
+                "SELECT 1 FROM json_each(?) WHERE value NOT IN "
+                "(SELECT annotation_id FROM annotation_revisions WHERE project = ?) LIMIT 1",
+                (json.dumps(list(annotations)), project),
             ).fetchone()
-        return AnnotationCheck(**row) if row else None
+        return row is None
 
-    def end_check(self, check: AnnotationCheck, *, retry_at: float | None = None) -> None:
-        """The annotation was read, or will be tried again at `retry_at` (Unix seconds).
+    def last_change(self, project: str, annotation: int, task: int) -> float | None:
+        """When the annotation, or else another one of its task, was last changed or deleted, Unix seconds.
 
-        Nothing happens when the check was asked for once more meanwhile: then it is still to do.
+        None when nothing was ever heard of either. Of a deleted one it is infinite: no message about it is news.
         """
-        key = (check.project, check.annotation_id, check.asked)
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT changed_at, deleted FROM annotation_revisions WHERE project = :project "
+                "AND (annotation_id = :annotation OR (task_id = :task AND NOT deleted)) "
+                "ORDER BY annotation_id != :annotation LIMIT 1",
+                {"project": project, "annotation": annotation, "task": task},
+            ).fetchone()
+            gone = connection.execute(
+                "SELECT 1 FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task)
+            ).fetchone()
+        if gone or (row and row["deleted"]):
+            return float("inf")
+        return float(row["changed_at"]) if row else None
+
+    # --- tasks to be read before what a message said of them is believed
+
+    def ask_checks(self, project: str, tasks: Iterable[int], most: int) -> bool:
+        """Put tasks on the list of those to be read from Label Studio.
+
+        False, and nothing of the project is on the list, when there would be more than `most`: then reading the whole
+        project is less work.
+        """
+        with self._database.write() as connection:
+            connection.executemany(
+                "INSERT INTO task_checks (project, task_id, asked) VALUES (?, ?, ?) "
+                "ON CONFLICT (project, task_id) DO UPDATE SET attempts = 0, due = 0, asked = excluded.asked",
+                [(project, task, time.time()) for task in tasks],
+            )
+            number = connection.execute(
+                "SELECT COUNT(*) FROM task_checks WHERE project = ?", (project,)
+            ).fetchone()[0]
+            if number > most:
+                connection.execute("DELETE FROM task_checks WHERE project = ?", (project,))
+        return bool(number <= most)
+
+    def next_checks(self) -> list[TaskCheck]:
+        """The tasks of one project to be read now; none when nothing is due."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT project, task_id, attempts, asked FROM task_checks WHERE due <= :now AND project = "
+                "(SELECT project FROM task_checks WHERE due <= :now ORDER BY due, asked LIMIT 1) ORDER BY task_id",
+                {"now": time.time()},
+            ).fetchall()
+        return [TaskCheck(**row) for row in rows]
+
+    def end_checks(self, checks: Iterable[TaskCheck], *, retry_at: float | None = None) -> None:
+        """The tasks were read, or will be tried again at `retry_at` (Unix seconds).
+
+        What was asked for once more meanwhile is still to do.
+        """
+        keys = [(check.project, check.task_id, check.asked) for check in checks]
         with self._database.write() as connection:
             if retry_at is None:
-                connection.execute(
-                    "DELETE FROM annotation_checks WHERE project = ? AND annotation_id = ? AND asked = ?", key
+                connection.executemany(
+                    "DELETE FROM task_checks WHERE project = ? AND task_id = ? AND asked = ?", keys
                 )
             else:
-                connection.execute(
-                    "UPDATE annotation_checks SET due = ?, attempts = attempts + 1 "
-                    "WHERE project = ? AND annotation_id = ? AND asked = ?",
-                    (retry_at, *key),
+                connection.executemany(
+                    "UPDATE task_checks SET due = ?, attempts = attempts + 1 "
+                    "WHERE project = ? AND task_id = ? AND asked = ?",
+                    [(retry_at, *key) for key in keys],
                 )
 
 
@@ -137,13 +174,13 @@ def is_news(
     return True
 
 
-def mark_deleted(connection: sqlite3.Connection, project: str, annotation_id: int) -> None:
-    """No message about the annotation is news from now on; inside a `Database.write` block."""
+def mark_deleted(connection: sqlite3.Connection, project: str, annotations: Iterable[int]) -> None:
+    """No message about these annotations is news from now on; inside a `Database.write` block."""
     now = time.time()
-    connection.execute(
+    connection.executemany(
         "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted, heard) VALUES (?, ?, ?, 1, ?) "
         "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1, heard = excluded.heard",
-        (project, annotation_id, now, now),
+        [(project, annotation, now, now) for annotation in annotations],
     )
 
 

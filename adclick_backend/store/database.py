@@ -231,6 +231,35 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 WHERE project = NEW.project AND product = NEW.product AND by_references;
             END""",
     ),
+    (
+        # What messages name is read from Label Studio task by task. Annotations whose task is not known are found by
+        # the synchronisation that follows every start.
+        """CREATE TABLE task_checks (
+            project TEXT NOT NULL,
+            task_id INTEGER NOT NULL,
+            asked REAL NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due REAL NOT NULL DEFAULT 0,
+            PRIMARY KEY (project, task_id)
+        ) WITHOUT ROWID""",
+        """INSERT INTO task_checks (project, task_id, asked)
+            SELECT c.project, r.task_id, MAX(c.asked) FROM annotation_checks AS c JOIN annotation_revisions AS r
+            ON r.project = c.project AND r.annotation_id = c.annotation_id
+            WHERE r.task_id IS NOT NULL GROUP BY c.project, r.task_id""",
+        "DROP TABLE annotation_checks",
+        # Copies of images that were references until their annotation was deleted or changed: so long as that can be
+        # undone, for by then Label Studio may not have the image any more.
+        """CREATE TABLE former_references (
+            project TEXT NOT NULL,
+            url TEXT NOT NULL,
+            sha TEXT NOT NULL,
+            file TEXT NOT NULL,
+            gone REAL NOT NULL,
+            PRIMARY KEY (project, url)
+        ) WITHOUT ROWID""",
+        # When a person brought back what Label Studio does not have, Unix seconds: it stays until Label Studio has it.
+        "ALTER TABLE labelled_tasks ADD COLUMN restored REAL",
+    ),
 )
 
 

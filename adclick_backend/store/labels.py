@@ -58,6 +58,7 @@ class LabelledTask:
         flag: why nothing is learned from it.
         remark: the same as a sentence for a person.
         image: key of the image in the labeling config, "" for the only one.
+        restored: when a person brought it back, Unix seconds; None once Label Studio has it again.
     """
 
     project: str
@@ -73,6 +74,7 @@ class LabelledTask:
     flag: Flag = ""
     remark: str = ""
     image: str = ""
+    restored: float | None = None
 
     @property
     def live(self) -> list[Annotated]:
@@ -134,6 +136,23 @@ class LabelTable:
             ).fetchall()
         return [(row["task_id"], row["url"], row["file"]) for row in rows]
 
+    def kept_files(self, project: str) -> set[str]:
+        """The copies of images that are needed, or would be if what was deleted lately came back."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT file FROM labelled_tasks WHERE project = ? AND file != ''", (project,)
+            ).fetchall()
+        return {row["file"] for row in rows}
+
+    def kept_copy(self, project: str, task_id: int, url: str) -> str:
+        """The name of the kept copy of the image behind this URL of the task; "" when there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT file FROM labelled_tasks WHERE project = ? AND task_id = ? AND url = ?",
+                (project, task_id, url),
+            ).fetchone()
+        return str(row["file"]) if row else ""
+
     def kinds(self, project: str) -> list[Kinds | None]:
         """For each labelled image, the kind of label by defect type; {} is free of defects, None says nothing."""
         with self._database.read() as connection:
@@ -181,6 +200,15 @@ class LabelTable:
             ).fetchall()
         return [(row["task_id"], float(row["deleted"])) for row in rows]
 
+    def restored(self, project: str) -> set[int]:
+        """The tasks whose labels a person brought back, and which Label Studio does not have again."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT task_id FROM labelled_tasks WHERE project = ? AND restored IS NOT NULL",
+                (project,),
+            ).fetchall()
+        return {row["task_id"] for row in rows}
+
     def changed_since(self, project: str, moment: float) -> int:
         """How many tasks that can be learned from were labelled, or labelled anew, after that time (Unix seconds)."""
         with self._database.read() as connection:
@@ -224,12 +252,15 @@ class LabelTable:
 
         Args:
             images: the images of the task, each with all its annotations. Known annotations that are missing count as
-                deleted, unless a row was written after `asked`: then they may be younger than what was read.
+                deleted, unless a row was written after `asked`: then they may be younger than what was read. A task
+                without any is left as it is when a person brought it back.
             asked: when Label Studio was asked, Unix seconds.
             summarise: see `put`.
         """
         with self._database.write() as connection:
             rows = _find(connection, images[0].project, images[0].task_id)
+            if not images[0].annotations and any(row.restored for row in rows):
+                return False
             before = {one["id"]: one for one in _annotations(rows)}
             if any(row.updated >= asked for row in rows):
                 kept = dict(before)
@@ -243,21 +274,23 @@ class LabelTable:
                     kept[number] = before[number]
             return _save(connection, rows, images, list(kept.values()), summarise)
 
-    def delete_annotation(self, project: str, annotation_id: int, summarise: Summarise) -> bool:
-        """It was heard that the annotation is gone; answer whether it was known."""
+    def delete_annotations(self, project: str, annotations: Sequence[int], summarise: Summarise) -> bool:
+        """It was heard that the annotations are gone; answer whether any was known."""
+        changed, now, gone = False, time.time(), frozenset(annotations)
         with self._database.write() as connection:
-            mark_deleted(connection, project, annotation_id)
-            row = connection.execute(
-                "SELECT task_id FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
-                (project, annotation_id),
-            ).fetchone()
-            rows = _find(connection, project, row["task_id"])
-            if not rows or annotation_id not in {one["id"] for one in rows[0].live}:
-                return False
-            left = [
-                _gone(one, time.time()) if one["id"] == annotation_id else one for one in _annotations(rows)
-            ]
-            return _save(connection, rows, rows, left, summarise)
+            mark_deleted(connection, project, annotations)
+            tasks = connection.execute(
+                "SELECT DISTINCT task_id FROM annotation_revisions WHERE project = ? AND task_id IS NOT NULL "
+                "AND annotation_id IN (SELECT value FROM json_each(?))",
+                (project, json.dumps(annotations)),
+            ).fetchall()
+            for task in tasks:
+                rows = _find(connection, project, task["task_id"])
+                if not any(one["id"] in gone for row in rows[:1] for one in row.live):
+                    continue
+                left = [_gone(one, now) if one["id"] in gone else one for one in _annotations(rows)]
+                changed = _save(connection, rows, rows, left, summarise) or changed
+        return changed
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
         """It was heard that the tasks are gone; answer whether any was labelled."""
@@ -286,7 +319,7 @@ class LabelTable:
             back = [
                 {key: value for key, value in one.items() if key != "deleted"} for one in _annotations(rows)
             ]
-            images = [replace(row, deleted=None) for row in rows]
+            images = [replace(row, deleted=None, restored=time.time()) for row in rows]
             return _save(connection, rows, images, back, summarise)  # type: ignore[arg-type]
 
     def summarise_again(self, project: str, summarise: Summarise) -> None:

@@ -41,7 +41,7 @@ _COLUMNS = tuple(column.name for column in fields(Reference))
 
 
 class ReferenceTable:
-    """Table ``reference_images``."""
+    """Tables ``reference_images`` and ``former_references``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -79,9 +79,19 @@ class ReferenceTable:
         """SHA-256 of every image of which a copy must be kept."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT sha FROM reference_images WHERE project = ? AND sha != ''", (project,)
+                "SELECT sha FROM reference_images WHERE project = :project AND sha != '' "
+                "UNION SELECT sha FROM former_references WHERE project = :project",
+                {"project": project},
             ).fetchall()
         return {row["sha"] for row in rows}
+
+    def former_copy(self, project: str, url: str) -> str:
+        """Name of the kept copy of an image that was a reference until lately; "" when there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT file FROM former_references WHERE project = ? AND url = ?", (project, url)
+            ).fetchone()
+        return str(row["file"]) if row else ""
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """(project, product, state, number of rows) of everything there is."""
@@ -164,6 +174,7 @@ class ReferenceTable:
         Of a removed annotation the row stays, or its annotation would bring it back.
         """
         with self._database.write() as connection:
+            connection.execute("DELETE FROM former_references WHERE gone < ?", (time.time() - KEPT_S,))
             gone = connection.execute(
                 "DELETE FROM reference_images WHERE state = 'removed' AND annotation_id IS NULL AND due < ?",
                 (time.time() - KEPT_S,),
@@ -184,7 +195,7 @@ class ReferenceTable:
                 defects, of different products.
             tasks: look at the references of these tasks alone; None: at all of them.
         """
-        changed = False
+        changed, looked_at = False, None if tasks is None else frozenset(tasks)
         with self._database.write() as connection:
             rows = connection.execute(
                 "SELECT * FROM reference_images WHERE project = ? AND annotation_id IS NOT NULL", (project,)
@@ -195,9 +206,14 @@ class ReferenceTable:
                 for image in images
             }
             for row in rows:
-                if tasks is not None and row["task_id"] not in tasks:
+                if looked_at is not None and row["task_id"] not in looked_at:
                     continue
                 if missing.pop((row["annotation_id"], row["url"], row["product"]), None) is None:
+                    connection.execute(
+                        "REPLACE INTO former_references SELECT project, url, sha, file, ? FROM reference_images "
+                        "WHERE id = ? AND file != ''",
+                        (time.time(), row["id"]),
+                    )
                     connection.execute("DELETE FROM reference_images WHERE id = ?", (row["id"],))
                     changed = True
             for (annotation, _, _), image in missing.items():

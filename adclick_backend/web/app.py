@@ -15,6 +15,7 @@ from adclick_backend.dashboard import create_dashboard
 from adclick_backend.engine.engine import Engine
 from adclick_backend.errors import ApiError
 from adclick_backend.images.connections import ONLY_FROM_HERE
+from adclick_backend.label_studio.webhooks import SECRET_HEADER
 from adclick_backend.logs import new_request_id, request_id
 from adclick_backend.protocol.body import read_body
 from adclick_backend.services import Services
@@ -28,7 +29,9 @@ from adclick_backend.web.names import ServedNames
 
 log = logging.getLogger(__name__)
 
-OPEN_ROUTES = frozenset({"/health", "/webhook"})  # a webhook without password is believed less, see `webhook`
+OPEN_ROUTES = frozenset(
+    {"/health", "/webhook"}
+)  # of what a stranger says to /webhook little is believed, see `Messages`
 
 QUIET_ROUTES = frozenset(
     {
@@ -76,6 +79,8 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
         names.check(request.host)
         g.administrator = auth.is_administrator(request.remote_addr)
         g.authenticated = auth.allows(request.environ.get("HTTP_AUTHORIZATION"))
+        carries_secret = services.webhook_secret.fits(request.headers.get(SECRET_HEADER))
+        g.trusted = carries_secret or (auth.required and g.authenticated)
         if not g.authenticated and request.path not in OPEN_ROUTES:
             raise _unauthorized()
 
@@ -121,7 +126,7 @@ def _install_routes(app: Flask, services: Services) -> None:
 
     @app.post("/webhook")
     def webhook() -> ResponseReturnValue:
-        return _webhook(services, read_json(request), trusted=g.authenticated)
+        return _webhook(services, read_json(request), authenticated=g.authenticated, trusted=g.trusted)
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
@@ -206,15 +211,16 @@ def _predict(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
     return jsonify(results=results)
 
 
-def _webhook(services: Services, raw: dict[str, Any], *, trusted: bool) -> ResponseReturnValue:
+def _webhook(
+    services: Services, raw: dict[str, Any], *, authenticated: bool, trusted: bool
+) -> ResponseReturnValue:
     """Take in an event.
 
-    Label Studio sends the password of the connection only with START_TRAINING, not with what happens to
-    annotations, tasks and projects. So those are accepted without it, as a hint that there is something to
-    read.
+    Label Studio sends the password of the connection only with START_TRAINING, not with what happens to annotations,
+    tasks and projects. So those are accepted without it, as a hint that there is something to read (`Messages`).
     """
     body = read_body(WebhookBody, raw)
-    if body.action == "START_TRAINING" and not trusted:
+    if body.action == "START_TRAINING" and not authenticated:
         raise _unauthorized()
     backend = ADClickBackend(body.project.id, None, services)
     result = backend.fit(body.action, raw, trusted=trusted)

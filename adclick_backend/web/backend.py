@@ -20,14 +20,7 @@ from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.logs import request_id
 from adclick_backend.protocol.body import Task, WebhookProject, read_body
-from adclick_backend.protocol.events import (
-    AnnotationSaved,
-    AnnotationsCreated,
-    AnnotationsDeleted,
-    Event,
-    TasksDeleted,
-    read_event,
-)
+from adclick_backend.protocol.events import AnnotationSaved, read_event
 from adclick_backend.services import Services, default_services
 from adclick_backend.web.contract import ProjectModel
 from adclick_backend.web.opened_tasks import OpenedTasks
@@ -98,7 +91,7 @@ class ADClickBackend(ProjectModel):
         Args:
             event: ``ANNOTATION_CREATED``, ``START_TRAINING`` ...
             data: the body of the webhook.
-            kwargs: ``trusted=False`` when nothing proves that Label Studio sent it; other keys are ignored.
+            kwargs: ``trusted=True`` when it carries the secret or the password; other keys are ignored.
 
         Returns:
             What to tell the caller; None for events that change nothing here.
@@ -107,31 +100,23 @@ class ADClickBackend(ProjectModel):
             ApiError: 400; the body lacks what the event should carry.
         """
         services = self._services
-        trusted = kwargs.get("trusted", True)
+        trusted = bool(kwargs.get("trusted"))
         if event == "START_TRAINING":
             return self._start_training()
-        if trusted:
-            self._take_over(
-                read_body(WebhookProject, data.get("project") or {}), updated=event == "PROJECT_UPDATED"
-            )
         found = read_event(event, data)
+        if not trusted and not services.store.projects.get(self._project).updated:
+            return None  # of a project that nobody connected
+        self._take_over(
+            read_body(WebhookProject, data.get("project") or {}),
+            replaces=trusted and not services.can_read_back,
+            updated=event == "PROJECT_UPDATED",
+        )
         if found is None:
             return None
         if isinstance(found, AnnotationSaved):
             for image in self.labeling_config.images:  # what was clicked is submitted now
                 services.memory.forget(self._project, _remembered_as(str(found.task.id), image.key))
-        if isinstance(found, AnnotationsCreated) and not services.can_read_back:
-            services.report(
-                self._project,
-                "Annotations were made from predictions, and only Label Studio can say what is in them: start the "
-                "backend with LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, then press Synchronise now.",
-            )
-            return None
-        if isinstance(found, AnnotationsCreated) or (services.can_read_back and not trusted):
-            services.references.doubt(self._project, found)
-            changed = True
-        else:
-            changed = self._believe(found)
+        changed = services.messages.take_in(self._project, found, trusted=trusted)
         if changed:
             services.keeper.wake()
         return {"references_changed": changed}
@@ -148,21 +133,16 @@ class ADClickBackend(ProjectModel):
         message = f"Training {job.id} of this project waits for its turn; the dashboard shows how it goes."
         return {"job": job.id, "message": message}
 
-    def _take_over(self, project: WebhookProject, *, updated: bool) -> None:
-        known = {"title": project.title}
-        if updated or not self.label_config:  # other events may be late
-            known["label_config"] = project.label_config
-        self._services.store.projects.save(
-            self._project, **{key: text for key, text in known.items() if text}
-        )
-
-    def _believe(self, event: Event) -> bool:
-        """Do what an event says; whether anything changed about references."""
-        services = self._services
-        services.answers.flush()  # whether somebody has just clicked there is asked
-        tasks = _tasks_of(event) or services.store.annotations.tasks_of(self._project, _annotations_of(event))
-        services.labels.apply(self._project, event)
-        return services.references.follow(self._project, services.labels, tasks)
+    def _take_over(self, project: WebhookProject, *, replaces: bool, updated: bool) -> None:
+        """Note title and labeling config: what is not known yet, and of a message that may replace it what is news."""
+        known = self._services.store.projects.get(self._project)
+        told = {}
+        if project.title and (replaces or not known.title):
+            told["title"] = project.title
+        if project.label_config and ((replaces and updated) or not known.label_config):  # others may be late
+            told["label_config"] = project.label_config
+        if told or not known.updated:
+            self._services.store.projects.save(self._project, **told)
 
     def _answer(self, task: Task, context: Mapping[str, Any]) -> Prediction:
         telemetry = self._services.telemetry
@@ -217,18 +197,6 @@ class ADClickBackend(ProjectModel):
             services.answers.remember(self._project, task.id, wanted, answered, region)
         version = services.registry.serving_name(self._project)
         return {"result": [region], "score": region["score"], "model_version": version}
-
-
-def _tasks_of(event: Event) -> list[int]:
-    """The tasks that an event names."""
-    if isinstance(event, AnnotationSaved):
-        return [event.annotation.task]
-    return [task.id for task in event.tasks] if isinstance(event, TasksDeleted) else []
-
-
-def _annotations_of(event: Event) -> list[int]:
-    """The annotations that an event names without their tasks."""
-    return [one.id for one in event.annotations] if isinstance(event, AnnotationsDeleted) else []
 
 
 def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:

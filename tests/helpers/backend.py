@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from werkzeug.test import TestResponse
 
 from adclick_backend.brush.rle import decode_rle
+from adclick_backend.label_studio.webhooks import SECRET_HEADER
 from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
@@ -94,9 +95,23 @@ class Backend:
         body = {"tasks": [task], "project": project, "label_config": config, "params": params}
         return self.client.post("/predict", json=body)
 
+    @property
+    def secret(self) -> dict[str, str]:
+        """The header of a webhook that `adclick connect` registered."""
+        return {SECRET_HEADER: self.services.webhook_secret.value}
+
     def webhook(
-        self, action: str, project: int = 1, headers: Any = None, config: str = CONFIG, **body: object
+        self,
+        action: str,
+        project: int = 1,
+        headers: Any = None,
+        config: str = CONFIG,
+        stranger: bool = False,
+        **body: object,
     ) -> TestResponse:
+        """A message; it carries the secret unless a stranger sends it or other headers are given."""
+        if headers is None and not stranger:
+            headers = self.secret
         body = {
             "action": action,
             "project": {"id": project, "title": "Screws", "label_config": config},

@@ -34,6 +34,7 @@ class FakeLabelStudio(LocalServer):
         super().__init__(self._answer)
         self.tasks: list[dict[str, object]] = []
         self.projects = [1]
+        self.created_at = "2026-11-22T09:10:18.738083Z"  # of every project; 1795338618 in /setup
         self.configs: dict[int, str] = {}  # labeling config by project
         self.files: dict[str, Reply] = {}  # by path and query
         self.failures: list[Reply] = []
@@ -109,6 +110,10 @@ class FakeLabelStudio(LocalServer):
         tasks = [
             task for task in self.tasks if "only_annotated" not in query or task.get("annotations", True)
         ]
+        selected = json.loads(query.get("query", "{}")).get("selectedItems", {"all": True})
+        if not selected["all"]:
+            tasks = [task for task in tasks if task["id"] in selected["included"]]
+        tasks = [task for task in tasks if str(task.get("project", query["project"])) == query["project"]]
         total, tasks = len(tasks), tasks[(page - 1) * size : page * size]
         if page > 1 and not tasks:
             return Reply.json({"detail": "Invalid page."}, 404)
@@ -129,7 +134,12 @@ class FakeLabelStudio(LocalServer):
 
     def _one(self, kind: str, number: int) -> Reply:
         projects = [
-            {"id": project, "label_config": self.configs.get(project, "")} for project in self.projects
+            {
+                "id": project,
+                "created_at": self.created_at,
+                "label_config": self.configs.get(project, ""),
+            }
+            for project in self.projects
         ]
         found = self.tasks if kind == "tasks" else projects
         return next(

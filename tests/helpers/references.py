@@ -18,10 +18,12 @@ def mark(backend: Backend, url: str, number: int = 1, choices: Any = ("normal",)
     action = more.pop("action", "ANNOTATION_CREATED")
     project = more.pop("project", 1)
     config = more.pop("config", CONFIG)
+    stranger = more.pop("stranger", False)
     return backend.webhook(
         action,
         project=project,
         config=config,
+        stranger=stranger,
         annotation=annotation(number, choices, task=number, **more),
         task=data,
     )
@@ -44,7 +46,7 @@ def png(grey: int = 90, size: tuple[int, int] = (64, 48)) -> bytes:
 def due_now(backend: Backend) -> None:
     with backend.services.store.database.write() as connection:
         connection.execute("UPDATE reference_images SET due = 0")
-        connection.execute("UPDATE annotation_checks SET due = 0")
+        connection.execute("UPDATE task_checks SET due = 0")
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:

@@ -199,14 +199,14 @@ class Bench:
         return {"id": 1, "data": data, "annotations": [], "predictions": [], "drafts": []}
 
     def _setup(self, project: str, config: str) -> str:
-        problems = self.backend.setup(f"{project}.1", config).json.get("problems", [])
+        problems = self.backend.setup(f"{project}.1795338618", config).json.get("problems", [])
         return " ".join(SMART if SMART in problem else problem for problem in problems) or READY
 
     def _click(self, project: str, config: str, tag: str) -> str:
         store = self.backend.services.store.problems
         store.clear(project)
         drawn = [item for item in result_of(tag) if tag != "Labels" or item["type"] == "labels"]
-        answer = self.backend.click(self._task(self.url), drawn, f"{project}.1", config)
+        answer = self.backend.click(self._task(self.url), drawn, f"{project}.1795338618", config)
         assert answer.status_code == 200
         (prediction,) = answer.json["results"]
         if prediction["result"]:
@@ -231,6 +231,7 @@ class Bench:
         self.backend.client.post(
             "/webhook", json={"action": "ANNOTATION_CREATED", "project": {"id": int(project)}, **body}
         )
+        self.label_studio.projects = [int(project)]
         self.label_studio.tasks = [{**task, "annotations": [saved]}]
         assert self.backend.sync(project) == ""
         kinds = [*self.backend.services.labels.details(project).types.get("scratch", {})]
@@ -251,9 +252,9 @@ class Bench:
         self.backend.serve_version(project)
         found = []
         for url in (self.url, self.good):
-            answer = self.backend.open_tasks([self._task(url)], f"{project}.1", label_config=config).json[
-                "results"
-            ][0]
+            answer = self.backend.open_tasks(
+                [self._task(url)], f"{project}.1795338618", label_config=config
+            ).json["results"][0]
             result = answer["result"] if answer else []
             found += [region["type"] for region in result if region["from_name"] == "tag"]
         return ", ".join({"brushlabels": "masks", "choices": "normal"}[kind] for kind in found) or NONE

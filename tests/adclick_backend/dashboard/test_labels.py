@@ -84,7 +84,7 @@ def run(backend: Backend, sync: Callable[..., str], monkeypatch: pytest.MonkeyPa
     """Synchronise with that function in place of the real one; what the page says afterwards."""
     monkeypatch.setattr(
         "adclick_backend.references.syncing.sync",
-        lambda project, labels, store, connections, progress: sync(project, progress),
+        lambda project, labels, store, connections, progress, give_way: sync(project, progress),
     )
     thread = backend.services.syncs.start("1")
     assert thread is not None

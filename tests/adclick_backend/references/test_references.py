@@ -191,7 +191,8 @@ def test_a_storm_from_many_threads_ends_in_the_same_bank(backend: Backend) -> No
         random.Random(seed).shuffle(shuffled)
         client = backend.app.test_client()
         for action, body in shuffled:
-            answer = client.post("/webhook", json={"action": action, "project": {"id": 1}, **body})
+            body = {"action": action, "project": {"id": 1}, **body}
+            answer = client.post("/webhook", json=body, headers=backend.secret)
             if answer.status_code not in (200, 201):
                 failed.append(answer.status_code)
 
@@ -289,7 +290,8 @@ def test_recorded_webhooks_are_understood(backend: Backend) -> None:
     recorded = json.loads((Path(__file__).parents[2] / "fixtures" / "requests_to_backend.json").read_text())
 
     def send(action: str) -> Any:
-        return backend.client.post("/webhook", json=recorded[f"POST /webhook {action}"]["body"])
+        body = recorded[f"POST /webhook {action}"]["body"]
+        return backend.client.post("/webhook", json=body, headers=backend.secret)
 
     assert send("ANNOTATION_CREATED").json["result"] == {"references_changed": False}
     assert send("ANNOTATION_UPDATED").json["result"] == {"references_changed": True}
@@ -297,7 +299,7 @@ def test_recorded_webhooks_are_understood(backend: Backend) -> None:
     assert (row.url, row.task_id, row.annotation_id) == ("/data/upload/1/a66a3fa1-img0.png", 1, 1)
     assert send("ANNOTATION_CREATED").json["result"] == {"references_changed": False}
     assert len(states(backend)) == 1
-    assert send("PROJECT_UPDATED").status_code == 200
+    assert send("PROJECT_UPDATED").status_code == 201
     assert backend.services.store.projects.get("1").title == "adclick2"
     assert send("TASKS_CREATED").status_code == 200
     assert send("ANNOTATIONS_DELETED").json["result"] == {"references_changed": True}

@@ -178,7 +178,7 @@ def server() -> Iterator[FakeLabelStudio]:
 
 def connect(make_backend: Callable[..., Backend], server: FakeLabelStudio) -> Backend:
     backend = make_backend(label_studio_url=server.url, label_studio_api_key=PERSONAL_TOKEN)
-    backend.services.store.projects.save("1", label_config=CONFIG, hostname=server.url)
+    backend.services.store.projects.save("1", label_config=CONFIG, hostname=server.url, created="1795338618")
     return backend
 
 
@@ -251,7 +251,7 @@ def test_annotations_made_in_bulk_are_read_back(
     serve_images(server)
     backend.webhook("ANNOTATIONS_CREATED", annotations=[{"id": 1}, {"id": 2}])
     backend.work()
-    assert truth(backend) == ([1], {"scratch": {"mask": 1}}, 1)
+    assert wait_for(lambda: truth(backend) == ([1], {"scratch": {"mask": 1}}, 1))
 
 
 def test_annotations_made_in_bulk_that_nobody_can_read_are_said(backend: Backend) -> None:

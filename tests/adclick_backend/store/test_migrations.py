@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from adclick_backend.brush.rle import encode_rle
-from adclick_backend.store import AnnotationCheck, Project, Reference, Store, StoreError, WhitePoint
+from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
 from adclick_backend.store.database import MIGRATIONS
 from adclick_backend.store.labels import Annotated, LabelledTask, Summary
@@ -31,6 +31,7 @@ DIGESTS = (
     "7cb15f2218ff5d260166a4e4090a88eeb74f50f2588ef640cc36235f1374d1d4",
     "4d2c081a16c185ec74995e4d72d8dba2bc7e0de920f6676deab5e270031147ed",
     "5eebb6ce9a4e845dcb0fb2a52b75a304061aa49faef6ce8788257ca2c335a46b",
+    "87ac78815d47c2d2dda77b6f52b9ab61edc484051c65c727551627a103c7275a",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -120,7 +121,7 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "dump",
-    ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6"],
+    ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6", "schema_7"],
 )
 def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> None:
     make(tmp_path, dump)
@@ -133,6 +134,8 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
                 check_schema_3(store)
             if dump >= "schema_6":
                 check_schema_6(store)
+            if dump >= "schema_7":
+                check_schema_7(store)
     with opened(tmp_path) as store:
         check_it_works(store)
     assert version(tmp_path) == LATEST
@@ -140,7 +143,7 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
 
 @pytest.mark.parametrize(
     "dump",
-    ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6"],
+    ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6", "schema_7"],
 )
 def test_an_earlier_database_ends_up_as_a_new_one_begins(tmp_path: Path, dump: str) -> None:
     (tmp_path / "new").mkdir()
@@ -262,8 +265,7 @@ def check_schema_1(store: Store) -> None:
     )
     assert store.references.of_project("1") == [uploaded, annotated]
     assert store.references.bank("1", "cookie") == (A,)
-    assert store.annotations.of_tasks("1", [11]) == [21]  # schema 1 knew the task from the reference alone
-    assert store.annotations.next_check() == AnnotationCheck("1", 25, 0, 1764000008.0)
+    assert store.annotations.tasks_of("1", [21]) == [11]  # schema 1 knew the task from the reference alone
     assert [
         (problem.project, problem.task_id, problem.sentence, problem.times, problem.last)
         for problem in store.problems.latest("1")
@@ -280,7 +282,7 @@ def check_schema_1(store: Store) -> None:
 
 def check_schema_2(store: Store) -> None:
     """What came with schema 2."""
-    assert store.annotations.of_tasks("1", [12, 13, 15]) == [22, 26]
+    assert store.annotations.tasks_of("1", [22, 26]) == [12, 15]
     (answer,) = store.answers.of_task("1", 12).values()
     assert (answer.region, answer.label, answer.clicks) == (
         "adclick-r1",
@@ -341,6 +343,13 @@ def check_schema_6(store: Store) -> None:
     assert store.white_points.get("1", "") == WhitePoint(4095, by_references=False)
 
 
+def check_schema_7(store: Store) -> None:
+    """Messages have tasks read; and the copy of what was a reference until lately is kept."""
+    assert store.annotations.next_checks() == [TaskCheck("1", 11, 1, 1764000031.0)]
+    assert store.references.former_copy("1", "/data/former.png") == f"{B}.png"
+    assert store.labels.restored("1") == set()
+
+
 def check_it_works(store: Store) -> None:
     """Every table takes new rows, in a project of its own."""
     image = {"url": "/data/new.png", "product": "", "name": "new.png", "task_id": 90}
@@ -351,7 +360,7 @@ def check_it_works(store: Store) -> None:
     assert store.white_points.get("9", "") == WhitePoint(8191, by_references=True)
     store.prompts.add("9", "dent", ["a dent"], "person")
     assert store.references.follow("9", {91: [image]})
-    store.annotations.ask_check("9", [91])
+    assert store.annotations.ask_checks("9", [90], most=1)
     store.references.add("9", product="", sha=A, source="upload", name="a.png", file="a.png")
     for again in (False, True):
         job = store.jobs.enqueue("9", "train", "the dashboard", "Waits.", again=again)

@@ -223,7 +223,7 @@ def test_what_is_told_late_does_not_count(store: Store) -> None:
     """Reliability row 17: reordered webhooks."""
     assert told(store, 1, 5.0)
     assert not told(store, 1, 4.0)
-    store.labels.delete_annotation("1", 2, lambda task: Summary({}))
+    store.labels.delete_annotations("1", [2], lambda task: Summary({}))
     assert not told(store, 2, 9.0)
     store.labels.delete_tasks("1", [7])
     assert not told(store, 3, 9.0, task=7)
@@ -231,7 +231,7 @@ def test_what_is_told_late_does_not_count(store: Store) -> None:
 
 def test_what_label_studio_says_now_outranks_every_mark(store: Store) -> None:
     """Ids announced as deleted before they exist; a Label Studio restored from a backup; a message that was too old."""
-    store.labels.delete_annotation("1", 2, lambda task: Summary({}))
+    store.labels.delete_annotations("1", [2], lambda task: Summary({}))
     store.labels.delete_tasks("1", [7])
     told(store, 4, 50.0)
     asked = time.time() + 1
@@ -253,7 +253,7 @@ def test_deleted_labels_can_be_brought_back_for_a_month(
     told(store, 1, 5.0)
     told(store, 2, 5.0, task=2)
     store.labels.delete_tasks("1", [1])
-    store.labels.delete_annotation("1", 2, lambda task: Summary({}))
+    store.labels.delete_annotations("1", [2], lambda task: Summary({}))
     assert store.labels.of_project("1") == []
     assert [task for task, _ in store.labels.deleted("1")] == [2, 1]
     assert store.labels.restore("1", 1, lambda task: Summary({}))
@@ -313,12 +313,19 @@ def test_another_model_version_encodes_again(store: Store) -> None:
 
 
 def test_a_check_that_was_asked_for_again_is_still_to_do(store: Store) -> None:
-    store.annotations.ask_check("1", [3])
-    check = store.annotations.next_check()
-    assert check is not None
-    store.annotations.ask_check("1", [3])
-    store.annotations.end_check(check)
-    again = store.annotations.next_check()
-    assert again is not None
-    store.annotations.end_check(again, retry_at=4e9)
-    assert store.annotations.next_check() is None
+    store.annotations.ask_checks("1", [3], most=1)
+    checks = store.annotations.next_checks()
+    store.annotations.ask_checks("1", [3], most=1)
+    store.annotations.end_checks(checks)
+    (again,) = store.annotations.next_checks()
+    assert again.asked > checks[0].asked
+    store.annotations.end_checks([again], retry_at=4e9)
+    assert store.annotations.next_checks() == []
+
+
+def test_too_many_checks_are_none_and_say_so(store: Store) -> None:
+    """Bounded checks: beyond that the whole project is read."""
+    assert store.annotations.ask_checks("2", [1], most=50)
+    assert store.annotations.ask_checks("1", range(50), most=50)
+    assert not store.annotations.ask_checks("1", [50], most=50)
+    assert [check.project for check in store.annotations.next_checks()] == ["2"]

@@ -220,6 +220,7 @@ def test_a_webhook_answers_at_once(backend: Backend, monkeypatch: pytest.MonkeyP
     """Reliability row 23: under 1 s, because Label Studio waits no longer and a person waits for it."""
     monkeypatch.setattr(backend.services.connections, "load_image", lambda *_: time.sleep(30))
     started = time.perf_counter()
+    backend.setup()
     answer = replay(backend, "POST /webhook ANNOTATION_UPDATED")
     assert time.perf_counter() - started < 1
     assert answer.json["result"] == {"references_changed": True}

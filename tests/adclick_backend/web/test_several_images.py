@@ -219,13 +219,14 @@ def test_what_is_painted_on_the_second_image_is_learned_of_that_image(
     data = two_images(backend.draw("front.png"), backend.draw("back.png", [(44, 30, 220)]))["data"]
     painted = {**brush(square(44, 30)), "from_name": "b2", "to_name": "back"}
     saved = annotated(1, [painted])
+    label_studio.tasks = [{"id": 1, "data": data, "annotations": [saved], "predictions": []}]
     backend.webhook("ANNOTATION_CREATED", annotation=saved, task={"id": 1, "data": data})
+    backend.work()
     rows = {row.image: row for row in backend.services.store.labels.of_project("1")}
     assert rows.keys() == {"front", "back"}
     assert backend.services.labels.details("1").types == {"scratch": {"mask": 1}}
     assert backend.services.labels.details("1").unusable == 0
 
-    label_studio.tasks = [{"id": 1, "data": data, "annotations": [saved], "predictions": []}]
     assert backend.sync() == ""
     training_set = build_training_set("1", backend.services)
     assert training_set.skipped == []

@@ -1,0 +1,42 @@
+"""The secret that Label Studio's messages carry, so that they can be told from what anybody sends."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from functools import cached_property
+from pathlib import Path
+
+from adclick_backend.logs import hide
+from adclick_backend.store import Store
+
+_KEY = "webhook_secret"
+
+
+class WebhookSecret:
+    """One for each data folder, made when it is first needed and the same for every worker and after a restart."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def value(self) -> str:
+        """The secret, URL-safe."""
+        value = self._store.values.get_or_add("", _KEY, secrets.token_urlsafe(32))
+        hide(value)
+        return value
+
+    def fits(self, header: str | None) -> bool:
+        """Whether that is the secret; comparing takes the same time for all wrong ones."""
+        return hmac.compare_digest((header or "").encode(), self.value.encode())
+
+
+def secret_in(data_dir: Path) -> str:
+    """The secret of the backend with that data folder; "" when no backend has used the folder yet."""
+    if not Store.is_in(data_dir):
+        return ""
+    store = Store(data_dir)
+    try:
+        return WebhookSecret(store).value
+    finally:
+        store.close()
