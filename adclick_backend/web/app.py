@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
+from werkzeug.routing import IntegerConverter
 
 from adclick_backend.config.labeling_config import summary_sentence
 from adclick_backend.dashboard import create_dashboard
@@ -44,6 +45,12 @@ QUIET_ROUTES = frozenset(
 )
 
 
+class StoredInteger(IntegerConverter):
+    """``<int:...>`` in an address: a number that SQLite can hold; any other is not found."""
+
+    regex = "[0-9]{1,18}"
+
+
 def create_app(settings: Settings, engine: Engine | None = None, *, background: bool = True) -> Flask:
     """The backend as a WSGI app.
 
@@ -57,6 +64,7 @@ def create_app(settings: Settings, engine: Engine | None = None, *, background: 
     app = Flask("adclick_backend", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 2**20
     app.extensions["adclick"] = services
+    app.url_map.converters["int"] = StoredInteger
     app.register_blueprint(create_dashboard(services))
     install_error_handlers(app)
     _install_request_hooks(app, services, background=background)
