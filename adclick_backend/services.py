@@ -20,6 +20,7 @@ from adclick_backend.images.connections import Connections, LinkChecker
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.prompts.phrases import Prompts
+from adclick_backend.protocol.registration import Registration
 from adclick_backend.protocol.webhook_secret import WebhookSecret
 from adclick_backend.references.check import BankCheck
 from adclick_backend.references.collection import References
@@ -52,10 +53,11 @@ class Services:
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
         self.connections = Connections(settings, self.store)
         self.webhook_secret = WebhookSecret(self.store)
-        self.links = LinkChecker(settings, self.connections)
         self.references = References(self.store, settings)
         self.prompts = Prompts(settings, self.store)
         self.registry = Registry(settings.data_dir, self.engine.version)
+        self.registration = Registration(self.store, self.registry, self.webhook_secret)
+        self.links = LinkChecker(settings, self.connections, self.registration.state)
         self.jobs = Jobs(self.store, settings)
         self.answers = AnswerKeeper(self.store)
         self.labels = Labels(settings, self.store, self.jobs.count_label)

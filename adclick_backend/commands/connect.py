@@ -21,6 +21,8 @@ from adclick_backend.config.labeling_config import (
     summary_sentence,
 )
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.label_studio.webhooks import SECRET_HEADER, register_webhook
+from adclick_backend.protocol.webhook_secret import secret_in
 from adclick_backend.settings import get_settings
 
 TITLE = "ADClick"
@@ -203,18 +205,55 @@ class Wizard:
             return
 
     def _connect_webhook(self, project: dict[str, Any]) -> None:
-        """Submitted annotations must reach the backend: references are made of them."""
-        wanted = f"{self.backend}/webhook"
-        hooks = self.api.get("/api/webhooks/", project=project["id"])
-        if any(hook["url"] == wanted and hook["is_active"] for hook in hooks):
-            self.good("Label Studio tells the backend about submitted annotations.")
-            return
-        wish = {"project": project["id"], "url": wanted, "send_payload": True, "send_for_all_actions": True}
+        """Submitted annotations must reach the backend, and carry its secret, so that they can be told from others."""
+        secret, why = self._find_secret()
         try:
-            self.api.post("/api/webhooks/", wish)
-            self.good("Label Studio now tells the backend about submitted annotations.")
+            before = register_webhook(self.api, project["id"], self.backend, secret)
         except LabelStudioError as error:
             self.bad(explain(str(error), self.backend, answers_here=self._answers_here()))
+            return
+        now = "now tells" if before == "missing" else "tells"
+        if secret:
+            changed = {"bare": ": it was added to the webhook", "other": ": the webhook had another one"}
+            self.good(
+                f"Label Studio {now} the backend about submitted annotations, with the backend's secret"
+                f"{changed.get(before, '')}."
+            )
+            return
+        self.good(f"Label Studio {now} the backend about submitted annotations.")
+        if before in ("bare", "missing"):
+            _say(
+                "note",
+                "Without the backend's secret, as anybody could. While the backend cannot read Label Studio\n"
+                "(LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY), such messages add labels, and delete or replace none.\n"
+                f"The secret was not had: {why}",
+            )
+
+    def _find_secret(self) -> tuple[str, str]:
+        """The secret of the backend, or "" and why it cannot be had.
+
+        It lies in the data folder, if that is here; and the backend gives it to whoever has the password.
+        """
+        settings = get_settings()
+        here = secret_in(settings.data_dir)
+        password = (self.user, self.password) if self.user or self.password else None
+        why = ""
+        for url in dict.fromkeys((self.backend, f"http://localhost:{settings.port}")):
+            try:
+                answer = requests.get(
+                    f"{url}/webhook/secret",
+                    headers={SECRET_HEADER: here},
+                    auth=password,
+                    timeout=3,
+                    allow_redirects=False,
+                )
+                body = answer.json()
+                if answer.ok:
+                    return str(body["secret"]), ""
+                why = why or str(body["error"]["message"])
+            except (requests.RequestException, ValueError, KeyError, TypeError):
+                continue
+        return "", why or f"{self.backend} does not answer this machine."
 
     def _check_first_interactive(self, project: dict[str, Any], model: dict[str, Any]) -> None:
         first = next(row for row in self._models(project) if row["is_interactive"])

@@ -146,6 +146,13 @@ def write_correction(services: Services, project: str, fingerprint: str) -> str:
     )
 
 
+def mend_webhook(services: Services, project: str) -> str:
+    """Let Label Studio's webhook carry the secret; what came of it, in a sentence."""
+    said = services.registration.mend(project, services.connections.label_studio(project))
+    services.links.forget(project)
+    return said
+
+
 def is_private(host: str) -> bool:
     """Whether Label Studio would call this host (with or without a port) a reserved network address."""
     name = urlsplit(f"//{host}").hostname or ""
@@ -197,6 +204,11 @@ def add_overview(blueprint: Blueprint, pages: Pages) -> None:
         return pages.back(
             "overview", project, "setup-title", said=f"{said} is your Label Studio from now on."
         )
+
+    @blueprint.post("/projects/<project>/webhook")
+    def register_webhook(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        return pages.back("overview", project, "setup-title", said=mend_webhook(pages.services, project))
 
     @blueprint.post("/projects/<project>/problems/clear")
     def clear_problems(project: str) -> ResponseReturnValue:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -12,6 +14,7 @@ from typing import Literal
 from adclick_backend.images.task_images import ImageSource, LoadedImage
 from adclick_backend.label_studio.api_key import token_claims
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.label_studio.webhooks import WebhookState
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store
 
@@ -96,17 +99,30 @@ class Link:
     state: Literal["good", "bad", "unknown"]
     sentence: str
     checked: float = 0.0  # Unix seconds
+    webhook: WebhookState = "unknown"
 
 
 class LinkChecker:
-    """Looks whether Label Studio answers and accepts the key; in the background, as that may take time."""
+    """Looks whether Label Studio answers and accepts the key; in the background, as that may take time.
+
+    Args:
+        settings: of the backend.
+        connections: to Label Studio.
+        webhook_state: how it is with the webhook of a project.
+    """
 
     FRESH_S = 30.0
     PATIENCE_S = 1.5  # that a page waits for a first answer
 
-    def __init__(self, settings: Settings, connections: Connections) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connections: Connections,
+        webhook_state: Callable[[str, LabelStudio], WebhookState],
+    ) -> None:
         self._settings = settings
         self._connections = connections
+        self._webhook_state = webhook_state
         self._found: dict[str, Link] = {}
         self._busy: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -126,12 +142,13 @@ class LinkChecker:
             return self._found.get(project, link)
 
     def forget(self, project: str) -> None:
-        """What was found is out of date."""
+        """What was found is out of date: the next look is a fresh one."""
         with self._lock:
             self._found.pop(project, None)
 
     def _check(self, project: str) -> None:
         label_studio = self._connections.label_studio(project)
+        webhook: WebhookState = "unknown"
         kind = self._key_kind(project)
         try:
             if waiting := self._connections.unconfirmed(project):
@@ -141,11 +158,14 @@ class LinkChecker:
             else:
                 user = label_studio.check().get("email", "an unnamed user")
                 link = Link("good", f"{label_studio.url} answers to {kind} of {user}.")
+                # The key may not show the project, and what is no Label Studio may answer anything.
+                with suppress(LabelStudioError, LookupError, TypeError):
+                    webhook = self._webhook_state(project, label_studio)
         except LabelStudioError as error:
             link = Link("bad", f"With {kind}: {error}")
         sentence = " ".join(filter(None, (self._settings.link_problem, link.sentence)))
         with self._lock:
-            self._found[project] = Link(link.state, sentence, time.time())
+            self._found[project] = Link(link.state, sentence, time.time(), webhook)
 
     def _key_kind(self, project: str) -> str:
         configured = self._settings.label_studio_api_key if self._settings.label_studio_url else ""

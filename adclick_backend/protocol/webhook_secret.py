@@ -32,11 +32,5 @@ class WebhookSecret:
 
 
 def secret_in(data_dir: Path) -> str:
-    """The secret of the backend with that data folder; "" when no backend has used the folder yet."""
-    if not Store.is_in(data_dir):
-        return ""
-    store = Store(data_dir)
-    try:
-        return WebhookSecret(store).value
-    finally:
-        store.close()
+    """The secret of the backend with that data folder; "" when there is none, or it cannot be read."""
+    return Store.peek(data_dir, _KEY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from adclick_backend.errors import ProjectIdError
@@ -60,9 +62,17 @@ class Store:
         self.prompts = PromptTable(self.database)
 
     @classmethod
-    def is_in(cls, data_dir: Path) -> bool:
-        """Whether a backend has used that data folder."""
-        return (data_dir / cls.FILE).is_file()
+    def peek(cls, data_dir: Path, key: str) -> str:
+        """A value of no project in the data folder of a backend that may be running; "" when it cannot be read."""
+        file = (data_dir / cls.FILE).resolve()
+        try:
+            with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+                row = connection.execute(
+                    "SELECT value FROM key_values WHERE project = '' AND key = ?", (key,)
+                ).fetchone()
+        except sqlite3.Error:
+            return ""
+        return str(row[0]) if row else ""
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -118,7 +118,7 @@ def _install_routes(app: Flask, services: Services) -> None:
 
     @app.post("/setup")
     def setup() -> ResponseReturnValue:
-        return _setup(services, read_json(request))
+        return _setup(services, read_json(request), called_at=request.url_root.rstrip("/"))
 
     @app.post("/confirm")
     def confirm() -> ResponseReturnValue:
@@ -135,6 +135,10 @@ def _install_routes(app: Flask, services: Services) -> None:
     @app.post("/webhook")
     def webhook() -> ResponseReturnValue:
         return _webhook(services, read_json(request), authenticated=g.authenticated, trusted=g.trusted)
+
+    @app.get("/webhook/secret")
+    def webhook_secret() -> ResponseReturnValue:
+        return _webhook_secret(services, trusted=g.trusted)
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
@@ -156,7 +160,7 @@ def _versions(services: Services) -> list[str]:
     return list(dict.fromkeys([*names, services.engine.version]))
 
 
-def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
+def _setup(services: Services, raw: dict[str, Any], *, called_at: str) -> ResponseReturnValue:
     """Connect a project, also one whose labeling config lacks something: the answer says what."""
     body = read_body(SetupBody, raw)
     created = str(raw["project"]).partition(".")[2]
@@ -176,6 +180,7 @@ def _setup(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
         )
     if body.hostname and services.settings.needs_password:  # whoever knows the password is trusted with this
         services.connections.confirm(body.hostname)
+    services.registration.note(body.project, called_at)
     services.syncs.plan(body.project)
     backend = ADClickBackend(body.project, body.label_config, services)
     config = backend.labeling_config
@@ -235,6 +240,20 @@ def _webhook(
     if result is None:
         return {"status": "ok", "result": None}
     return {"status": "ok", "result": result}, 201
+
+
+def _webhook_secret(services: Services, *, trusted: bool) -> ResponseReturnValue:
+    """What Label Studio's webhook is to carry, for who has the password, or the secret and asks whether it fits."""
+    if not trusted:
+        raise ApiError(
+            403,
+            "forbidden",
+            "Without a password anybody could ask for the secret. Run adclick connect where the backend's data folder "
+            "is, or start the backend with BASIC_AUTH_USER and BASIC_AUTH_PASS.",
+        )
+    answer = jsonify(header=SECRET_HEADER, secret=services.webhook_secret.value)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 def _unauthorized() -> ApiError:

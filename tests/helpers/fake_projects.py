@@ -67,6 +67,10 @@ class FakeProjects(LocalServer):
                 return 200, self.webhooks
             case "POST", ["webhooks"]:
                 return self.webhook_refusal or self._save_webhook(body)
+            case "PATCH", ["webhooks", number]:
+                (hook,) = [row for row in self.webhooks if row["id"] == int(number)]
+                hook.update({"actions": [], **body})  # as Label Studio does
+                return 200, hook
             case "GET", ["tasks"]:
                 return 200, {"tasks": self.tasks, "total": len(self.tasks)}
         return 404, {"detail": f"{method} {path} is not faked"}
@@ -88,5 +92,6 @@ class FakeProjects(LocalServer):
         return 201, self.models[-1]
 
     def _save_webhook(self, body: dict[str, Any]) -> tuple[int, Any]:
-        self.webhooks.append({"is_active": True, **body})
+        shown = {"id": len(self.webhooks) + 1, "is_active": True, "headers": {}, "actions": []}
+        self.webhooks.append({**shown, **body})
         return 201, self.webhooks[-1]

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from adclick_backend.cli import main
 from adclick_backend.commands.connect_advice import explain
 from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config
+from adclick_backend.label_studio.webhooks import SECRET_HEADER
+from adclick_backend.protocol.webhook_secret import secret_in
+from adclick_backend.settings import get_settings
+from tests.helpers.backend import Backend
 from tests.helpers.fake_label_studio import LEGACY_TOKEN
 from tests.helpers.fake_projects import FakeProjects
 from tests.helpers.local_server import LocalServer, Reply
@@ -217,6 +224,114 @@ def test_unknown_project_is_said(fake: FakeProjects, capsys: pytest.CaptureFixtu
 def test_a_disconnected_model_is_not_ready(fake: FakeProjects) -> None:
     fake.state = "DI"
     assert connect(fake, "--create", "Flanges") == 1
+
+
+# --- the secret of the webhook
+
+
+@pytest.fixture
+def served(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[bool], Backend]]:
+    """A backend that answers at `BACKEND`; its data folder is here, or elsewhere."""
+    real = requests.get
+
+    def get(url: str, **options: Any) -> Any:
+        if not url.startswith(BACKEND):
+            return real(url, **options)
+        header = options.get("headers") or {}
+        if auth := options.get("auth"):
+            header = {**header, "Authorization": "Basic " + b64encode(":".join(auth).encode()).decode()}
+        answer = backend.client.get(url.removeprefix(BACKEND), headers=header)
+        found = requests.Response()
+        found.status_code, found._content = answer.status_code, answer.data
+        return found
+
+    def serve(here: bool) -> Backend:
+        folder = backend.settings.data_dir if here else tmp_path / "elsewhere"
+        monkeypatch.setenv("ADCLICK_DATA_DIR", str(folder))
+        get_settings.cache_clear()
+        assert backend.services.webhook_secret.value
+        return backend
+
+    monkeypatch.setattr("adclick_backend.commands.connect.requests.get", get)
+    yield serve
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+def test_the_webhook_that_label_studio_makes_by_itself_gets_the_secret(
+    fake: FakeProjects, served: Callable[[bool], Backend], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stranger's webhook: connecting a model makes one without headers; the command adds the secret, and says so."""
+    backend = served(True)
+    assert connect(fake, "--create", "Flanges") == 0
+    assert "with the backend's secret: it was added to the webhook." in capsys.readouterr().out
+    (hook,) = fake.webhooks
+    assert hook["headers"] == backend.secret
+    assert connect(fake, "--create", "Flanges") == 0
+    assert "with the backend's secret." in capsys.readouterr().out
+    assert len(fake.webhooks) == 1
+
+
+def test_another_secret_is_replaced_and_other_headers_and_actions_stay(
+    fake: FakeProjects, served: Callable[[bool], Backend], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stranger's webhook: the data folder is a new one, so the secret is too."""
+    backend = served(True)
+    headers = {"x-adclick-secret": "earlier", "X-Proxy": "1"}
+    fake.reply("POST", "/api/webhooks", {}, {"project": 1, "url": f"{BACKEND}/webhook", "headers": headers})
+    fake.webhooks[0]["actions"] = ["ANNOTATION_CREATED"]
+    fake.webhook_refusal = (400, {})  # and none is made beside it
+    assert connect(fake, "--create", "Flanges") == 0
+    assert "the webhook had another one" in capsys.readouterr().out
+    assert fake.webhooks[0]["headers"] == {"X-Proxy": "1", **backend.secret}
+    assert fake.webhooks[0]["actions"] == ["ANNOTATION_CREATED"]
+
+
+def test_a_webhook_that_was_switched_off_is_switched_on(
+    fake: FakeProjects, served: Callable[[bool], Backend], capsys: pytest.CaptureFixture[str]
+) -> None:
+    served(True)
+    fake.reply("POST", "/api/webhooks", {}, {"url": f"{BACKEND}/webhook", "is_active": False})
+    fake.webhook_refusal = (400, {})
+    assert connect(fake, "--create", "Flanges") == 0
+    assert "now tells the backend" in capsys.readouterr().out
+    assert fake.webhooks[0]["is_active"] is True
+
+
+def test_without_the_data_folder_and_without_a_password_the_secret_is_not_had(
+    fake: FakeProjects, served: Callable[[bool], Backend], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stranger's webhook: what everybody could ask for would be no secret; said, and no failure."""
+    served(False)
+    assert connect(fake, "--create", "Flanges") == 0
+    out = capsys.readouterr().out
+    assert "such messages add labels, and delete or replace none" in out
+    assert "Without a password anybody could ask for the secret" in out
+    assert fake.webhooks[0]["headers"] == {}
+
+
+def test_with_the_password_the_backend_gives_its_secret(make_backend: Callable[..., Backend]) -> None:
+    """Reliability row 9: not without it, not with a wrong one; and who has it is told that it fits."""
+    backend = make_backend(basic_auth_user="u", basic_auth_pass="p")
+    ask = backend.client.get
+    assert ask("/webhook/secret").status_code == 401
+    assert ask("/webhook/secret", auth=("u", "q")).status_code == 401
+    answer = ask("/webhook/secret", auth=("u", "p"))
+    assert answer.json == {
+        "header": SECRET_HEADER,
+        "secret": backend.services.webhook_secret.value,
+    }
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_without_a_password_only_who_has_the_secret_is_told_that_it_fits(backend: Backend) -> None:
+    assert backend.client.get("/webhook/secret").status_code == 403
+    assert backend.client.get("/webhook/secret", headers={SECRET_HEADER: "x"}).status_code == 403
+    assert backend.client.get("/webhook/secret", headers=backend.secret).status_code == 200
+    assert secret_in(backend.settings.data_dir) == backend.services.webhook_secret.value
+    assert secret_in(backend.settings.data_dir / "nowhere") == ""
 
 
 @pytest.mark.parametrize(

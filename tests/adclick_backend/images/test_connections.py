@@ -30,7 +30,8 @@ def checker(
     backend: Backend, server: Server, monkeypatch: pytest.MonkeyPatch, **settings: str
 ) -> LinkChecker:
     monkeypatch.setattr(backend.services.connections, "label_studio", lambda project: server)
-    return LinkChecker(backend.settings.model_copy(update=settings), backend.services.connections)
+    changed = backend.settings.model_copy(update=settings)
+    return LinkChecker(changed, backend.services.connections, lambda project, label_studio: "good")
 
 
 def test_the_link_is_looked_at_once_in_a_while(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
