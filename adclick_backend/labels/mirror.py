@@ -159,10 +159,9 @@ class Labels:
         """
         labels = self._store.labels
         if isinstance(event, AnnotationsDeleted):
-            gone = [one.id for one in event.annotations]
-            return labels.delete_annotations(project, gone, self._summary(project))
+            return labels.delete_annotations(project, event.annotations, self._summary(project))
         if isinstance(event, TasksDeleted):
-            return self.forget(project, [named.id for named in event.tasks])
+            return self.forget(project, event.tasks)
         images = self._images(project, event.annotation.task, event.task.data)
         clicked = self._clicked_before(project, event.annotation, time.time())
         changed = labels.put(images, _kept(event.annotation, clicked=clicked), self._summary(project))

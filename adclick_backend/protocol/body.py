@@ -10,7 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from adclick_backend.errors import bad_request
 from adclick_backend.store import project_id
 
-Identifier = Annotated[int, Field(ge=0, lt=2**63)]  # what SQLite can hold
+LARGEST = 2**63 - 1  # that SQLite can hold
+
+Identifier = Annotated[int, Field(ge=0, le=LARGEST)]
 
 ProjectId = Annotated[str, BeforeValidator(project_id)]
 

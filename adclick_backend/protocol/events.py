@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, TypeAdapter
 
-from adclick_backend.protocol.body import Body, Identifier, read_body
+from adclick_backend.protocol.body import LARGEST, Body, Identifier, read_body
 
 # Results that are about the whole image or are text; everything else in an annotation is a region.
 _NOT_REGIONS = frozenset(
@@ -50,6 +50,21 @@ class Named(Body):
     id: Identifier
 
 
+_NAMED = TypeAdapter(list[Named])
+
+
+def _read_ids(value: object) -> list[int]:
+    """The numbers in ``[{"id": 1}, ...]``; a message may name half a million, so without an object for each."""
+    rows = value if isinstance(value, list) else []
+    ids = [row["id"] for row in rows if type(row) is dict and type(row.get("id")) is int]
+    if ids and len(ids) == len(rows) and min(ids) >= 0 and max(ids) <= LARGEST:
+        return ids
+    return [one.id for one in _NAMED.validate_python(value)]  # which says what is wrong with which of them
+
+
+Ids = Annotated[list[int], PlainValidator(_read_ids)]
+
+
 class AnnotationSaved(Body):
     """ANNOTATION_CREATED, ANNOTATION_UPDATED."""
 
@@ -60,19 +75,19 @@ class AnnotationSaved(Body):
 class AnnotationsCreated(Body):
     """ANNOTATIONS_CREATED: many at once, made from predictions; it does not say of which tasks' data."""
 
-    annotations: list[Named]
+    annotations: Ids
 
 
 class AnnotationsDeleted(Body):
     """ANNOTATIONS_DELETED."""
 
-    annotations: list[Named]
+    annotations: Ids
 
 
 class TasksDeleted(Body):
     """TASKS_DELETED."""
 
-    tasks: list[Named]
+    tasks: Ids
 
 
 class ProjectUpdated(Body):

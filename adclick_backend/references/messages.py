@@ -107,5 +107,5 @@ class Messages:
         if isinstance(event, AnnotationSaved):
             return [event.annotation.task]
         if isinstance(event, TasksDeleted):
-            return known.known_tasks(project, [task.id for task in event.tasks])
-        return known.tasks_of(project, [one.id for one in event.annotations])
+            return known.known_tasks(project, event.tasks)
+        return known.tasks_of(project, event.annotations)

@@ -61,7 +61,7 @@ class ReadBack:
         """
         known = self._store.annotations
         if isinstance(event, AnnotationsCreated):
-            if known.are_known(project, [one.id for one in event.annotations]):
+            if known.are_known(project, event.annotations):
                 return False
             self._syncs.ask(project)  # of which tasks they are, only the whole project tells
             return True
@@ -70,9 +70,9 @@ class ReadBack:
         elif isinstance(event, AnnotationSaved):
             tasks = [event.annotation.task]
         elif isinstance(event, AnnotationsDeleted):
-            tasks = known.tasks_of(project, [one.id for one in event.annotations])
+            tasks = known.tasks_of(project, event.annotations)
         else:
-            tasks = known.known_tasks(project, [one.id for one in event.tasks])
+            tasks = known.known_tasks(project, event.tasks)
         if tasks and not known.ask_checks(project, tasks, MANY):
             self._syncs.ask(project)
         return bool(tasks)

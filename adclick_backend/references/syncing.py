@@ -107,11 +107,7 @@ class LabelSyncs:
 
         One that is going on may have passed what they named, so another follows it.
         """
-        state, now = self.state(project), time.time()
-        soon = max(now, state.at + REST_S) if state.running or state.at else now
-        due = float(self._store.values.get(project, DUE) or "inf")
-        if soon < due:
-            self._store.values.set(project, DUE, str(soon))
+        self._plan(project, max(0.0, self.state(project).at + REST_S - time.time()))
 
     def try_later(self, project: str) -> None:
         """Label Studio could not be read: the project is synchronised in a while."""
@@ -128,7 +124,10 @@ class LabelSyncs:
                 self.start(project.id)
 
     def _plan(self, project: str, seconds: float) -> None:
-        self._store.values.set(project, DUE, str(time.time() + seconds))
+        """It is due in so many seconds, or earlier if it already was."""
+        due = time.time() + seconds
+        if due < float(self._store.values.get(project, DUE) or "inf"):
+            self._store.values.set(project, DUE, str(due))
 
     def _is_reachable(self, project: str) -> bool:
         return bool(self._connections.label_studio(project).url)

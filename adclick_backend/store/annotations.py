@@ -106,7 +106,7 @@ class AnnotationTable:
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT project, task_id, attempts, asked FROM task_checks WHERE due <= :now AND project = "
-                "(SELECT project FROM task_checks WHERE due <= :now ORDER BY due, asked LIMIT 1) ORDER BY task_id",
+                "(SELECT project FROM task_checks WHERE due <= :now ORDER BY max(due, asked) LIMIT 1) ORDER BY task_id",
                 {"now": time.time()},
             ).fetchall()
         return [TaskCheck(**row) for row in rows]

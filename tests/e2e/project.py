@@ -49,6 +49,23 @@ class Project:
         rows: list[dict[str, Any]] = self._get("/ml", project=self.id)
         return rows
 
+    def webhooks(self) -> list[dict[str, Any]]:
+        """The webhooks that Label Studio has for the project."""
+        rows: list[dict[str, Any]] = self._get("/webhooks/", project=self.id)
+        return rows
+
+    def annotation_ids(self, task: int) -> list[int]:
+        """The annotations of a task."""
+        return [int(row["id"]) for row in self._get(f"/tasks/{task}/annotations/")]
+
+    def delete_annotation(self, annotation: int) -> None:
+        """Delete an annotation."""
+        self._delete(f"/annotations/{annotation}/")
+
+    def delete_task(self, task: int) -> None:
+        """Delete a task."""
+        self._delete(f"/tasks/{task}/")
+
     def model_version(self) -> str:
         """What the connected backend says when Label Studio asks who answers now."""
         (model,) = self.models()
@@ -142,6 +159,9 @@ class Project:
         answer = self._person.get(self._api + path, params=params, timeout=180)
         answer.raise_for_status()
         return answer.json()
+
+    def _delete(self, path: str) -> None:
+        self._person.delete(self._api + path, timeout=180).raise_for_status()
 
     def _post(self, path: str, **kwargs: Any) -> Any:
         answer = self._person.post(self._api + path, timeout=180, **kwargs)

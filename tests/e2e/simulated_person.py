@@ -46,15 +46,21 @@ def overlap(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return float((mask & truth).sum() / (mask | truth).sum())
 
 
-def wait_for_references(backend: str, project: int, *, ready: int, limit_s: float = 180.0) -> None:
-    """Wait until /metrics counts that many ready references of the project."""
+def count_references(backend: str, project: int) -> int:
+    """How many ready references of the project /metrics counts."""
     count = re.compile(
         rf'^adclick_references{{[^}}]*project="{project}"[^}}]*state="ready"[^}}]*}} ([0-9.]+)$', re.M
     )
+    return int(
+        sum(float(number) for number in count.findall(requests.get(f"{backend}/metrics", timeout=60).text))
+    )
+
+
+def wait_for_references(backend: str, project: int, *, ready: int, limit_s: float = 180.0) -> None:
+    """Wait until /metrics counts that many ready references of the project, or more."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        text = requests.get(f"{backend}/metrics", timeout=60).text
-        if sum(float(number) for number in count.findall(text)) >= ready:
+        if (found := count_references(backend, project)) >= ready:
             return
         time.sleep(0.3)
-    pytest.fail(f"After {limit_s} s the project has no {ready} ready references:\n{text}")
+    pytest.fail(f"After {limit_s} s the project has no {ready} ready references, but {found}.")
