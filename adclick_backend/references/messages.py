@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.protocol.events import (
@@ -16,6 +18,8 @@ from adclick_backend.protocol.events import (
 from adclick_backend.references.collection import References
 from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.store import Store
+
+Change = AnnotationSaved | AnnotationsDeleted | TasksDeleted
 
 
 class Messages:
@@ -73,17 +77,18 @@ class Messages:
                 "backend with LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, then press Synchronise now.",
             )
             return False
-        if trusted or self._only_adds(project, event):
+        if trusted:
             return self._believe(project, event)
-        return False
+        event = _not_from_the_future(event)
+        return self._only_adds(project, event) and self._believe(project, event)
 
-    def _believe(self, project: str, event: AnnotationSaved | AnnotationsDeleted | TasksDeleted) -> bool:
+    def _believe(self, project: str, event: Change) -> bool:
         """Do what an event says; whether anything changed about references."""
         tasks = self._tasks_of(project, event)
         self._labels.apply(project, event)
         return self._references.follow(project, self._labels, tasks)
 
-    def _only_adds(self, project: str, event: AnnotationSaved | AnnotationsDeleted | TasksDeleted) -> bool:
+    def _only_adds(self, project: str, event: Change) -> bool:
         """Whether the event takes nothing away and replaces nothing; what would, and is news, becomes a suspicion."""
         if isinstance(event, AnnotationSaved):
             one = event.annotation
@@ -99,9 +104,7 @@ class Messages:
             self._store.suspicions.add(project, touched)
         return False
 
-    def _tasks_of(
-        self, project: str, event: AnnotationSaved | AnnotationsDeleted | TasksDeleted
-    ) -> list[int]:
+    def _tasks_of(self, project: str, event: Change) -> list[int]:
         """The tasks that an event is about, of deleted ones those that are known."""
         known = self._store.annotations
         if isinstance(event, AnnotationSaved):
@@ -109,3 +112,12 @@ class Messages:
         if isinstance(event, TasksDeleted):
             return known.known_tasks(project, event.tasks)
         return known.tasks_of(project, event.annotations)
+
+
+def _not_from_the_future(event: Change) -> Change:
+    """The event, and no later than now: else Label Studio's own word on that annotation would be older for ever."""
+    now = time.time()
+    if not isinstance(event, AnnotationSaved) or event.annotation.changed_at <= now:
+        return event
+    moment = datetime.fromtimestamp(now, timezone.utc).isoformat()
+    return event.model_copy(update={"annotation": event.annotation.model_copy(update={"updated_at": moment})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 
 import pytest
 
@@ -79,6 +80,15 @@ def test_ids_announced_as_deleted_before_they_exist_are_not_marked(labelled: Bac
     labelled.webhook("TASKS_DELETED", stranger=True, tasks=[{"id": 6}])
     mark(labelled, labelled.draw("6.png", grey=6), 6)
     assert held(labelled) == (6, 6)
+
+
+def test_what_a_stranger_dates_into_the_future_is_no_later_than_now(labelled: Backend) -> None:
+    """Stranger's webhook: made-up annotations do not outlast what Label Studio says of the same ids."""
+    mark(labelled, labelled.draw("6.png", grey=6), 6, stranger=True, at="2999-01-01T00:00:00Z")
+    assert held(labelled) == (6, 6)
+    soon = datetime.fromtimestamp(time.time() + 1, timezone.utc).isoformat()
+    mark(labelled, "/data/local-files/?d=6.png", 6, ["defective"], at=soon)
+    assert held(labelled) == (5, 5)
 
 
 def test_a_labeling_config_is_not_replaced(labelled: Backend) -> None:
