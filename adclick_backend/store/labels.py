@@ -166,8 +166,16 @@ class LabelTable:
     def some(self, project: str, tasks: Iterable[int]) -> list[LabelledTask]:
         """The images of those of the tasks that are labelled."""
         with self._database.read() as connection:
-            found = [row for task in tasks for row in _find(connection, project, task)]
-        return [row for row in found if row.deleted is None]
+            rows = [
+                row
+                for task in tasks
+                for row in connection.execute(
+                    "SELECT * FROM labelled_tasks WHERE project = ? AND task_id = ? AND deleted IS NULL "
+                    "ORDER BY image",
+                    (project, task),
+                )
+            ]
+        return [_task(row) for row in rows]
 
     def left_out(self, project: str) -> list[LeftOut]:
         """Tasks that cannot be learned from, and why: a problem of the image, or what the annotation lacks."""
