@@ -1,4 +1,8 @@
-"""The WSGI entry: ``gunicorn adclick_backend._wsgi:app``, and the script that ``label-studio-ml start`` runs."""
+"""The WSGI entry, and the script that ``label-studio-ml start`` runs.
+
+gunicorn's own workers give a thread to whoever sends half a request, so name the one that does not:
+``gunicorn --worker-class adclick_backend.web.buffered_worker.BufferedWorker --threads 16 adclick_backend._wsgi:app``
+"""
 
 from __future__ import annotations
 

@@ -86,10 +86,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             else f"{settings.host}:{settings.port}",
             "workers": settings.workers,
             "threads": settings.threads,
-            "worker_class": "gthread",
+            "worker_class": "adclick_backend.web.buffered_worker.BufferedWorker",
             "timeout": 120,  # Label Studio gives up after 100 s
             "graceful_timeout": 20,
-            "keepalive": 15,
             "control_socket_disable": True,  # of newer versions; one socket in the home folder for all servers
             "loglevel": settings.log_level.lower(),
             "logger_class": _logger(settings),

@@ -131,12 +131,15 @@ def test_serve_answers_tells_how_to_connect_and_ends_in_good_order(tmp_path: Pat
     assert "Traceback" not in printed
 
 
-def test_gunicorn_serves_the_wsgi_module(tmp_path: Path) -> None:
+@pytest.mark.parametrize("worker", ["gthread", "adclick_backend.web.buffered_worker.BufferedWorker"])
+def test_gunicorn_serves_the_wsgi_module(tmp_path: Path, worker: str) -> None:
     port = free_port()
     command = [
         sys.executable,
         "-m",
         "gunicorn",
+        "--worker-class",
+        worker,
         "--threads",
         "2",
         "-b",
