@@ -7,6 +7,10 @@ class ImageError(ValueError):
     """An image could not be fetched, read or decoded; the message says why and what to do about it."""
 
 
+class BusyError(ImageError):
+    """Another request is fetching or preparing the same image, and this one cannot wait any longer."""
+
+
 class ProjectIdError(ValueError):
     """What was sent as a project is not a Label Studio project id."""
 

@@ -20,7 +20,8 @@ from urllib.parse import urljoin
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from adclick_backend import __version__
+from adclick_backend import __version__, deadline
+from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.encodings import decoded
 from adclick_backend.downloads.hosts import FetchError, HostRules, Target, parse_url, resolve
 from adclick_backend.downloads.watchdog import Watchdog
@@ -31,6 +32,7 @@ MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {429, 502, 503, 504}
 _CHUNK = 256 * 1024
+_MOVING = 10_000  # bytes a second; a host that sends fewer does not answer
 
 
 class TrustedServer(NamedTuple):
@@ -47,12 +49,20 @@ class Fetcher:
         hosts: entries of the allow-list, see HostRules.
         max_bytes: largest body that is accepted.
         connect_timeout_s: patience for each address of a host.
-        timeout_s: patience for the whole download, redirects included.
+        timeout_s: patience for the whole download, redirects included; less when the :mod:`..deadline` is earlier.
+        breakers: know which hosts do not answer.
     """
 
     def __init__(
-        self, hosts: Sequence[str], *, max_bytes: int, connect_timeout_s: float, timeout_s: float
+        self,
+        hosts: Sequence[str],
+        *,
+        max_bytes: int,
+        connect_timeout_s: float,
+        timeout_s: float,
+        breakers: Breakers | None = None,
     ) -> None:
+        self._breakers = breakers or Breakers()
         self._rules = HostRules(tuple(hosts))
         self._max_bytes = max_bytes
         self._connect_timeout_s = connect_timeout_s
@@ -73,7 +83,14 @@ class Fetcher:
         """
         target = parse_url(url)
         authorization = trusted.authorization if trusted else ""
-        with Watchdog(self._timeout_s) as watchdog:
+        seconds = deadline.remaining(self._timeout_s)
+        if not seconds:
+            raise FetchError(
+                f"No time was left to fetch {target}: this request had {deadline.total(self._timeout_s):.0f} s. "
+                "Click again.",
+                passing=True,
+            )
+        with Watchdog(seconds) as watchdog:
             for hop in range(MAX_REDIRECTS + 1):
                 at_home = trusted is not None and target.origin == trusted.origin
                 if not at_home:
@@ -83,7 +100,7 @@ class Fetcher:
                 )
                 with self._request(target, addresses, authorization, watchdog) as response:
                     if response.status not in _REDIRECTS:
-                        return self._body(target, response)
+                        return self._body(target, response, watchdog)
                     target = parse_url(urljoin(target.url, response.headers.get("Location", "")))
         raise FetchError(f"{parse_url(url)} redirects more than {MAX_REDIRECTS} times, so it was given up.")
 
@@ -92,9 +109,9 @@ class Fetcher:
     ) -> list[str]:
         """The addresses that may be connected to for this hop."""
         if at_home or self._rules.names(target):
-            return resolve(target, public_only=False)
+            return self._resolve(target, public_only=False)
         if any_public or self._rules.matches(target):
-            return resolve(target, public_only=True)
+            return self._resolve(target, public_only=True)
         if trusted and parse_url(trusted.origin).host == target.host:
             raise FetchError(
                 f"The image is at {target.origin}, but Label Studio is known as {trusted.origin}: set "
@@ -105,6 +122,15 @@ class Fetcher:
             f"{target.netloc} is neither Label Studio nor in {self._rules.describe()}: nothing was fetched. "
             f"If images may come from there, add {target.netloc} to ADCLICK_IMAGE_HOSTS."
         )
+
+    def _resolve(self, target: Target, *, public_only: bool) -> list[str]:
+        if refusal := self._breakers.refusal(target.origin):
+            raise FetchError(refusal, passing=True)
+        try:
+            return resolve(target, public_only=public_only)
+        except FetchError:
+            self._breakers.failed(target.origin)
+            raise
 
     @contextmanager
     def _request(
@@ -126,20 +152,42 @@ class Fetcher:
                 yield response
             # A connection cut at the deadline can look like a body that ended in good order.
             watchdog.check()
+            self._breakers.answered(target.origin)
+        except FetchError:  # whatever it answered, it is there
+            self._breakers.answered(target.origin)
+            raise
         except ssl.SSLCertVerificationError as error:
+            self._breakers.answered(target.origin)
             raise FetchError(
                 f"The certificate of {target.netloc} is not trusted: {error.verify_message}. If it is your "
                 "company's own, set REQUESTS_CA_BUNDLE to a file with your certificate authority."
             ) from error
         except (OSError, HTTPException) as error:
-            reason = f"cannot be fetched: {error or type(error).__name__}"
-            if watchdog.expired:
-                reason = f"took longer than {self._timeout_s:g} s (ADCLICK_FETCH_TIMEOUT_S)"
-            raise FetchError(f"{target} {reason}.", passing=True) from error
+            self._note(target, watchdog)
+            raise FetchError(f"{target} {self._reason(target, error, watchdog)}.", passing=True) from error
         finally:
             connection.close()
 
-    def _body(self, target: Target, response: HTTPResponse) -> bytes:
+    def _note(self, target: Target, watchdog: Watchdog) -> None:
+        """Tell the circuit breaker how a download failed."""
+        if watchdog.expired and watchdog.received >= _MOVING * watchdog.seconds:
+            self._breakers.answered(target.origin)
+            return
+        hurried = watchdog.expired and watchdog.seconds < self._timeout_s
+        self._breakers.failed(target.origin, cut_after_s=watchdog.seconds if hurried else None)
+
+    def _reason(self, target: Target, error: Exception, watchdog: Watchdog) -> str:
+        """Why a download failed, as the end of a sentence."""
+        if not watchdog.expired:
+            return f"cannot be fetched: {error or type(error).__name__}"
+        if watchdog.seconds == self._timeout_s:
+            return f"took longer than {self._timeout_s:g} s (ADCLICK_FETCH_TIMEOUT_S)"
+        return (
+            f"did not come within the {watchdog.seconds:.0f} s that this request had left; check that {target.origin} "
+            "runs and can be reached from this backend, then click again"
+        )
+
+    def _body(self, target: Target, response: HTTPResponse, watchdog: Watchdog) -> bytes:
         if response.status != 200:
             raise FetchError(
                 f"{target} answered {response.status} {response.reason}.",
@@ -158,6 +206,7 @@ class Fetcher:
             refuse=lambda reason: FetchError(f"{target} {reason}."),
         ):
             body += chunk
+            watchdog.received += len(chunk)
             if len(body) > self._max_bytes:
                 raise too_large
         if response.length:
@@ -210,6 +259,8 @@ class _PinnedConnection(HTTPConnection):
             patience = min(self._connect_timeout_s, self._watchdog.remaining())
             try:
                 return socket.create_connection((address, self.port), patience)
+            except TimeoutError:
+                failure = TimeoutError(f"no connection within {patience:.3g} s (ADCLICK_CONNECT_TIMEOUT_S)")
             except OSError as error:
                 failure = error
         raise failure

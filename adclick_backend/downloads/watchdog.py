@@ -10,7 +10,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextvars import ContextVar, Token
 from types import TracebackType
+
+watching: ContextVar[Watchdog | None] = ContextVar("watching", default=None)
+"""The watchdog of the block that this thread is in, for sockets that others open."""
 
 
 class Watchdog:
@@ -20,18 +24,24 @@ class Watchdog:
         self._deadline = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._before: Token[Watchdog | None] | None = None
+        self.seconds = seconds
+        self.received = 0  # bytes of a body, counted by whoever reads it
         self._timer = threading.Timer(seconds, self._shut)
         self._timer.daemon = True
         self.expired = False
 
     def __enter__(self) -> Watchdog:
         self._timer.start()
+        self._before = watching.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
+        if self._before is not None:
+            watching.reset(self._before)
 
     def remaining(self) -> float:
         """Seconds left; raises TimeoutError when there are none."""

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 log = logging.getLogger(__name__)
+
+
+class _Job(NamedTuple):
+    work: Callable[[], Any]
+    future: Future[Any]
+    host: str
 
 
 class Prewarmer:
     """A few threads that work through a short queue, the newest job first.
 
     The newest first, because it is the task that a person just opened; the oldest is dropped when the queue
-    is full, because its image is prepared by the click itself if that ever comes.
+    is full, because its image is prepared by the click itself if that ever comes. One host gets at most half of the
+    threads, so that images which never arrive delay no other host's.
 
     Args:
         threads: how many jobs run at once.
@@ -26,40 +33,44 @@ class Prewarmer:
     """
 
     def __init__(
-        self, *, threads: int = 2, capacity: int = 32, on_change: Callable[[int], object] = lambda _: None
+        self, *, threads: int = 4, capacity: int = 32, on_change: Callable[[int], object] = lambda _: None
     ) -> None:
         self.capacity = capacity
         self._on_change = on_change
         self._count = threads
-        self._waiting: OrderedDict[Hashable, tuple[Callable[[], Any], Future[Any]]] = OrderedDict()
-        self._running: dict[Hashable, Future[Any]] = {}
+        self._count_a_host = -(-threads // 2)
+        self._waiting: OrderedDict[Hashable, _Job] = OrderedDict()
+        self._running: dict[Hashable, _Job] = {}
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._stopping = False
         self._pid = 0
 
-    def submit(self, key: Hashable, job: Callable[[], Any], *, soon: bool = True) -> Future[Any]:
+    def submit(
+        self, key: Hashable, job: Callable[[], Any], *, soon: bool = True, host: str = ""
+    ) -> Future[Any]:
         """Do `job` soon. One that waits or runs under the same `key` is not done twice.
 
         Args:
             key: of the job.
             job: what to do.
             soon: before all that waits; otherwise after it, and dropped first.
+            host: that the job has to ask for something; "" for none.
 
         Returns:
             What the job will have answered; cancelled when it was dropped. Nobody has to wait for it.
         """
         with self._changed:
             if key in self._running:
-                return self._running[key]
-            future: Future[Any] = self._waiting[key][1] if key in self._waiting else Future()
+                return self._running[key].future
+            future: Future[Any] = self._waiting[key].future if key in self._waiting else Future()
             if self._stopping:
                 future.cancel()
                 return future
-            self._waiting[key] = job, future
+            self._waiting[key] = _Job(job, future, host)
             self._waiting.move_to_end(key, last=soon)
             while len(self._waiting) > self.capacity:
-                self._waiting.popitem(last=False)[1][1].cancel()
+                self._waiting.popitem(last=False)[1].future.cancel()
             self._start()
             self._on_change(len(self._waiting))
             self._changed.notify()
@@ -74,8 +85,8 @@ class Prewarmer:
         """Drop what waits and let what runs finish."""
         with self._changed:
             self._stopping = True
-            for _, future in self._waiting.values():
-                future.cancel()
+            for waiting in self._waiting.values():
+                waiting.future.cancel()
             self._waiting.clear()
             self._changed.notify_all()
         for thread in self._threads:
@@ -93,22 +104,28 @@ class Prewarmer:
         for thread in self._threads:
             thread.start()
 
+    def _next(self) -> Hashable | None:
+        """The key of the job to do now; None when none waits whose host has a thread left."""
+        busy = Counter(job.host for job in self._running.values())
+        free = (key for key, job in reversed(self._waiting.items()) if busy[job.host] < self._count_a_host)
+        return next(free, None)
+
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                self._changed.wait_for(lambda: self._stopping or self._next() is not None)
                 if self._stopping:
                     return
-                key, (job, future) = self._waiting.popitem(last=True)
-                self._running[key] = future
+                key = self._next()
+                self._running[key] = job = self._waiting.pop(key)
                 self._on_change(len(self._waiting))
             try:
-                answer = job()
+                answer = job.work()
             except Exception as error:
                 log.exception("Preparing %s failed", key)
-                future.set_exception(error)
+                job.future.set_exception(error)
             else:
-                future.set_result(answer)
+                job.future.set_result(answer)
             with self._changed:
                 self._running.pop(key, None)
                 self._changed.notify_all()

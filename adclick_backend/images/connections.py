@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from adclick_backend import deadline
+from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.images.task_images import ImageSource, LoadedImage
 from adclick_backend.label_studio.api_key import token_claims
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
@@ -36,6 +38,7 @@ class Connections:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
+        self._breakers = Breakers()
         self._known = lru_cache(maxsize=64)(self._connect)
 
     def label_studio(self, project: str) -> LabelStudio:
@@ -49,6 +52,10 @@ class Connections:
             ImageError: it cannot be read.
         """
         return self._of(project)[1].load(url, project=project, task_id=task_id)
+
+    def host_of(self, url: str, project: str) -> str:
+        """The server that is asked for a task's image; "" for an image that is read from here."""
+        return self._of(project)[1].host_of(url)
 
     def has_token(self, project: str) -> bool:
         """Whether Label Studio sent a token of its own when the project was connected."""
@@ -77,11 +84,13 @@ class Connections:
 
     def _connect(self, hostname: str, token: str, confirmed: bool) -> tuple[LabelStudio, ImageSource]:
         if confirmed:
-            label_studio = LabelStudio.for_project(self._settings, hostname=hostname, token=token)
+            label_studio = LabelStudio.for_project(
+                self._settings, hostname=hostname, token=token, breakers=self._breakers
+            )
         else:
             label_studio = LabelStudio("", hostname=hostname, unknown=not_confirmed(hostname))
         downloads = self._settings.data_dir / "cache" / "downloads"
-        return label_studio, ImageSource(self._settings, label_studio, downloads)
+        return label_studio, ImageSource(self._settings, label_studio, downloads, self._breakers)
 
 
 def not_confirmed(hostname: str) -> str:
@@ -112,6 +121,7 @@ class LinkChecker:
     """
 
     FRESH_S = 30.0
+    LONGEST_S = 20.0
     PATIENCE_S = 1.5  # that a page waits for a first answer
 
     def __init__(
@@ -156,7 +166,8 @@ class LinkChecker:
             elif not label_studio.url:
                 link = Link("bad", "Label Studio's address is not known: set LABEL_STUDIO_URL.")
             else:
-                user = label_studio.check().get("email", "an unnamed user")
+                with deadline.within(self.LONGEST_S):
+                    user = label_studio.check().get("email", "an unnamed user")
                 link = Link("good", f"{label_studio.url} answers to {kind} of {user}.")
                 # The key may not show the project, and what is no Label Studio may answer anything.
                 with suppress(LabelStudioError, LookupError, TypeError):

@@ -35,6 +35,22 @@ class LocalFiles:
         Raises ImageError when the name leads out of the folder (by ``..`` or a symbolic link) or the file
         cannot be read.
         """
+        file = self._find(path)
+        if file is None:
+            return None
+        try:
+            return self._content(file)
+        except OSError as error:
+            raise ImageError(f"The local file {file.name[:200]!r} cannot be read: {error}.") from error
+
+    def holds(self, path: str) -> bool:
+        """Whether `read` has an answer of its own, a refusal included, so that Label Studio is not asked."""
+        try:
+            return self._find(path) is not None
+        except ImageError:
+            return True
+
+    def _find(self, path: str) -> Path | None:
         if self._root is None:
             return None
         # Decoded once and joined the way Label Studio does it, so that both read the same file.
@@ -48,7 +64,7 @@ class LocalFiles:
                     f"The local file {name[:200]!r} leads out of {self._root}, so it was not read. "
                     "Put the file itself into that folder, not a link to it."
                 )
-            return self._content(file) if file.is_file() else None
+            return file if file.is_file() else None
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
             raise ImageError(f"The local file {name[:200]!r} cannot be read: {error}.") from error
 

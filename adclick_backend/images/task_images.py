@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.fetch import Fetcher
+from adclick_backend.downloads.hosts import FetchError, parse_url
 from adclick_backend.errors import ImageError
 from adclick_backend.images.data_uris import is_data_uri, read_data_uri
 from adclick_backend.images.decode import (
@@ -98,9 +100,16 @@ class ImageSource:
         settings: limits, allow-list and the folder of local files.
         label_studio: the one the tasks come from.
         cache_dir: folder for downloads.
+        breakers: know which hosts do not answer.
     """
 
-    def __init__(self, settings: Settings, label_studio: LabelStudio, cache_dir: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        label_studio: LabelStudio,
+        cache_dir: Path,
+        breakers: Breakers | None = None,
+    ) -> None:
         self._max_bytes = max_bytes = settings.max_image_mb * 1_000_000
         self._label_studio = label_studio
         self._max_megapixels = settings.max_megapixels
@@ -111,6 +120,7 @@ class ImageSource:
             max_bytes=max_bytes,
             connect_timeout_s=settings.connect_timeout_s,
             timeout_s=settings.fetch_timeout_s,
+            breakers=breakers,
         )
 
     def load(self, url: str, *, project: str, task_id: int | None) -> LoadedImage:
@@ -129,10 +139,7 @@ class ImageSource:
         """
         if is_data_uri(url):
             return read_data_uri(url, max_bytes=self._max_bytes)
-        if url.startswith(_CLOUD_SCHEMES):
-            path: str | None = _resolver_path(url, project, task_id)
-        else:
-            path = self._label_studio.path_of(url)
+        path = self._path(url, project, task_id)
         if path is not None and is_local_files_path(path):
             data = self._local_files.read(path)
             if data is not None:
@@ -144,6 +151,25 @@ class ImageSource:
             lambda: self._download(url, path),
             max_age_s=None if uploaded else _MAX_AGE_S,
         )
+
+    def host_of(self, url: str) -> str:
+        """Scheme, name and port of the server that is asked for an address; "" for one that is read from here."""
+        if is_data_uri(url):
+            return ""
+        path = self._path(url, "", None)
+        if path is not None:
+            local = is_local_files_path(path) and self._local_files.holds(path)
+            return "" if local else self._label_studio.url
+        try:
+            return parse_url(url).origin
+        except FetchError:
+            return ""
+
+    def _path(self, url: str, project: str, task_id: int | None) -> str | None:
+        """The path on Label Studio behind an address; None for one that leads elsewhere."""
+        if url.startswith(_CLOUD_SCHEMES):
+            return _resolver_path(url, project, task_id)
+        return self._label_studio.path_of(url)
 
     def _download(self, url: str, path: str | None) -> bytes:
         """The bytes behind a URL, or behind a path on Label Studio."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.fetch import Fetcher, TrustedServer
 from adclick_backend.downloads.hosts import FetchError, parse_url
 from adclick_backend.label_studio.transport import LabelStudioError, Transport
@@ -44,6 +45,7 @@ class LabelStudio:
         session: its connections.
         sleep: waits that many seconds.
         clock: seconds that never run backwards.
+        breakers: know which hosts do not answer.
     """
 
     def __init__(
@@ -56,23 +58,33 @@ class LabelStudio:
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        breakers: Breakers | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._names = [name.rstrip("/") for name in (url, hostname) if name]
         self._transport = Transport(
-            self.url, api_key, unknown=unknown, session=session, sleep=sleep, clock=clock
+            self.url,
+            api_key,
+            unknown=unknown,
+            session=session,
+            sleep=sleep,
+            clock=clock,
+            breakers=breakers,
         )
 
     @classmethod
-    def for_project(cls, settings: Settings, *, hostname: str, token: str) -> LabelStudio:
+    def for_project(
+        cls, settings: Settings, *, hostname: str, token: str, breakers: Breakers | None = None
+    ) -> LabelStudio:
         """The Label Studio of a project, from the settings and from what its ``/setup`` said.
 
         Whoever reaches ``/setup`` can claim any hostname. So LABEL_STUDIO_API_KEY is only ever sent to
         LABEL_STUDIO_URL; without that setting, the hostname gets the token that came along with it.
         """
         if settings.label_studio_url:
-            return cls(settings.label_studio_url, settings.label_studio_api_key or token, hostname=hostname)
-        return cls(hostname, token)
+            key = settings.label_studio_api_key or token
+            return cls(settings.label_studio_url, key, hostname=hostname, breakers=breakers)
+        return cls(hostname, token, breakers=breakers)
 
     def get(self, path: str, **params: object) -> Any:
         """GET a path such as ``/api/projects/1``; the decoded JSON."""

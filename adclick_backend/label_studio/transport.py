@@ -9,8 +9,12 @@ from typing import Any, TypeVar
 
 import requests
 
+from adclick_backend import deadline
+from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.hosts import FetchError, Target, parse_url
+from adclick_backend.downloads.watchdog import Watchdog
 from adclick_backend.label_studio.api_key import ApiKey
+from adclick_backend.label_studio.watched import WatchedAdapter
 
 Answer = TypeVar("Answer")
 
@@ -18,7 +22,8 @@ ATTEMPTS = 4
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 10.0
 _PASSING = {429, 502, 503, 504}
-_TIMEOUT_S = (5.0, 60.0)  # to connect; to the next byte, and an export of a large project takes its time
+_CONNECT_S, _READ_S = 5.0, 60.0  # to the next byte: an export of a large project takes its time
+_WHOLE_S = 300.0  # for one request and all of its answer, where the deadline is not earlier
 
 _NEW_KEY = (
     "Create a personal access token in Label Studio (Account & Settings > Personal Access Token) and set "
@@ -50,11 +55,15 @@ class Transport:
         session: requests.Session | None,
         sleep: Callable[[float], None],
         clock: Callable[[], float],
+        breakers: Breakers | None,
     ) -> None:
         self.url = url.rstrip("/")
         self._unknown = unknown
-        self._key = ApiKey(api_key, self._exchange, clock)
+        self._key = ApiKey(api_key, self._exchange, clock, lambda: deadline.remaining(_READ_S))
+        self._breakers = breakers or Breakers()
         self._session = session or requests.Session()
+        self._session.mount("http://", WatchedAdapter())
+        self._session.mount("https://", WatchedAdapter())
         # With a session cookie Label Studio would ask for a CSRF token as well.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._sleep = sleep
@@ -79,27 +88,35 @@ class Transport:
         return _decoded(response) if response.content else None
 
     def patiently(self, call: Callable[[], Answer]) -> Answer:
-        """Call until it works, fails for good, or has failed ATTEMPTS times."""
+        """Call until it works, fails for good, has failed ATTEMPTS times, or the time is over."""
         for attempt in range(ATTEMPTS - 1):
+            # Jitter, so that the many clients of a server that comes back do not return in step.
+            wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0)
             try:
                 return call()
             except (LabelStudioError, FetchError) as error:
-                if not error.passing:
+                in_time = deadline.remaining(_WHOLE_S) > wait
+                if not error.passing or not in_time or self._breakers.rests(self.home.origin):
                     raise
-            # Jitter, so that the many clients of a server that comes back do not return in step.
-            self._sleep(min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0))
+            self._sleep(wait)
         return call()
 
     def signed(self, call: Callable[[str], Answer]) -> Answer:
         """Call with the Authorization header, and once more with a fresh token when the first is refused."""
-        authorization = self._key.header()
+        authorization = self._authorization()
         try:
             return call(authorization)
         except LabelStudioError as error:
             if error.status != 401 or not self._key.is_personal:
                 raise
         self._key.forget(authorization)
-        return call(self._key.header())
+        return call(self._authorization())
+
+    def _authorization(self) -> str:
+        try:
+            return self._key.header()
+        except TimeoutError as error:
+            raise LabelStudioError(_late(self.url, deadline.total(_READ_S)), passing=True) from error
 
     def refused(self) -> LabelStudioError:
         """What to say to a 401."""
@@ -134,17 +151,29 @@ class Transport:
     ) -> requests.Response:
         """One request; ``repeatable`` marks a POST that does no harm when it arrives twice."""
         repeatable = repeatable or method in ("GET", "DELETE")
-        try:
-            response = self._session.request(
-                method,
-                self.home.origin + self.home.path.rstrip("/") + path,
-                auth=_sign(authorization),
-                timeout=_TIMEOUT_S,
-                allow_redirects=False,
-                **options,
-            )
-        except requests.RequestException as error:
-            raise LabelStudioError(_silence(self.url, error), passing=repeatable) from error
+        origin, seconds = self.home.origin, deadline.remaining(_WHOLE_S)
+        if not seconds:
+            raise LabelStudioError(_late(self.url, deadline.total(_WHOLE_S)), passing=True)
+        if refusal := self._breakers.refusal(origin):
+            raise LabelStudioError(f"Label Studio at {refusal}", passing=True)
+        with Watchdog(seconds) as watchdog:
+            try:
+                response = self._session.request(
+                    method,
+                    origin + self.home.path.rstrip("/") + path,
+                    auth=_sign(authorization),
+                    timeout=(min(_CONNECT_S, seconds), min(_READ_S, seconds)),
+                    allow_redirects=False,
+                    **options,
+                )
+                watchdog.check()
+            except (requests.RequestException, TimeoutError) as error:
+                late = watchdog.expired or isinstance(error, requests.ReadTimeout)
+                hurried = late and seconds < _READ_S
+                self._breakers.failed(origin, cut_after_s=seconds if hurried else None)
+                reason = _late(self.url, min(seconds, _READ_S)) if late else _silence(self.url, error)
+                raise LabelStudioError(reason, passing=repeatable) from error
+        self._breakers.answered(origin)
         status = response.status_code
         if status == 401:
             raise self.refused()
@@ -175,14 +204,26 @@ def _decoded(response: requests.Response) -> Any:
         ) from error
 
 
-def _silence(url: str, error: requests.RequestException) -> str:
+def _late(url: str, seconds: float) -> str:
+    """What to say when an answer was waited for in vain."""
+    return (
+        f"Label Studio at {url} did not answer within {seconds:.0f} s. Check that it runs and is not overloaded, and "
+        "that LABEL_STUDIO_URL is its address as seen from this backend."
+    )
+
+
+def _silence(url: str, error: Exception) -> str:
     """What to say when there is no answer at all."""
     if isinstance(error, requests.exceptions.SSLError):
         return (
             f"The certificate of Label Studio at {url} is not trusted. If it is your company's own, set "
             "REQUESTS_CA_BUNDLE to a file with your certificate authority."
         )
-    what = "took too long to answer" if isinstance(error, requests.Timeout) else "cannot be reached"
+    what = (
+        f"gave no connection within {_CONNECT_S:.0f} s"
+        if isinstance(error, requests.Timeout)
+        else "cannot be reached"
+    )
     return (
         f"Label Studio at {url} {what}. Check that it runs and that LABEL_STUDIO_URL is its address as seen "
         "from this backend; inside a container, localhost is the container itself."

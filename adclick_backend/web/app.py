@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import IntegerConverter
 
+from adclick_backend import deadline
 from adclick_backend.config.labeling_config import summary_sentence
 from adclick_backend.dashboard import create_dashboard
 from adclick_backend.engine.engine import Engine
@@ -27,12 +29,15 @@ from adclick_backend.web.auth import BasicAuth
 from adclick_backend.web.backend import ADClickBackend, empty_prediction
 from adclick_backend.web.bodies import ConfirmBody, PredictBody, SetupBody, WebhookBody, read_json
 from adclick_backend.web.names import ServedNames
+from adclick_backend.web.whole_requests import WAITED
 
 log = logging.getLogger(__name__)
 
+REQUEST_S = 90.0  # that a request may wait for anything; Label Studio gives up after 100 s
+
 OPEN_ROUTES = frozenset(
     {"/health", "/webhook"}
-)  # of what a stranger says to /webhook little is believed, see `Messages`
+)  # of what a stranger says to /webhook little is believed: `Messages`
 
 QUIET_ROUTES = frozenset(
     {
@@ -69,7 +74,18 @@ def create_app(settings: Settings, engine: Engine | None = None, *, background: 
     install_error_handlers(app)
     _install_request_hooks(app, services, background=background)
     _install_routes(app, services)
+    app.wsgi_app = _in_time(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def _in_time(app: Callable[..., Any]) -> Callable[..., Any]:
+    """The WSGI app with a deadline for each request, counted from its arrival."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        with deadline.within(REQUEST_S, waited=environ.get(WAITED, 0.0)):
+            return app(environ, start_response)
+
+    return call
 
 
 def _install_request_hooks(app: Flask, services: Services, *, background: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from adclick_backend import deadline
 from adclick_backend.answers.segmenter import Answered
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.brush.shapes import RegionError, draw, resize_mask
@@ -146,7 +147,8 @@ class ADClickBackend(ProjectModel):
 
     def _answer(self, task: Task, context: Mapping[str, Any]) -> Prediction:
         telemetry = self._services.telemetry
-        with self._services.traffic, telemetry.in_flight.track_inprogress():
+        in_time = deadline.within(self._services.settings.click_timeout_s)
+        with self._services.traffic, telemetry.in_flight.track_inprogress(), in_time:
             try:
                 prediction = self._click(task, context)
             except (ClickError, ImageError, EngineError, LabelStudioError) as error:

@@ -6,8 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from adclick_backend import deadline
 from adclick_backend.answers.proposer import Prediction, Serving
 from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
 from adclick_backend.engine.bank import EngineError, VersionError
@@ -51,12 +54,12 @@ class OpenedTasks:
         serving = proposer.serving(self._project)
         asked = [proposer.can_propose(self._project, task, self._config, serving) for task in tasks]
         self._warm([task for task, can in zip(tasks, asked, strict=True) if not can])
-        deadline = time.monotonic() + self._services.settings.predict_budget_s
+        until = time.monotonic() + self._services.settings.predict_budget_s
         answers: list[Any] = []
         late, alone = 0, len(tasks) == 1
         for task, can in zip(tasks, asked, strict=True):
             in_time = can and not late
-            prediction, ready = self._within(task, serving, deadline, alone) if in_time else (None, not can)
+            prediction, ready = self._within(task, serving, until, alone) if in_time else (None, not can)
             answers.append(prediction or [])
             late += not ready
         if late and not alone:
@@ -64,25 +67,26 @@ class OpenedTasks:
         return answers
 
     def _within(
-        self, task: Task, serving: Serving, deadline: float, alone: bool
+        self, task: Task, serving: Serving, until: float, alone: bool
     ) -> tuple[Prediction | None, bool]:
-        """The prediction of a task, and whether it was ready before the deadline.
+        """The prediction of a task, and whether it was ready in time.
 
         A task that was asked for alone is one that a person looks at: what a first click would have to open is opened.
         """
         place = (self._project, task.id, self._url(task))
-        prewarmer = self._services.prewarmer
+        prewarmer, host = self._services.prewarmer, self._host(task)
 
         def work() -> Prediction | None:
-            found = self._propose(task, serving)
+            with self._in_time():
+                found = self._propose(task, serving)
             if alone and found:
-                prewarmer.submit(("look", *place), lambda: self._look_ahead(task), soon=False)
+                prewarmer.submit(("look", *place), lambda: self._look_ahead(task), soon=False, host=host)
             return found
 
-        future = prewarmer.submit(("propose", *place, serving), work)
+        future = prewarmer.submit(("propose", *place, serving), work, host=host)
         try:
-            return future.result(max(deadline - time.monotonic(), 0.0)), True
-        except (TimeoutError, CancelledError):
+            return future.result(max(until - time.monotonic(), 0.0)), True
+        except (FutureTimeout, CancelledError):
             return None, False
 
     def _propose(self, task: Task, serving: Serving) -> Prediction | None:
@@ -111,7 +115,7 @@ class OpenedTasks:
         prewarmer = self._services.prewarmer
         for task in reversed(tasks[: prewarmer.capacity]):
             key = (self._project, task.id, self._url(task))
-            prewarmer.submit(key, lambda task=task: self._prepare(task))  # type: ignore[misc]
+            prewarmer.submit(key, lambda task=task: self._prepare(task), host=self._host(task))  # type: ignore[misc]
 
     def _prepare(self, task: Task) -> None:
         for image in self._clickable(task):
@@ -122,9 +126,20 @@ class OpenedTasks:
     ) -> None:
         """Do `work` for an image of a task; what goes wrong is on the dashboard."""
         try:
-            work(self._project, task, image)
+            with self._in_time():
+                work(self._project, task, image)
         except (ImageError, EngineError, LabelStudioError) as error:
             self._services.report(self._project, str(error), task.id)
+
+    def _in_time(self) -> AbstractContextManager[None]:
+        """What a task's images may take in the background."""
+        return deadline.within(self._services.settings.fetch_timeout_s)
+
+    def _host(self, task: Task) -> str:
+        """The server that is asked for the images of a task, of several the first one."""
+        urls = (image.url(task.data) for image in self._config.images)
+        hosts = (self._services.connections.host_of(url, self._project) for url in urls if url)
+        return next(filter(None, hosts), "")
 
     def _clickable(self, task: Task) -> list[ImageSettings]:
         """The images of a task that a person may click on; in a config with one image, that one."""

@@ -96,6 +96,28 @@ def test_nothing_is_done_after_the_end(prewarmer: Prewarmer) -> None:
     assert "late" not in done
 
 
+def test_one_host_gets_half_of_the_threads() -> None:
+    """Reliability row 28: what waits for it does not wait in front of the others."""
+    prewarmer = Prewarmer(threads=4)
+    free, done = threading.Event(), threading.Event()
+    hanging = threading.Semaphore(0)
+
+    def hang() -> None:
+        hanging.release()
+        free.wait(10)
+
+    for number in range(6):
+        prewarmer.submit(number, hang, host="http://hangs")
+    assert hanging.acquire(timeout=5)
+    assert hanging.acquire(timeout=5)
+    prewarmer.submit("other", done.set, soon=False, host="http://other")
+    assert done.wait(5)
+    assert not hanging.acquire(timeout=0.05)  # the third of them waits
+    free.set()
+    assert prewarmer.join(5)
+    prewarmer.stop()
+
+
 def test_threads_start_anew_after_a_fork(prewarmer: Prewarmer) -> None:
     prewarmer.submit("parent", lambda: None)
     assert prewarmer.join(5)

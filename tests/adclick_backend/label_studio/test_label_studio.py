@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adclick_backend import deadline
+from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.fetch import Fetcher, FetchError
-from adclick_backend.label_studio.api_key import token_claims
+from adclick_backend.label_studio.api_key import ApiKey, token_claims
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.settings import Settings
 from tests.helpers.fake_label_studio import LEGACY_TOKEN, PERSONAL_TOKEN, FakeLabelStudio, web_token
@@ -221,9 +225,117 @@ def test_label_studio_that_is_down(time: Time) -> None:
         LabelStudioError, match=r"cannot be reached\. Check that it runs and that LABEL_STUDIO_URL"
     ):
         label_studio.check()
-    assert len(time.naps) == 3
+    assert len(time.naps) == 1  # after two failures it is left alone
+    with pytest.raises(LabelStudioError, match=r"has not answered since .*; it is asked again in 5 s"):
+        label_studio.check()
     with pytest.raises(FetchError, match="cannot be fetched"):
         label_studio.download("/data/upload/1/a.png", fetcher())
+
+
+def test_an_exchange_that_fails_is_not_repeated_by_each_thread_that_waited(time: Time) -> None:
+    """reliability row 28: and no lock is held meanwhile."""
+    begun, free = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def refresh(key: str) -> str:
+        asked.append(key)
+        begun.set()
+        free.wait(10)
+        raise LabelStudioError("away")
+
+    key = ApiKey(PERSONAL_TOKEN, refresh, time.clock)
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            key.header()
+        except LabelStudioError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(5)
+    key.forget("Bearer another")  # would wait for the lock
+    exchange = key._exchange
+    assert exchange is not None
+    while len(exchange._condition._waiters) < 7:  # type: ignore[attr-defined]
+        free.wait(0.01)
+    free.set()
+    for thread in threads:
+        thread.join(5)
+    assert told == ["away"] * 8
+    assert len(asked) == 1
+
+
+def test_whoever_waits_for_an_exchange_waits_as_long_as_it_may(time: Time) -> None:
+    """reliability row 28."""
+    begun, free = threading.Event(), threading.Event()
+
+    def refresh(key: str) -> str:
+        begun.set()
+        free.wait(10)
+        return web_token(iat=1000, exp=1300)
+
+    key = ApiKey(PERSONAL_TOKEN, refresh, time.clock, patience=lambda: 0.01)
+    thread = threading.Thread(target=key.header)
+    thread.start()
+    assert begun.wait(5)
+    with pytest.raises(TimeoutError):
+        key.header()
+    free.set()
+    thread.join(5)
+    assert key.header().startswith("Bearer ey")
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX-Drip: ", b"HTTP/1.1 200 OK\r\n\r\n["])
+def test_a_dripping_answer_is_cut_at_the_deadline(time: Time, start: bytes) -> None:
+    """reliability row 28: each byte would start the timeout of the socket anew."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.sendall(start)
+                while start and not over.wait(0.05):
+                    connection.sendall(b" ")
+                over.wait(10)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        label_studio = LabelStudio(f"http://127.0.0.1:{listener.getsockname()[1]}", LEGACY_TOKEN)
+        with deadline.within(0.5), pytest.raises(LabelStudioError, match="did not answer within") as caught:
+            label_studio.check()
+        over.set()
+        thread.join(5)
+    assert caught.value.passing
+
+
+def test_no_attempt_is_made_that_has_no_time(server: FakeLabelStudio, time: Time) -> None:
+    """reliability row 28."""
+    with deadline.within(1.0, waited=2.0):
+        with pytest.raises(LabelStudioError, match="did not answer within 1 s"):
+            client(server, LEGACY_TOKEN, time).check()
+        with pytest.raises(FetchError, match=r"this request had 1 s\. Click again"):
+            client(server, LEGACY_TOKEN, time).download("/data/upload/1/a.png", fetcher())
+    assert server.requests == []
+
+
+def test_label_studio_that_does_not_answer_is_left_alone(server: FakeLabelStudio, time: Time) -> None:
+    """reliability row 28: API and files alike, until somebody tries again."""
+    breakers = Breakers(time.clock)
+    label_studio = client(server, LEGACY_TOKEN, time, breakers=breakers)
+    for _ in range(2):
+        breakers.failed(server.url)
+    with pytest.raises(LabelStudioError, match="has not answered since") as caught:
+        label_studio.check()
+    assert caught.value.passing  # for jobs, which come back later
+    assert server.requests == []
+    assert time.naps == []
+    time.now += 5.0
+    assert label_studio.check()["id"] == 1
+    assert label_studio.check()["id"] == 1
 
 
 def test_what_changes_something_is_sent_once_unless_it_was_not_taken(
