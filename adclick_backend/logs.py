@@ -7,11 +7,13 @@ import re
 import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
+from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _CREDENTIALS = re.compile(
     r"(?i)\b(Basic|Bearer|Token)\s+[A-Za-z0-9+/=_.\-]{8,}"
+    r"|(?P<url>://)[^/?#\s@]+@"
     r"|(?P<key>\"?(?:access_token|refresh|token|password|api_key)\"?\s*[:=]\s*\"?)[^\s\",&}]+"
 )
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -37,7 +39,20 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     """`text` with the `known` secrets, and whatever looks like a credential, replaced by ``***``."""
     for secret in sorted(known, key=len, reverse=True):  # one may be a part of another
         text = text.replace(secret, "***")
-    return _CREDENTIALS.sub(lambda found: f"{found['key'] or (found[1] + ' ')}***", text)
+    return _CREDENTIALS.sub(_without_credential, text)
+
+
+def _without_credential(found: re.Match[str]) -> str:
+    if found["url"]:
+        return "://***@"
+    return f"{found['key'] or (found[1] + ' ')}***"
+
+
+def escaped(text: str) -> str:
+    """`text` with whatever a terminal or an editor would not show as a character written as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 class LineFormatter(logging.Formatter):
@@ -52,7 +67,11 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line without a traceback; what a client sent cannot begin a line of its own."""
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, indented: what a client sent may be in it, too."""
+        return "\n".join(f"  {escaped(line)}" for line in super().formatException(ei).split("\n"))
 
     def format(self, record: logging.LogRecord) -> str:
         """The whole text of the record."""
@@ -61,10 +80,11 @@ class LineFormatter(logging.Formatter):
 
 
 def configure_logging(level: str, known_secrets: Iterable[str] = ()) -> None:
-    """Send the log lines of this process to standard error."""
+    """Send the log lines of this process, also those of its web server, to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(known_secrets))
-    root = logging.getLogger("adclick_backend")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(level.upper())
+    for name in ("adclick_backend", "waitress"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(level.upper())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adclick_backend.errors import SettingsError
@@ -16,8 +17,16 @@ from model.checkpoint.manifest import PACKAGED_STATED, STATED_LICENCES
 from model.features.number_format import AUTO, checked
 
 
+def without_password(url: str) -> str:
+    """`url` without the user name and password before its host, which are never used and never shown."""
+    return _USER_INFO.sub(r"\1", url)
+
+
 def _either(*names: str) -> AliasChoices:
     return AliasChoices(*names)
+
+
+_USER_INFO = re.compile(r"^(\s*(?:[a-z+.\-]*://)?).*@", re.IGNORECASE | re.DOTALL)
 
 
 class Settings(BaseSettings):
@@ -120,6 +129,11 @@ class Settings(BaseSettings):
     def link_problem(self) -> str:
         """What is wrong with the way to Label Studio, as a sentence; "" when URL and key are both set, or neither."""
         url, key = self.label_studio_url, self.label_studio_api_key
+        if self._password_in_url:
+            return (
+                f"LABEL_STUDIO_URL carries a user name or a password, which are not used: set it to {url}, and "
+                "LABEL_STUDIO_API_KEY to a token."
+            )
         if url and urlsplit(url).scheme not in ("http", "https"):
             return f"LABEL_STUDIO_URL is {url!r}, which is no address such as http://192.168.1.10:8080."
         if url and not key:
@@ -133,6 +147,15 @@ class Settings(BaseSettings):
                 "is not used. Start the backend with both."
             )
         return ""
+
+    _password_in_url: bool = PrivateAttr(False)
+
+    @model_validator(mode="after")
+    def _drop_password(self) -> Settings:
+        bare = without_password(self.label_studio_url)
+        self._password_in_url = bare != self.label_studio_url
+        self.label_studio_url = bare
+        return self
 
     @field_validator("served_as", "image_hosts", "normal_choices", "background_labels", mode="before")
     @classmethod

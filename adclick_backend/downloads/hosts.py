@@ -15,6 +15,7 @@ from requests.utils import requote_uri
 from adclick_backend.errors import ImageError
 
 _PORTS = {"http": 80, "https": 443}
+_USER_INFO = re.compile(r"//[^/?#\s]*@")
 _STRAY = re.compile(r"[\\\x00-\x1f\x7f]|^\s|\s$")
 
 # IPv6 ranges that only wrap an IPv4 address, a private one perhaps; Python calls some of them global.
@@ -72,7 +73,7 @@ def parse_url(url: str) -> Target:
     Raises FetchError for any other scheme, and for the spellings that two parsers read differently (user
     information, backslashes, control characters): they are how a check is talked past.
     """
-    shown = repr(url[:200])
+    shown = repr(_USER_INFO.sub("//***@", url)[:200])
     if _STRAY.search(url):
         raise FetchError(f"The image address {shown} holds a backslash, a control character or stray spaces.")
     try:

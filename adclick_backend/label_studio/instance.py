@@ -14,7 +14,7 @@ from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.fetch import Fetcher, TrustedServer
 from adclick_backend.downloads.hosts import FetchError, parse_url
 from adclick_backend.label_studio.transport import LabelStudioError, Transport
-from adclick_backend.settings import Settings
+from adclick_backend.settings import Settings, without_password
 
 __all__ = ["LabelStudio", "LabelStudioError"]
 
@@ -60,8 +60,8 @@ class LabelStudio:
         clock: Callable[[], float] = time.monotonic,
         breakers: Breakers | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
-        self._names = [name.rstrip("/") for name in (url, hostname) if name]
+        self.url = without_password(url).rstrip("/")
+        self._names = [without_password(name).rstrip("/") for name in (url, hostname) if name]
         self._transport = Transport(
             self.url,
             api_key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from adclick_backend.errors import ApiError
@@ -27,9 +27,8 @@ def _api_error(error: ApiError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
-        limit = (request.max_content_length or 0) // 2**20
-        message = f"The request is larger than {limit} MB. A larger limit is set with ADCLICK_MAX_BODY_MB."
-        return _api_error(ApiError(413, "too_large", message))
+        g.too_large = _what_is_too_large()
+        return _api_error(ApiError(413, "too_large", g.too_large))
     status = error.code or 500
     code = error.name.lower().replace(" ", "_")
     response = _answer(ApiError(status, code, error.description or error.name))
@@ -37,6 +36,15 @@ def _http_error(error: HTTPException) -> Response:
     if allowed:
         response.headers["Allow"] = ", ".join(allowed)
     return response
+
+
+def _what_is_too_large() -> str:
+    """Which of the limits on a body was exceeded, as a sentence."""
+    limit = request.max_content_length or 0
+    if (request.content_length or 0) > limit:
+        return f"The request is larger than {limit // 2**20} MB (ADCLICK_MAX_BODY_MB)."
+    parts, text = request.max_form_parts or 0, (request.max_form_memory_size or 0) // 1000
+    return f"The form has more than {parts} files and fields, or a field of more than {text} kB: send it in parts."
 
 
 def _crash(error: Exception) -> Response:

@@ -25,6 +25,7 @@ from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.telemetry import Telemetry
 from adclick_backend.web.api_errors import install_error_handlers
+from adclick_backend.web.attempts import Attempts
 from adclick_backend.web.auth import BasicAuth
 from adclick_backend.web.backend import ADClickBackend, empty_prediction
 from adclick_backend.web.bodies import ConfirmBody, PredictBody, SetupBody, WebhookBody, read_json
@@ -33,6 +34,7 @@ from adclick_backend.web.whole_requests import WAITED
 
 log = logging.getLogger(__name__)
 
+MAX_FORM_PARTS = 10_000  # a folder of references in one request
 REQUEST_S = 90.0  # that a request may wait for anything; Label Studio gives up after 100 s
 
 OPEN_ROUTES = frozenset(
@@ -68,6 +70,7 @@ def create_app(settings: Settings, engine: Engine | None = None, *, background: 
     services = Services(settings, engine)
     app = Flask("adclick_backend", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 2**20
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.extensions["adclick"] = services
     app.url_map.converters["int"] = StoredInteger
     app.register_blueprint(create_dashboard(services))
@@ -89,7 +92,8 @@ def _in_time(app: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _install_request_hooks(app: Flask, services: Services, *, background: bool) -> None:
-    auth, names = BasicAuth(services.settings), ServedNames(services.settings.served_as)
+    auth, attempts = BasicAuth(services.settings), Attempts()
+    names = ServedNames(services.settings.served_as)
 
     @app.before_request
     def begin() -> None:
@@ -101,10 +105,15 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
     @app.before_request
     def authenticate() -> None:
         names.check(request.host)
-        g.administrator = auth.is_administrator(request.remote_addr)
-        g.authenticated = auth.allows(request.environ.get("HTTP_AUTHORIZATION"))
+        header, address = request.environ.get("HTTP_AUTHORIZATION"), request.remote_addr or ""
+        right = auth.allows(header)
+        g.retry_after_s = attempts.take(address, right=right) if header and auth.required else 0
+        g.authenticated = right and not g.retry_after_s
+        g.administrator = auth.is_administrator(address)
         carries_secret = services.webhook_secret.fits(request.headers.get(SECRET_HEADER))
         g.trusted = carries_secret or (auth.required and g.authenticated)
+        if g.retry_after_s and request.path not in OPEN_ROUTES:
+            raise _too_many_attempts(address, g.retry_after_s)
         if not g.authenticated and request.path not in OPEN_ROUTES:
             raise _unauthorized()
 
@@ -120,8 +129,9 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
         response.headers["X-Request-ID"] = request_id.get()
         response.headers["X-Content-Type-Options"] = "nosniff"
         if response.status_code == 413:  # a click may have been lost, and Label Studio does not show it
-            limit = f"{services.settings.max_body_mb} MB (ADCLICK_MAX_BODY_MB)"
-            services.report("", f"A request to {request.path} was larger than {limit} and was not read.")
+            services.report("", f"A request to {request.path} was not read. {g.too_large}")
+        if response.status_code == 429:
+            response.headers["Retry-After"] = str(g.retry_after_s)
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = 'Basic realm="ADClick", charset="UTF-8"'
         return response
@@ -270,6 +280,14 @@ def _webhook_secret(services: Services, *, trusted: bool) -> ResponseReturnValue
     answer = jsonify(header=SECRET_HEADER, secret=services.webhook_secret.value)
     answer.headers["Cache-Control"] = "no-store"
     return answer
+
+
+def _too_many_attempts(address: str, seconds: int) -> ApiError:
+    return ApiError(
+        429,
+        "too_many_attempts",
+        f"Too many wrong passwords came from {address}; try again in {seconds} s.",
+    )
 
 
 def _unauthorized() -> ApiError:

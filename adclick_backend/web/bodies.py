@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Request
-from pydantic import Field, Json
+from pydantic import AfterValidator, Field, Json
 
 from adclick_backend.errors import ApiError, bad_request
 from adclick_backend.protocol.body import Body, ProjectId, Task, WebhookProject, kind_of
+from adclick_backend.settings import without_password
 
 
 class SetupBody(Body):
@@ -18,7 +19,7 @@ class SetupBody(Body):
     project: ProjectId
     created: str = ""
     label_config: str = Field("", alias="schema")
-    hostname: str | None = None
+    hostname: Annotated[str, AfterValidator(without_password)] | None = None
     access_token: str | None = None
     # An object through Label Studio's API, a string of JSON when typed in its settings dialog.
     extra_params: dict[str, Any] | Json[dict[str, Any]] | str | None = None

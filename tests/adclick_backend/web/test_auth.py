@@ -6,8 +6,11 @@ import base64
 from collections.abc import Callable
 
 import pytest
+from werkzeug.test import TestResponse
 
 from adclick_backend.settings import Settings
+from adclick_backend.web import app
+from adclick_backend.web.attempts import FREE, Attempts
 from adclick_backend.web.auth import BasicAuth
 from tests.helpers.backend import CONFIG, Backend, annotation, point, task
 
@@ -110,3 +113,77 @@ def test_training_needs_the_password(guarded: Backend) -> None:
     answer = guarded.webhook("START_TRAINING", headers=basic(USER, PASSWORD))
     assert answer.status_code == 201
     assert "waits for its turn" in answer.json["result"]["message"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that attempts are counted by, in a list of one."""
+    now = [100.0]
+    monkeypatch.setattr(app, "Attempts", lambda: Attempts(lambda: now[0]))
+    return now
+
+
+def ask(backend: Backend, password: str, address: str = "10.0.0.5", route: str = "/versions") -> TestResponse:
+    return backend.client.get(
+        route, headers=basic(USER, password), environ_overrides={"REMOTE_ADDR": address}
+    )
+
+
+def test_wrong_passwords_are_slowed_down(clock: list[float], guarded: Backend) -> None:
+    """Reliability row 9: longer each time, and in words."""
+    assert [ask(guarded, "wrong").status_code for _ in range(FREE)] == [401] * FREE
+    waits = []
+    for _ in range(9):
+        answer = ask(guarded, "wrong")
+        assert answer.status_code == 429
+        assert "Too many wrong passwords came from 10.0.0.5" in answer.json["error"]["message"]
+        waits.append(int(answer.headers["Retry-After"]))
+        assert ask(guarded, PASSWORD).status_code == 429  # so that nobody learns which one is right
+        clock[0] += waits[-1]
+        assert ask(guarded, "wrong").status_code == 401
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    clock[0] += 60
+    assert ask(guarded, PASSWORD).status_code == 200
+
+
+def test_wrong_passwords_of_one_address_lock_no_other_out(clock: list[float], guarded: Backend) -> None:
+    """Reliability row 9: nor whoever was there before them, behind the same proxy."""
+    assert ask(guarded, PASSWORD).status_code == 200
+    for _ in range(FREE + 3):
+        ask(guarded, "wrong")
+    assert ask(guarded, "wrong").status_code == 429
+    assert ask(guarded, PASSWORD).status_code == 200
+    assert ask(guarded, PASSWORD, "10.0.0.6").status_code == 200
+
+
+def test_health_is_never_slowed_and_a_missing_password_is_no_wrong_one(
+    clock: list[float], guarded: Backend
+) -> None:
+    """Reliability row 9: browsers ask without one first."""
+    for _ in range(3 * FREE):
+        assert guarded.client.get("/versions").status_code == 401
+    for _ in range(3 * FREE):
+        assert ask(guarded, "wrong", route="/health").status_code == 200
+
+
+def test_a_training_cannot_be_used_to_guess_faster(clock: list[float], guarded: Backend) -> None:
+    """Reliability row 9: the route is open, but not for guesses."""
+    for _ in range(FREE):
+        assert guarded.webhook("START_TRAINING", headers=basic(USER, "wrong")).status_code == 401
+    assert guarded.webhook("START_TRAINING", headers=basic(USER, PASSWORD)).status_code == 401
+    clock[0] += 1
+    assert guarded.webhook("START_TRAINING", headers=basic(USER, PASSWORD)).status_code == 201
+
+
+def test_addresses_are_forgotten() -> None:
+    attempts = Attempts(lambda: 0.0)
+    for number in range(30_000):
+        attempts.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", right=False)
+    assert len(attempts._clients) <= 10_000
+
+
+def test_the_addresses_of_one_ipv6_client_are_one() -> None:
+    attempts = Attempts(lambda: 0.0)
+    waits = [attempts.take(f"2001:db8::{number:x}", right=False) for number in range(FREE + 1)]
+    assert waits == [0] * FREE + [1]
+    assert attempts.take("2001:db8:0:1::1", right=False) == 0

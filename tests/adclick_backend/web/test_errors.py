@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 from adclick_backend import logs
 from adclick_backend.logs import LineFormatter, new_request_id, redact, request_id
 from adclick_backend.settings import Settings
-from adclick_backend.web.server import secrets_of
+from adclick_backend.web.server import greeting, secrets_of
 from tests.helpers.backend import CONFIG, Backend, annotation, point, task
+from tests.helpers.dashboard import send
 
 PREDICT = {
     "tasks": [{"id": 1, "data": {"image": "/data/local-files/?d=a.png"}}],
@@ -130,6 +133,25 @@ def test_a_body_over_the_limit_is_refused_unread(make_backend: Callable[..., Bac
     assert "larger than 1 MB" in problem.sentence
 
 
+def test_a_body_of_many_small_files_is_read(connected: Backend) -> None:
+    """Reliability row 11: a folder of references."""
+    images = [(io.BytesIO(b"x"), f"{number}.png") for number in range(1001)]
+    assert send(connected, "/projects/1/references", images=images).status_code in (302, 303)
+
+
+def test_a_form_with_too_many_parts_is_called_that(
+    connected: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 11: and not larger than what it is smaller than."""
+    monkeypatch.setitem(connected.app.config, "MAX_FORM_PARTS", 10)
+    answer = send(connected, "/projects/1/references", **{f"field-{number}": "x" for number in range(20)})
+    assert answer.status_code == 413
+    assert "more than 10 files and fields" in answer.get_data(as_text=True)
+    (problem,) = connected.services.store.problems.latest("1")
+    assert "more than 10 files and fields" in problem.sentence
+    assert "larger than" not in problem.sentence
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -233,6 +255,7 @@ def test_a_request_id_is_taken_over_only_when_it_is_fit_for_a_log_line() -> None
         ),
         ("GET /x?token=abc&y=1", "GET /x?token=***&y=1"),
         ("the password hunter22 was wrong", "the password *** was wrong"),
+        ("at http://ada:s3cret@host:8080/x", "at http://***@host:8080/x"),
     ],
 )
 def test_secrets_are_kept_out_of_the_log(line: str, kept: str) -> None:
@@ -249,6 +272,41 @@ def test_log_lines_carry_the_request_id() -> None:
     finally:
         request_id.reset(token)
     assert line.endswith("INFO adclick_backend.web.app [abc] with ***\\nERROR forged")
+
+
+CONTROL = "\x1b[2J\r\x00\x7f\x9b31m\u2028\u202e"
+"""Clears a terminal, rings its bell, begins a line, turns the direction of writing round."""
+
+
+def test_no_control_character_reaches_the_log_raw() -> None:
+    """Reliability row 10: what a client sent is shown, and does nothing."""
+    try:
+        raise ValueError(f"no {CONTROL}\n2026-11-23 09:10:18 INFO forged")
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, "", 1, "GET /%s", (CONTROL,), sys.exc_info())
+    lines = LineFormatter().format(record).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert "GET /\\x1b[2J\\r\\x00\\x7f\\x9b31m\\u2028\\u202e" in lines[0]
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
+def test_a_password_in_an_address_is_shown_nowhere(make_backend: Callable[..., Backend]) -> None:
+    """Reliability row 10: neither in the log nor on the dashboard nor in a sentence."""
+    url = "http://ada:s3cret@127.0.0.1:9"
+    backend = make_backend(label_studio_url=url, label_studio_api_key="f" * 40)
+    backend.setup(hostname=url)
+    backend.click(task("/data/upload/1/a.png"), [point(8, 8)])
+    backend.click(task(f"{url}/a.png"), [point(8, 8)])
+    backend.click(task("http://ada:s3cret@\n127.0.0.1:9/a.png"), [point(8, 8)])
+    backend.services.links.PATIENCE_S = 10  # type: ignore[misc]
+    link = backend.services.links.look("1").sentence
+    assert link.startswith("LABEL_STUDIO_URL carries a user name or a password, which are not used")
+    pages = [backend.client.get(path).get_data(as_text=True) for path in ("/", "/projects/1/references")]
+    said = [problem.sentence for problem in backend.services.store.problems.latest("1")]
+    shown = "".join([*pages, *said, link, greeting(backend.settings), repr(backend.settings)])
+    assert len(said) >= 3
+    assert "s3cret" not in shown
+    assert "s3cret" not in str(backend.services.store.projects.get("1"))
 
 
 def logged(message: str, backend: Backend) -> str:
