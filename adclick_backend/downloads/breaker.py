@@ -15,6 +15,27 @@ _TRIAL_S = 120.0  # a trial that nobody ended by then is over
 _MOST = 1000  # hosts; who names ever new ones shall not fill the memory
 
 
+class Patience:
+    """Waits for hosts that are left alone, in a job that no person waits for, so that a restart costs it no image.
+
+    Args:
+        sleep: waits that many seconds.
+        seconds: for all waits of the job together.
+    """
+
+    def __init__(self, sleep: Callable[[float], object], seconds: float = 40.0) -> None:
+        self._sleep = sleep
+        self._left = seconds
+
+    def wait(self) -> bool:
+        """Wait a while, then ask again; False when that was done for long enough."""
+        if self._left <= 0:
+            return False
+        self._left -= FIRST_REST_S
+        self._sleep(FIRST_REST_S)
+        return True
+
+
 @dataclass
 class _Host:
     failures: int = 0  # in a row

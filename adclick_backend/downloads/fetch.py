@@ -23,7 +23,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from adclick_backend import __version__, deadline
 from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.encodings import decoded
-from adclick_backend.downloads.hosts import FetchError, HostRules, Target, parse_url, resolve
+from adclick_backend.downloads.hosts import FetchError, HostAtRest, HostRules, Target, parse_url, resolve
 from adclick_backend.downloads.watchdog import Watchdog
 
 __all__ = ["FetchError", "Fetcher", "TrustedServer"]
@@ -125,11 +125,14 @@ class Fetcher:
 
     def _resolve(self, target: Target, *, public_only: bool) -> list[str]:
         if refusal := self._breakers.refusal(target.origin):
-            raise FetchError(refusal, passing=True)
+            raise HostAtRest(refusal)
         try:
             return resolve(target, public_only=public_only)
-        except FetchError:
-            self._breakers.failed(target.origin)
+        except FetchError as error:
+            if error.passing:
+                self._breakers.failed(target.origin)
+            else:
+                self._breakers.answered(target.origin)
             raise
 
     @contextmanager

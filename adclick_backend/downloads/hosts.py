@@ -37,6 +37,13 @@ class FetchError(ImageError):
         self.passing = passing
 
 
+class HostAtRest(FetchError):
+    """The host did not answer earlier and is left alone for a while; nothing was asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, passing=True)
+
+
 @dataclass(frozen=True)
 class Target:
     """An http(s) URL, taken apart exactly as it is going to be requested."""

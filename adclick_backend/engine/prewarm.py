@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -82,15 +83,16 @@ class Prewarmer:
             return self._changed.wait_for(lambda: not self._waiting and not self._running, timeout_s)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Drop what waits and let what runs finish."""
+        """Drop what waits and let what runs finish, in `timeout_s` seconds altogether."""
         with self._changed:
             self._stopping = True
             for waiting in self._waiting.values():
                 waiting.future.cancel()
             self._waiting.clear()
             self._changed.notify_all()
+        until = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(until - time.monotonic(), 0.0))
 
     def _start(self) -> None:
         if self._pid == os.getpid():

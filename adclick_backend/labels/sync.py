@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from adclick_backend.downloads.breaker import Patience
+from adclick_backend.downloads.hosts import HostAtRest
 from adclick_backend.errors import ImageError
 from adclick_backend.files import copy_name, is_young
 from adclick_backend.images.addresses import image_name
@@ -28,6 +30,7 @@ def sync(
     connections: Connections,
     progress: Callable[[float], None] = lambda share: None,
     give_way: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> str:
     """Bring the copy of a project's labels up to date: annotations first, then the images that are missing.
 
@@ -40,6 +43,7 @@ def sync(
         connections: to Label Studio.
         progress: told the share of labelled images that are here, in [0, 1].
         give_way: returns when no click is being answered.
+        sleep: waits that many seconds.
 
     Returns:
         A sentence about what could not be read; "" when the copy is complete.
@@ -52,7 +56,7 @@ def sync(
         _read(project, labels, store, connections.label_studio(project), give_way)
     except LabelStudioError as error:
         problem = f"The newest labels could not be read, those known before are used. {error}"
-    away = _fetch(project, labels, store, connections, progress)
+    away = _fetch(project, labels, store, connections, progress, sleep)
     _sweep(project, labels, store)
     return problem or away
 
@@ -79,10 +83,11 @@ def _fetch(
     store: Store,
     connections: Connections,
     progress: Callable[[float], None],
+    sleep: Callable[[float], object],
 ) -> str:
     """Fetch the images that are missing; a sentence when Label Studio gives none of them."""
     images = store.labels.images(project)
-    refused = 0
+    refused, patience = 0, Patience(sleep)
     for number, (task, url, file) in enumerate(images):
         progress(number / len(images))
         if file and labels.path(project, file).is_file():
@@ -91,7 +96,7 @@ def _fetch(
             store.labels.not_fetched(project, task, url, NO_IMAGE)
             continue
         try:
-            image = connections.load_image(url, project, task)
+            image = _load(connections, url, project, task, patience)
             name = _keep(project, labels, url, image)
         except ImageError as error:
             store.labels.not_fetched(project, task, url, str(error))
@@ -103,6 +108,16 @@ def _fetch(
             store.labels.fetched(project, task, url, sha=image.sha256, file=name)
     progress(1.0)
     return ""
+
+
+def _load(connections: Connections, url: str, project: str, task: int, patience: Patience) -> LoadedImage:
+    """The image of a task; raises ImageError."""
+    while True:
+        try:
+            return connections.load_image(url, project, task)
+        except HostAtRest:
+            if not patience.wait():
+                raise
 
 
 def _keep(project: str, labels: Labels, url: str, image: LoadedImage) -> str:

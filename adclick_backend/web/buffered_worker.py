@@ -24,7 +24,7 @@ from adclick_backend.web.whole_requests import IDLE_S, IN_MEMORY, SENDING_S, Dea
 _CONNECTIONS = 4096
 _UNFINISHED_BYTES = 256 * 2**20  # in memory, of all requests that are still arriving
 _TICK_S = 1.0
-_SPARE_S = 5.0  # of gunicorn's graceful timeout, for ending the background threads
+_SPARE_S = 10.0  # of gunicorn's graceful timeout, for ending the background threads
 
 
 class BufferedWorker(Worker):  # type: ignore[misc]
@@ -48,7 +48,7 @@ class BufferedWorker(Worker):  # type: ignore[misc]
         if self.alive:
             self.log.warning("gunicorn's master is gone; this worker ends.")
         self._finish(sockets, most)
-        lanes.shutdown()
+        lanes.shutdown(timeout=0.5)
 
     def _serve(self, sockets: dict[int, Any], lanes: Lanes) -> int:
         """Put the listening sockets into the loop; the number of connections that it can hold."""

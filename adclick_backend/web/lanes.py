@@ -35,8 +35,8 @@ class Lanes:
     def add_task(self, channel: Any) -> None:
         """Answer the first request of a connection as soon as its kind has a thread."""
         request = channel.requests[0]
-        path = "" if request.error else request.path.removeprefix(self._prefix)
-        self._lanes.get(path, self._pages).add_task(channel)
+        path = "" if request.error else "/" + request.path.lstrip("/")  # as waitress hands it to the app
+        self._lanes.get(path.removeprefix(self._prefix), self._pages).add_task(channel)
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 1.0) -> None:
         """Drop what waits, and give the threads `timeout` seconds each to end."""

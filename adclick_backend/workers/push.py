@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adclick_backend.answers.proposer import Prediction, Serving
 from adclick_backend.config.labeling_config import parse_labeling_config, summary_sentence
+from adclick_backend.downloads.breaker import Patience
+from adclick_backend.downloads.hosts import HostAtRest
 from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
@@ -74,6 +76,7 @@ class _Push:
         self._services = services
         self._control = control
         self._sleep = sleep
+        self._patience = Patience(sleep)
         self._label_studio = services.connections.label_studio(project)
         self._away_s = 0.0
         self._failed = 0
@@ -138,6 +141,8 @@ class _Push:
                 self._fail(task, str(error))
                 return None
             except (ImageError, LabelStudioError) as error:
+                if isinstance(error, HostAtRest) and self._patience.wait():
+                    continue
                 if self._is_there():  # so it is the image that is not
                     self._fail(task, str(error))
                     return None

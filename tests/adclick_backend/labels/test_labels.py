@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from adclick_backend.answers.keeper import KEPT_DAYS
 from adclick_backend.labels.mirror import LabelCounts
-from adclick_backend.labels.sync import PATIENCE
+from adclick_backend.labels.sync import PATIENCE, sync
 from adclick_backend.store import LabelledTask
 from tests.helpers.backend import CONFIG, Backend, mask_of, point, task
 from tests.helpers.fake_label_studio import LEGACY_TOKEN, PERSONAL_TOKEN, FakeLabelStudio
@@ -388,3 +389,42 @@ def test_a_task_without_an_image_says_so(connected: Backend, server: FakeLabelSt
     server.tasks[0]["data"] = {"text": "no image"}
     assert connected.sync() == ""
     assert "no image in the field" in connected.services.store.labels.of_project("1")[0].problem
+
+
+def test_a_server_that_is_left_alone_for_a_moment_costs_no_image(
+    connected: Backend, server: FakeLabelStudio
+) -> None:
+    """Reliability row 28: nobody waits for a synchronisation, so it waits instead."""
+    services, breakers = connected.services, connected.services.connections._breakers
+    assert connected.sync() == ""
+    for row in services.store.labels.of_project("1"):
+        services.labels.path("1", row.file).unlink()
+    shutil.rmtree(connected.settings.data_dir / "cache")
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            breakers.answered(server.url)
+
+    for _ in range(2):
+        breakers.failed(server.url)
+    sync("1", services.labels, services.store, services.connections, sleep=sleep)
+    assert all(services.labels.path("1", row.file).is_file() for row in services.store.labels.of_project("1"))
+    assert naps == [5.0, 5.0]
+
+
+def test_a_server_that_stays_away_is_not_waited_for_with_each_image(
+    connected: Backend, server: FakeLabelStudio
+) -> None:
+    """Reliability row 28."""
+    services, breakers = connected.services, connected.services.connections._breakers
+    assert connected.sync() == ""
+    for row in services.store.labels.of_project("1"):
+        services.labels.path("1", row.file).unlink()
+    shutil.rmtree(connected.settings.data_dir / "cache")
+    naps: list[float] = []
+    for _ in range(2):
+        breakers.failed(server.url)
+    sync("1", services.labels, services.store, services.connections, sleep=naps.append)
+    assert sum(naps) == 40.0

@@ -58,8 +58,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_half_sent_requests_cost_no_thread(served: Served) -> None:
-    """Reliability row 27: eight times as many as there are threads, and everybody else is served."""
-    half = [served.connect(HALF) for _ in range(16)]
+    """Reliability row 27: a hundred times as many as there are threads, and everybody else is served."""
+    half = [served.connect(HALF) for _ in range(200)]
     assert requests.get(f"{served.url}/health", timeout=10).ok
     body = {"tasks": [], "project": "1.1", "label_config": "<View/>"}
     assert requests.post(f"{served.url}/predict", json=body, timeout=10).json() == {"results": []}
@@ -127,6 +127,19 @@ def test_head_has_no_body(served: Served) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
+def test_files_are_sent_whole_in_part_or_not_at_all(served: Served) -> None:
+    url = f"{served.url}/static/dashboard.css"
+    with requests.Session() as session:
+        whole = session.get(url, timeout=20)
+        part = session.get(url, headers={"Range": "bytes=3-9"}, timeout=20)
+        known = session.get(url, headers={"If-None-Match": whole.headers["ETag"]}, timeout=20)
+        head = session.head(url, timeout=20)
+    assert (whole.status_code, part.status_code, known.status_code, head.status_code) == (200, 206, 304, 200)
+    assert part.content == whole.content[3:10]
+    assert known.content == head.content == b""
+    assert head.headers["Content-Length"] == str(len(whole.content))
+
+
 @pytest.mark.parametrize("request_line", [b"no request at all", b"GET  HTTP/1.1", b"OPTIONS * HTTP/1.1"])
 def test_what_is_no_request_is_answered_too(served: Served, request_line: bytes) -> None:
     answer = served.exchange(request_line + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -166,9 +179,11 @@ def test_below_a_path_on_ipv6_and_behind_a_proxy(tmp_path: Path) -> None:
                 break
             except requests.ConnectionError:
                 time.sleep(0.1)
-        page = requests.get(f"{url}/", headers={"X-Forwarded-Proto": "https"}, timeout=20)
-        assert page.ok
+        body = {"project": "1.1", "schema": "<View/>", "hostname": "http://127.0.0.1:9", "access_token": ""}
+        assert requests.post(f"{url}/setup", json=body, timeout=20).ok
+        page = requests.get(f"{url}/projects/1", headers={"X-Forwarded-Proto": "https"}, timeout=20)
         assert "/ml/static/" in page.text
+        assert f'value="https://[::1]:{port}' in page.text
 
 
 def test_what_has_arrived_is_answered_before_the_end(tmp_path: Path) -> None:
