@@ -35,7 +35,8 @@ from adclick_backend.web.whole_requests import WAITED
 log = logging.getLogger(__name__)
 
 MAX_FORM_PARTS = 10_000  # a folder of references in one request
-REQUEST_S = 90.0  # that a request may wait for anything; Label Studio gives up after 100 s
+PREDICT_S = 90.0  # that a request may wait for other servers and threads; Label Studio gives up after 100 s
+PAGE_S = 30.0  # any other one
 
 OPEN_ROUTES = frozenset(
     {"/health", "/webhook"}
@@ -85,7 +86,8 @@ def _in_time(app: Callable[..., Any]) -> Callable[..., Any]:
     """The WSGI app with a deadline for each request, counted from its arrival."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
-        with deadline.within(REQUEST_S, waited=environ.get(WAITED, 0.0)):
+        seconds = PREDICT_S if environ["PATH_INFO"] == "/predict" else PAGE_S
+        with deadline.within(seconds, waited=environ.get(WAITED, 0.0)):
             return app(environ, start_response)
 
     return call

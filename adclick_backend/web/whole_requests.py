@@ -14,7 +14,7 @@ from typing import Any
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.parser import HTTPRequestParser  # type: ignore[import-untyped]
 from waitress.task import WSGITask  # type: ignore[import-untyped]
-from waitress.utilities import Error, RequestEntityTooLarge  # type: ignore[import-untyped]
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge  # type: ignore[import-untyped]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ BODY_BYTES_A_S = 50_000  # so many bytes more for each further second
 IDLE_S = 60.0  # until the next request of a connection that is kept
 SENDING_S = 300.0  # for the client to take the whole answer
 IN_MEMORY = 4 * 2**20  # bytes of a body; the rest is a temporary file, so a full disk stops no ordinary click
+_BETWEEN_CHUNKS = 16 * 2**10  # bytes
+_LAST_CHUNK = b"0\r\n\r\n"
 _UNREAD = 2**30  # bytes of a body that is too large which are thrown away, so that the client sees the answer
 
 
@@ -57,14 +59,25 @@ class WholeRequest(HTTPRequestParser):  # type: ignore[misc]
     """A request being read; one whose body is too large is handed on without it, for the app to say so."""
 
     too_large = False
+    _end = b""  # of what was skipped
     body_rcv: Any
+    error: Any
     expect_continue: bool
 
     def received(self, data: bytes) -> int:
         """Take in what came; the number of bytes that belong to this request."""
+        if self.too_large and self.chunked:
+            return self._skip(data)
         taken: int = super().received(data)
         if isinstance(self.error, RequestEntityTooLarge):
             self._leave_out()
+            self._end = data[-len(_LAST_CHUNK) :]
+        elif self.chunked and self.body_rcv is not None:
+            between = max(len(self.body_rcv.control_line), len(self.body_rcv.trailer))
+            if (
+                between > _BETWEEN_CHUNKS
+            ):  # waitress would go on adding to them, for as long as somebody sends
+                self.error, self.completed = BadRequest("What stands between the chunks is too long."), True
         return taken
 
     def get_body_stream(self) -> Any:
@@ -72,6 +85,14 @@ class WholeRequest(HTTPRequestParser):  # type: ignore[misc]
         if self.too_large:
             self.body_rcv = None
         return super().get_body_stream()
+
+    def _skip(self, data: bytes) -> int:
+        """Look for the end of a chunked body, which nobody reads any more."""
+        self.body_bytes_received += len(data)
+        self._end = (self._end + data)[-len(_LAST_CHUNK) :]
+        self.completed = self._end == _LAST_CHUNK or self.body_bytes_received > _UNREAD
+        self.headers["CONTENT_LENGTH"] = str(self.body_bytes_received)
+        return len(data)
 
     def _leave_out(self) -> None:
         body = self.body_rcv

@@ -210,6 +210,30 @@ def test_an_app_knows_how_long_a_request_waited_for_a_thread(loop: Loop) -> None
     assert 0 <= loop.environs[0][WAITED] < 5
 
 
+@pytest.mark.parametrize("between", [b"1;", b"1\r\nx\r\n0\r\nA: "])
+def test_what_stands_between_chunks_has_an_end(loop: Loop, between: bytes) -> None:
+    """Reliability row 27: waitress keeps it in memory and copies it with every piece."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    loop.server.adj.max_request_body_size = 10**9
+    client = loop.connect(head + between + b"a" * 20_000)
+    assert received(loop, client).startswith(b"HTTP/1.1 400")
+    assert loop.environs == []
+
+
+def test_a_chunked_body_that_is_too_large_is_read_to_its_end(loop: Loop) -> None:
+    """Reliability row 11: so that its client gets to see the answer."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    client = loop.connect(head + b"BB8\r\n" + b"x" * 3000 + b"\r\n")
+    assert loop.environs == []
+    client.sendall(b"2\r\nxx\r\n0\r\n")
+    loop.turn()
+    assert loop.environs == []
+    client.sendall(b"\r\n")
+    assert received(loop, client).startswith(b"HTTP/1.1 200")
+    assert int(loop.environs[0]["CONTENT_LENGTH"]) > 3000
+    assert loop.environs[0]["wsgi.input"].read() == b""
+
+
 def test_a_body_that_is_too_large_is_thrown_away_and_the_app_told_its_size(loop: Loop) -> None:
     """Reliability row 11."""
     client = loop.connect(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n" + b"x" * 4000)
