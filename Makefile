@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` serves the backend, `make test` runs the suite.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench e2e package lock audit sbom wheels clean
+.PHONY: help run test check format bench soak e2e package lock audit sbom wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,7 @@ help:
 	@echo 'make check   ruff, mypy, and the floor plan: imports only run down'
 	@echo 'make format  let ruff rewrite the code'
 	@echo 'make bench   latency, memory and growth figures'
+	@echo 'make soak    a bad day of 30 minutes: kills, a full disk, hosts that never answer; MINUTES=3 is a short one'
 	@echo 'make e2e     click a defect in a real Label Studio in a real Chromium'
 	@echo 'make package build the distributions, and try them where nothing else is'
 	@echo 'make lock    pin what the image installs, with hashes, in the versions that are installed here'
@@ -59,6 +60,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m adclick_backend.latency.bench
+
+soak: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --out $(or $(OUT),data/soak/$$(date +%F-%H%M%S))
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
 	@$(BIN)/pytest -m e2e
