@@ -106,12 +106,17 @@ def test_a_day_is_bad_when_labels_are_lost_masks_mixed_up_or_clicks_fail_for_no_
     good = found(record)
     assert good.failures == []
     assert good.memory.slope_mb_a_minute == pytest.approx(2)
+    record.windows = [Window("worker killed", 250, 270), Window("master killed", 900, 930)]
+    record.samples = [*record.samples[:5], *(Sample(one.at, 0, one.at / 20) for one in record.samples[5:])]
+    assert found(record).memory.slope_mb_a_minute == pytest.approx(
+        3
+    )  # what was before the kill is other memory
     record.asked += [Asked("click", 400, 401, 2, iou=0.1), Asked("click", 500, 501, 3, problem="HTTP 500")]
     bad = found(record, Kept(3, lost=[1]))
     assert [sentence.split()[0] for sentence in bad.failures] == ["Of", "1", "1"]
     record.windows = [Window("disk full", 450, 550)]
     assert len(found(record).failures) == 1
-    assert found(record, fell=1).failures[1] == "The server ended by itself 1 times."
+    assert found(record, fell=1).failures[1] == "The server ended by itself (times: 1)."
     write(tmp_path, record, bad)
     assert "HTTP 500" in (tmp_path / "soak.md").read_text()
     assert "disk full" in draw(record)
@@ -124,6 +129,8 @@ def test_tracebacks_and_secrets_are_found_in_logs(tmp_path: Path) -> None:
     )
     secrets = [("the password", "hunter2"), ("the API key", "swordfish")]
     assert look_through([log], secrets) == Found({"OSError: full": 1}, ["the password"])
+    log.write_text("Fatal Python error: Bus error\n\nThread 0x1 (most recent call first):\n  File\n")
+    assert look_through([log], secrets) == Found({"Fatal Python error: Bus error": 1}, [])
 
 
 def test_every_mishap_fits_into_every_day() -> None:

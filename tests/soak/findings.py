@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from tests.soak.images import LEAST_IOU
 from tests.soak.kept import Kept
 from tests.soak.logs import Found
-from tests.soak.plan import Plan
+from tests.soak.plan import MASTER_KILLED, WORKER_KILLED, Plan
 from tests.soak.record import Asked, Record, Sample, Spread, What, spread
 
 NOTHING_ON = "nothing"
@@ -29,12 +30,20 @@ class Seen(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Resident memory of the server's processes: MB in the quiet and at the end, and MB gained a minute between."""
+    """Resident memory of the server's processes.
+
+    Attributes:
+        quiet_mb, end_mb, most_mb: in the quiet, in the last minute, and at most.
+        slope_mb_a_minute: of a straight line through the longest time without a kill.
+        slope_from, slope_to: that time, in seconds of the day, without what comes just after the kill.
+    """
 
     quiet_mb: float
     end_mb: float
     most_mb: float
     slope_mb_a_minute: float
+    slope_from: float
+    slope_to: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Findings:
         if self.foreign:
             found.append(f"{len(self.foreign)} clicks were answered with a mask of another image.")
         if self.fell:
-            found.append(f"The server ended by itself {self.fell} times.")
+            found.append(f"The server ended by itself (times: {self.fell}).")
         found += [f"In a log: {name}." for name in self.log.secrets]
         clicks = [error for error in self.errors if error.what == "click" and not error.excused]
         if clicks:
@@ -115,7 +124,7 @@ def find(
         poor_proposals=sum(
             one.what == "open" and one.iou is not None and one.iou < LEAST_IOU for one in record.asked
         ),
-        memory=memory(record.samples, day.at(0)),
+        memory=memory(record, day.at(0)),
         before=before,
         after=after,
         synchronised=synchronised,
@@ -132,18 +141,28 @@ def seen(record: Record, asked: Asked) -> Seen:
     return Seen(asked.ended, what, asked.task, asked.problem, meanwhile, record.excused(asked))
 
 
-def memory(samples: Sequence[Sample], bad_from: float) -> Memory:
-    """The figures of memory; the slope is that of a straight line through all samples of the bad day."""
+def memory(record: Record, bad_from: float) -> Memory:
+    """The figures of memory."""
+    samples = record.samples
     quiet = [sample.server_mb for sample in samples if sample.at < bad_from]
-    bad = [(sample.at / 60, sample.server_mb) for sample in samples if sample.at >= bad_from]
-    last = [mb for at, mb in bad if at > bad[-1][0] - 1]
-    slope = (
-        float(np.polyfit([at for at, _ in bad], [mb for _, mb in bad], 1)[0])
-        if len(bad) > 1
-        else float("nan")
-    )
-    every = [sample.server_mb for sample in samples]
-    return Memory(_median(quiet), _median(last), max(every, default=float("nan")), slope)
+    last = [sample.server_mb for sample in samples if sample.at > samples[-1].at - 60]
+    steady = _steady(record)
+    slope = float("nan")
+    if len(steady) > 1:
+        slope = float(np.polyfit([one.at / 60 for one in steady], [one.server_mb for one in steady], 1)[0])
+    most = max((sample.server_mb for sample in samples), default=float("nan"))
+    began, ended = (steady[0].at, steady[-1].at) if steady else (float("nan"), float("nan"))
+    return Memory(_median(quiet), _median(last), most, slope, began, ended)
+
+
+def _steady(record: Record) -> list[Sample]:
+    """The samples of the longest time without a kill of worker or master; in its first minute caches are filled."""
+    kills = [window.began for window in record.windows if window.name in (WORKER_KILLED, MASTER_KILLED)]
+    end = max((sample.at for sample in record.samples), default=0.0)
+    borders = [0.0, *sorted(kills), end]
+    began, ended = max(pairwise(borders), key=lambda pair: pair[1] - pair[0])
+    began += min(60.0, (ended - began) / 3)
+    return [sample for sample in record.samples if began <= sample.at < ended]
 
 
 def _spreads(record: Record, day: Plan) -> dict[str, Spread]:

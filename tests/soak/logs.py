@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _BEGIN = "Traceback (most recent call last):"
+_CRASH = "Fatal Python error:"  # faulthandler's word
 
 
 class Found(NamedTuple):
@@ -29,12 +30,14 @@ def look_through(files: Iterable[Path], secrets: Sequence[tuple[str, str]]) -> F
 
 
 def ends(lines: Sequence[str]) -> list[str]:
-    """The line with the exception of every traceback."""
+    """The line with the exception of every traceback, and that with the signal of every process that crashed."""
     found = []
     inside = False
     for line in lines:
         if _BEGIN in line:
             inside = True
+        elif line.startswith(_CRASH):
+            found.append(line.strip())
         elif inside and line.strip() and not line.startswith((" ", "\t")):
             found.append(line.strip()[:200])
             inside = False

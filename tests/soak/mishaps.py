@@ -40,12 +40,12 @@ class Mishaps:
         if not workers:
             self._record.leave_out("no worker could be killed: there was none.")
             return
-        self._record.open_window("worker killed", lasts=plan.AFTER_KILL_S)
+        self._record.open_window(plan.WORKER_KILLED, lasts=plan.AFTER_KILL_S)
         kill(workers[-1].pid)
 
     def kill_master(self) -> None:
         """The master goes, and a supervisor starts the server again."""
-        window = self._record.open_window("master killed", lasts=plan.AWAY_S)
+        window = self._record.open_window(plan.MASTER_KILLED, lasts=plan.AWAY_S)
         try:
             back = self._server.kill_master()
         except TimeoutError as error:
@@ -96,7 +96,7 @@ class Mishaps:
 
     def of(self, day: plan.Plan) -> list[Due]:
         """All of them, in order."""
-        slow_s = day.at(plan.SLOW_CLIENTS_GO) - day.at(plan.SLOW_CLIENTS_COME)
+        slow_s = max(plan.LEAST_SLOW_S, day.at(plan.SLOW_CLIENTS_GO) - day.at(plan.SLOW_CLIENTS_COME))
         kills = {"worker": self.kill_worker, "master": self.kill_master, "training": self.kill_training}
         due = [Due(day.at(share), kills[what]) for what, share in plan.KILLS]
         due += [Due(day.at(share), self.train) for share in (plan.TRAINING, plan.TRAINING_AGAIN)]
@@ -111,6 +111,7 @@ class Mishaps:
 def play(due: Sequence[Due], record: Record, end: float) -> None:
     """Do each thing in its time, and go on until the end, or a little longer when the last thing came late."""
     for at, act in due:
-        time.sleep(max(0.0, at - record.now))
+        time.sleep(max(at - record.now, 0.0))
         act()
+        time.sleep(plan.GAP_S)
     time.sleep(max(0.0, end - record.now, plan.AFTER_KILL_S if due else 0.0))

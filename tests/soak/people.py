@@ -42,6 +42,7 @@ class Annotator(threading.Thread):
         self._silent, self._stop_event = silent, stop
         self._comes_s = comes_s
         self._done = number  # so that not everybody meets the same kind of task at the same time
+        self._met_silent = number % 8 != 0  # somebody meets a silent host as soon as there is one
         self._before: tuple[dict[str, Any], list[dict[str, Any]]] | None = None
 
     def run(self) -> None:
@@ -60,7 +61,8 @@ class Annotator(threading.Thread):
                 self._label(task)
 
     def _kind(self) -> Kind:
-        if self._silent.is_set() and self._done % SILENT_EVERY == 0:
+        if self._silent.is_set() and (self._done % SILENT_EVERY == 0 or not self._met_silent):
+            self._met_silent = True
             return "silent"
         return "normal" if self._done % NORMAL_EVERY == 0 else "defect"
 

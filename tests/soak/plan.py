@@ -14,6 +14,9 @@ AWAY_S = 60.0
 
 # Share of the bad day at which each thing begins. Kills keep a distance, so that an error has one cause.
 SLOW_CLIENTS_COME, SLOW_CLIENTS_GO = 0.02, 0.17
+WORKER_KILLED, MASTER_KILLED = "worker killed", "master killed"  # names of their windows
+GAP_S = 8.0  # that what comes late keeps from the thing before it
+LEAST_SLOW_S = 40.0  # of a short day as well: longer than a person's patience, or nothing would be seen of it
 KILLS = (("worker", 0.20), ("master", 0.28), ("training", 0.40), ("worker", 0.78), ("master", 0.88))
 TRAINING, TRAINING_AGAIN = 0.36, 0.46
 CLOCK_STEP = 0.54

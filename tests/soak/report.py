@@ -90,8 +90,8 @@ def _memory(findings: Findings) -> list[str]:
     memory = findings.memory
     return [
         f"Master and workers: {memory.quiet_mb:.0f} MB in the quiet, {memory.end_mb:.0f} MB at the end, "
-        f"{memory.most_mb:.0f} MB at most; {memory.slope_mb_a_minute:+.1f} MB a minute over the bad day, restarts "
-        "included."
+        f"{memory.most_mb:.0f} MB at most; {memory.slope_mb_a_minute:+.1f} MB a minute from {memory.slope_from:.0f} to "
+        f"{memory.slope_to:.0f} s, the longest time without a kill."
     ]
 
 

@@ -51,6 +51,7 @@ class Server:
         self._environment = {
             **own,
             "MALLOC_ARENA_MAX": "2",  # as `make run` sets it
+            "PYTHONFAULTHANDLER": "1",  # the log says where a process was that a signal of its own doing ended
             "PYTHONPATH": str(ROOT),
             "ADCLICK_DATA_DIR": str(data),
             "ADCLICK_HOST": "127.0.0.1",
