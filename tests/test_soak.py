@@ -114,6 +114,8 @@ def test_a_day_is_bad_when_labels_are_lost_masks_mixed_up_or_clicks_fail_for_no_
     record.asked += [Asked("click", 400, 401, 2, iou=0.1), Asked("click", 500, 501, 3, problem="HTTP 500")]
     bad = found(record, Kept(3, lost=[1]))
     assert [sentence.split()[0] for sentence in bad.failures] == ["Of", "1", "1"]
+    record.asked.append(Asked("click", 500, 530, 4, problem="no answer in 30 s", silent=True))
+    assert found(record).failures[-1].startswith("2 clicks")
     record.windows = [Window("disk full", 450, 550)]
     assert len(found(record).failures) == 1
     assert found(record, fell=1).failures[1] == "The server ended by itself (times: 1)."

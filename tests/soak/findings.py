@@ -97,7 +97,7 @@ class Findings:
         if self.fell:
             found.append(f"The server ended by itself (times: {self.fell}).")
         found += [f"In a log: {name}." for name in self.log.secrets]
-        clicks = [error for error in self.errors if error.what == "click" and not error.excused]
+        clicks = [error for error in self.errors if error.what.startswith("click") and not error.excused]
         if clicks:
             found.append(f"{len(clicks)} clicks failed in no mishap's window.")
         return found

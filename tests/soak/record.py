@@ -24,7 +24,7 @@ class Asked:
     Attributes:
         problem: what a person saw instead of an answer; "" when all was well.
         iou: of the mask that came back with the stain of the task; None without a mask to compare.
-        silent: the task's image lies on a host that never answers, so that no mask is due.
+        silent: the task's image lies on a host that never answers, so that no mask is due, but an answer is.
     """
 
     what: What

@@ -82,6 +82,7 @@ def _labels(findings: Findings) -> list[str]:
         "",
         f"Masks of another image: {len(findings.foreign)}; the least IoU of an answer with the stain that was clicked "
         f"was {findings.least_iou:.2f}. Proposals that hardly touch the stain: {findings.poor_proposals}.",
+        "",
         *(f"- {one.ended:.0f} s: task {one.task}, IoU {one.iou:.2f}" for one in findings.foreign[:LISTED]),
     ]
 
