@@ -66,6 +66,12 @@ COMMANDS = {
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
     ),
+    "backup": Command(
+        "adclick_backend.commands.backup", "Copy the database: labels, references, settings of projects."
+    ),
+    "restore": Command(
+        "adclick_backend.commands.restore", "Put a copy of the database in its place; stop the backend first."
+    ),
     "synthesis": Command(
         "model.commands.synthesis", "Draw a contact sheet of the synthetic defects that training uses."
     ),

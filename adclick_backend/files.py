@@ -17,6 +17,14 @@ def copy_name(sha: str, name: str) -> str:
     return f"{sha}.{suffix[1].lower() if suffix else 'img'}"
 
 
+def private(file: Path) -> Path:
+    """The file, made when it is not there, so that only its owner reads it: a log may hold what nobody foresaw."""
+    file.touch(0o600)
+    if (mode := file.stat().st_mode) & 0o077:
+        file.chmod(mode & 0o700)
+    return file
+
+
 def is_young(file: Path) -> bool:
     """Whether the file was written just now: what refers to it may be about to be written as well."""
     try:

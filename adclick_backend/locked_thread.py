@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import IO
 
 from adclick_backend.lock_file import try_lock
+
+log = logging.getLogger(__name__)
 
 
 class LockedThread(ABC):
@@ -60,8 +64,10 @@ class LockedThread(ABC):
         """Called once, before the lock is given back."""
 
     def _run(self) -> None:
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a") as file:
+        file = self._open()
+        if file is None:
+            return
+        with file:
             while not self._stopping.is_set() and not try_lock(file):
                 self._stopping.wait(self._poll_s)
             if self._stopping.is_set():
@@ -72,3 +78,14 @@ class LockedThread(ABC):
                 if not self._turn():
                     self._wake.wait(self._poll_s)
             self._end()
+
+    def _open(self) -> IO[str] | None:
+        """The lock file, as soon as it can be opened, which a read-only disk does not allow; None: stop."""
+        while not self._stopping.is_set():
+            try:
+                self._lock.parent.mkdir(parents=True, exist_ok=True)
+                return self._lock.open("a")
+            except OSError as error:
+                log.warning("%s cannot be opened (%s); it is tried again.", self._lock, error)
+                self._stopping.wait(max(self._poll_s, 5.0))
+        return None

@@ -30,7 +30,7 @@ from adclick_backend.references.messages import Messages
 from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
-from adclick_backend.store import Store
+from adclick_backend.store import DiskError, Store
 from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
 
@@ -101,6 +101,7 @@ class Services:
             give_way=self.traffic.give_way,
             lock=settings.data_dir / "references.lock",
         )
+        self.store.disk.on_recovery += [self.answers.write_down, self.syncs.plan_missed]
         self._started_in = 0
 
     @property
@@ -113,6 +114,7 @@ class Services:
         if self._started_in == os.getpid():
             return
         self._started_in = os.getpid()
+        self.store.disk.watch = True
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.keeper.start()
         self.jobs.start()
@@ -132,6 +134,19 @@ class Services:
             self.store.problems.add(project, sentence, task_id)
         except (sqlite3.Error, OSError):
             log.exception("The problem could not be written down")
+
+    def miss(self, project: str, event: str, error: Exception) -> DiskError:
+        """An event of Label Studio cannot be written down: say so, and read what it was about when it can.
+
+        Label Studio does not repeat itself.
+        """
+        self.syncs.miss(project)
+        self.report(
+            project,
+            f"{event[:40]} of Label Studio could not be kept. Its labels are read when the data folder can be "
+            "written again; a training has to be started again.",
+        )
+        return self.store.disk.failed(error)
 
     def _warm_up(self) -> None:
         try:

@@ -96,8 +96,10 @@ LABEL_STUDIO_STARTS = [
 ]
 # There is no Docker engine where the tests run: tests/test_documents.py reads the file that this would start from.
 READ = ["docker compose up -d"]
-# They need a project with labels or in Label Studio, and their tests have one.
+# They need a project with labels or in Label Studio, or a database, and their tests have one.
 TESTED = {
+    "adclick backup copy.sqlite3": "tests/adclick_backend/store/test_backups.py",
+    "adclick restore copy.sqlite3": "tests/adclick_backend/store/test_backups.py",
     "adclick evaluate --project 1": "tests/adclick_backend/commands/test_evaluate.py",
     "adclick connect --project 1 --fix-config": "tests/adclick_backend/commands/test_connect.py",
 }

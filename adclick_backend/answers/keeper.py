@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from adclick_backend.answers.segmenter import Answered
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.store import Answer, Store
+from adclick_backend.store import Answer, DiskError, Store
 from adclick_backend.store.answers import pack_map, pack_mask
 
 log = logging.getLogger(__name__)
 
 KEPT_DAYS = 30
 """So long an answer that no annotation holds is kept: a draft may be submitted late."""
+
+WAITING = 200
+"""So many answers wait in memory while the disk is full; older ones are lost, and are then plain masks to training."""
 
 
 class AnswerKeeper:
@@ -26,6 +30,9 @@ class AnswerKeeper:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._writer = ThreadPoolExecutor(1, "adclick-answers")
+        self._waiting: deque[Answer] = deque(
+            maxlen=WAITING
+        )  # those that could not be written, the oldest first
 
     def remember(
         self, project: str, task_id: int, wanted: ClickObject, answered: Answered, region: Mapping[str, Any]
@@ -45,6 +52,10 @@ class AnswerKeeper:
         """Return when every answer so far is written."""
         self._writer.submit(bool).result()
 
+    def write_down(self) -> None:
+        """Write, soon, what could not be written before."""
+        self._writer.submit(self._write_waiting)
+
     def stop(self) -> None:
         """Write what is still to be written and end the thread."""
         self._writer.shutdown()
@@ -52,7 +63,7 @@ class AnswerKeeper:
     def _write(
         self, project: str, task_id: int, wanted: ClickObject, answered: Answered, region: Mapping[str, Any]
     ) -> None:
-        now, probability = time.time(), answered.segmentation.probability
+        probability = answered.segmentation.probability
         answer = Answer(
             project=project,
             task_id=task_id,
@@ -66,10 +77,19 @@ class AnswerKeeper:
             mask_rle=pack_mask(region["value"]["rle"]),
             map_size=(probability.shape[0], probability.shape[1]),
             map_bytes=pack_map(probability),
-            answered=now,
+            answered=time.time(),
         )
+        self._waiting.append(answer)
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
         try:
-            self._store.answers.put(answer)
-            self._store.answers.prune(now - KEPT_DAYS * 86_400)
+            while self._waiting:
+                self._store.answers.put(self._waiting[0])
+                self._waiting.popleft()
+            self._store.answers.prune(time.time() - KEPT_DAYS * 86_400)
+        except DiskError:  # it is said elsewhere, and this is called again when it is over
+            return
         except (sqlite3.Error, OSError):
-            log.exception("The answer to a click on task %s of project %s is not kept", task_id, project)
+            self._waiting.popleft()
+            log.exception("The answer to a click is not kept")

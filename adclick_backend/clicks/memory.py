@@ -34,6 +34,8 @@ REACH = 0.15
 # Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
 DELIVERY_S = 1.5
 
+_SLACK_S = 5.0  # between reading the clock and writing, of another worker
+
 _VERSION = 1  # raised with every change of the table, or of what a row's state means
 _SCHEMA = """
 CREATE TABLE clicked_objects (
@@ -95,7 +97,7 @@ class ClickMemory:
         path: of the SQLite file.
         ttl_s: seconds after which an object that is no longer clicked is forgotten.
         max_clicks: of one object; the newest are kept.
-        clock: seconds, the same for all workers.
+        clock: seconds since the machine was started, the same for all workers; whatever the wall clock is set to.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class ClickMemory:
         *,
         ttl_s: float,
         max_clicks: int = 256,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = ScratchFile(path, _VERSION, _SCHEMA)
         self._ttl_s = ttl_s
@@ -150,7 +152,11 @@ class ClickMemory:
     def _merge(
         self, db: sqlite3.Connection, project: str, task: str, request: ClickObject, now: float
     ) -> ClickObject:
-        db.execute("DELETE FROM clicked_objects WHERE touched < ?", (now - self._ttl_s,))
+        # What was touched later than now was so before the machine was started again.
+        db.execute(
+            "DELETE FROM clicked_objects WHERE touched NOT BETWEEN ? AND ?",
+            (now - self._ttl_s, now + _SLACK_S),
+        )
         known = [
             entry
             for entry in _load(db, project, task)

@@ -10,7 +10,7 @@ from typing import Any
 from adclick_backend.config.advice import corrected_config, recommended_config
 from adclick_backend.config.controls import ASKING, DRAWING, Controls, ImageControls, pick_controls
 from adclick_backend.config.problems import find_problems
-from adclick_backend.config.recent import Recent
+from adclick_backend.config.recent import Recent, size_of
 from adclick_backend.config.statement_controls import StatementControl, statement_controls
 from adclick_backend.config.task_value import fill, is_filled
 from adclick_backend.config.xml import ConfigError, find, get, is_dynamic, options, quoted, read_tree
@@ -197,9 +197,7 @@ def parse_labeling_config(xml: str, *, background_labels: Sequence[str] = ("back
     found = _kept.get((xml, background))
     if found is None:
         found = _parse(xml, set(background))
-        values = chain.from_iterable(control.values for control in found.statements or ())
-        texts = (xml, found.corrected, *found.problems, *found.changes, *values)
-        _kept.put((xml, background), found, sum(len(text.encode(errors="replace")) for text in texts))
+        _kept.put((xml, background), found, size_of((xml, background, found)))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -43,3 +45,22 @@ class Recent(Generic[T]):
             while self._total > self._limit:
                 _, (gone, _) = self._kept.popitem(last=False)
                 self._total -= gone
+
+
+def size_of(value: Any, known: set[int] | None = None) -> int:
+    """Bytes that a value takes in memory with all that it holds: texts, numbers, collections, dataclasses.
+
+    What it holds twice is counted once.
+    """
+    known = set() if known is None else known
+    if id(value) in known:
+        return 0
+    known.add(id(value))
+    size = sys.getsizeof(value)
+    if isinstance(value, Mapping):
+        return size + sum(size_of(one, known) for pair in value.items() for one in pair)
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return size + sum(size_of(one, known) for one in value)
+    if is_dataclass(value):
+        return size + sum(size_of(getattr(value, field.name), known) for field in fields(value))
+    return size

@@ -46,7 +46,10 @@ def read_tree(xml: str) -> ET.Element:
     if not xml.strip():
         raise ConfigError("The labeling config is empty.")
     if len(xml) > MAX_CHARACTERS:
-        raise ConfigError(f"The labeling config is longer than {MAX_CHARACTERS} characters.")
+        raise ConfigError(
+            f"The labeling config is longer than {MAX_CHARACTERS} characters and is not read. Take out what the "
+            "annotators do not need, such as lists of thousands of labels."
+        )
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:  # where XML bombs and file inclusion begin
         raise ConfigError("The labeling config declares a DTD or entities; remove them.")
     try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from functools import cached_property
 
 from flask import Request
 
 from adclick_backend.errors import ApiError
-from adclick_backend.store import Store
+from adclick_backend.store import DiskError, Store
 
 
 class FormToken:
@@ -20,10 +19,18 @@ class FormToken:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    @cached_property
+        self._own = secrets.token_urlsafe(32)
+        self._kept = ""
+
+    @property
     def value(self) -> str:
-        """The token, the same for every worker and after a restart."""
-        return self._store.values.get_or_add("", "form_token", secrets.token_urlsafe(32))
+        """The token, the same for every worker and after a restart; this worker's own while none can be kept."""
+        if not self._kept:
+            try:
+                self._kept = self._store.values.get_or_add("", "form_token", self._own)
+            except DiskError:
+                return self._store.values.get("", "form_token") or self._own
+        return self._kept
 
     def check(self, request: Request) -> None:
         """Refuse a form that did not come from the dashboard itself.

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from adclick_backend import __version__
 from adclick_backend.dashboard.form_token import FormToken
 from adclick_backend.errors import ApiError
+from adclick_backend.moments import is_within
 from adclick_backend.services import Services
 from adclick_backend.store import Project, ProjectIdError, project_id
 
@@ -43,6 +44,7 @@ class Head:
     project: Project | None
     tabs: Sequence[tuple[str, str]]
     tab: str
+    disk_problem: str  # why nothing can be kept
     notice: str  # what the form that was just sent has done
 
     @property
@@ -98,7 +100,7 @@ class Pages:
     def back(self, tab: str, project: str, part: str | None = None, said: str = "") -> ResponseReturnValue:
         """The answer to a form: go to a page, to the part with that id, which then says what was done."""
         if said:
-            self.services.store.values.set(project, NOTICE, json.dumps([time.time(), said]))
+            self.services.store.values.set_if_possible(project, NOTICE, json.dumps([time.time(), said]))
         return redirect(url_for(f"dashboard.{tab}", project=project, _anchor=part), 303)
 
     def _head(self, tab: str, project: str) -> Head:
@@ -112,10 +114,11 @@ class Pages:
             project=store.projects.get(project) if project else None,
             tabs=TABS,
             tab=tab,
+            disk_problem=store.disk.look(),
             notice=self._notice(project) if project else "",
         )
 
     def _notice(self, project: str) -> str:
         kept = self.services.store.values.get(project, NOTICE)
         at, said = json.loads(kept) if kept else (0.0, "")
-        return said if time.time() - at < NOTICE_S else ""
+        return said if is_within(at, NOTICE_S) else ""

@@ -76,7 +76,7 @@ class JobLine:
         """How long it ran; "" when it never did, or still does."""
         if self.job.started is None or self.job.ended is None:
             return ""
-        return duration(self.job.ended - self.job.started)
+        return duration(max(0.0, self.job.ended - self.job.started))
 
 
 @dataclass(frozen=True)

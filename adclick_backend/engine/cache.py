@@ -108,13 +108,16 @@ class FeatureFiles:
     def __init__(self, data_dir: Path, key: str, capacity_mb: int, number_format: str = "float32"):
         self._data_dir, self._key, self._capacity = data_dir, key, capacity_mb << 20
         self._number_format = number_format
-        self._written, self._swept = 0, 0.0
+        self._written, self._swept = 0, float("-inf")
         self._matrices: WeightedLru[str, NDArray[np.float32]] = WeightedLru(256 << 20)
+        self._databases: dict[str, ScratchFile] = {}
+        self._unkept: WeightedLru[Path, dict[str, _Measurement]] = WeightedLru(1000)
 
     def folder(self, project: str) -> Path:
-        """The cache of one project, created if need be."""
+        """The cache of one project, created if need be, and if that can be done."""
         folder = self._data_dir / "projects" / project / "cache" / self._key
-        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # what is kept there can be computed again
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     # --- references
@@ -165,7 +168,8 @@ class FeatureFiles:
         )
 
     def _database(self, project: str) -> ScratchFile:
-        return ScratchFile(self.folder(project) / "descriptors.sqlite", _DESCRIPTORS_VERSION, _DESCRIPTORS)
+        path = self.folder(project) / "descriptors.sqlite"
+        return self._databases.setdefault(project, ScratchFile(path, _DESCRIPTORS_VERSION, _DESCRIPTORS))
 
     # --- prepared images
 
@@ -213,7 +217,7 @@ class FeatureFiles:
 
     def usual(self, project: str, product: str) -> Usual:
         """What was measured of a bank so far."""
-        return Usual(self.folder(project), product, self._number_format)
+        return Usual(self.folder(project), product, self._number_format, self._unkept)
 
     # --- files
 
@@ -229,8 +233,8 @@ class FeatureFiles:
             write_atomically(path, data, durable=False)
         except OSError:  # a full disk costs time, not masks
             return
-        if time.time() - self._swept > STALE_S:
-            self._swept = time.time()
+        if time.monotonic() - self._swept > STALE_S:
+            self._swept = time.monotonic()
             self._sweep()
         self._written += len(data)
         if self._written > self._capacity // 10:
@@ -243,7 +247,8 @@ class FeatureFiles:
 
         try:
             data = path.read_bytes()
-            os.utime(path)
+            with suppress(OSError):  # on a disk that is read-only nothing is deleted either
+                os.utime(path)
             return load(data)
         except (OSError, SafetensorError):
             return None
@@ -325,7 +330,8 @@ class _Measurement(TypedDict):
 
 
 class Usual:
-    """What residual energies are usual in a bank: measured on some of its references, kept in a JSON file.
+    """What residual energies are usual in a bank: measured on some of its references, kept in a JSON file,
+    and in memory where that cannot be written.
 
     A measurement is repeated when the bank has more than doubled since, because energies fall as a bank grows.
     Opening images measures the first few, the leave-one-out check all of them. No other measurements count, so that
@@ -334,7 +340,14 @@ class Usual:
 
     ENOUGH = 2
 
-    def __init__(self, folder: Path, product: str, number_format: str):
+    def __init__(
+        self,
+        folder: Path,
+        product: str,
+        number_format: str,
+        unkept: WeightedLru[Path, dict[str, _Measurement]] | None = None,
+    ):
+        self._unkept = WeightedLru[Path, dict[str, _Measurement]](1) if unkept is None else unkept
         name = f"levels-{sha256(product.encode()).hexdigest()[:16]}-{number_format}"
         self._path, self._lock = folder / f"{name}.json", folder / f"{name}.lock"
 
@@ -346,9 +359,13 @@ class Usual:
     def put(self, levels: dict[str, dict[str, float]], count: int, checked: bool = False) -> None:
         """Keep measurements, by reference, made in a bank of ``count`` references; all of it if ``checked``."""
         new = {sha: _Measurement(count=count, levels=found, checked=checked) for sha, found in levels.items()}
-        with locked(self._lock):
-            entries = {**self._read(), **new}
-            write_atomically(self._path, json.dumps(entries).encode(), durable=False)
+        try:
+            with locked(self._lock):
+                entries = {**self._read(), **new}
+                write_atomically(self._path, json.dumps(entries).encode(), durable=False)
+            self._unkept.put(self._path, {}, 1)
+        except OSError:  # a full disk costs time, not masks
+            self._unkept.put(self._path, {**self._read(), **new}, 1)
 
     def every(self, references: Sequence[str], name: str, enough: int = ENOUGH) -> list[float]:
         """The levels of one energy in the first ``enough`` references, and in those that were checked."""
@@ -374,8 +391,9 @@ class Usual:
         }
 
     def _read(self) -> dict[str, _Measurement]:
+        unkept = self._unkept.get(self._path) or {}
         try:
             found: dict[str, _Measurement] = json.loads(self._path.read_text())
-            return found
+            return {**found, **unkept}
         except (OSError, ValueError):
-            return {}
+            return unkept

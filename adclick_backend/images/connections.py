@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -134,6 +135,7 @@ class LinkChecker:
         self._connections = connections
         self._webhook_state = webhook_state
         self._found: dict[str, Link] = {}
+        self._looked: dict[str, float] = {}  # monotonic seconds of what was found
         self._busy: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
 
@@ -142,7 +144,9 @@ class LinkChecker:
         with self._lock:
             link = self._found.get(project, Link("unknown", "Label Studio is being asked; reload the page."))
             thread = self._busy.get(project)
-            if time.time() - link.checked > self.FRESH_S and not (thread and thread.is_alive()):
+            if time.monotonic() - self._looked.get(project, -math.inf) > self.FRESH_S and not (
+                thread and thread.is_alive()
+            ):
                 thread = threading.Thread(target=self._check, args=(project,), daemon=True)
                 self._busy[project] = thread
                 thread.start()
@@ -154,7 +158,7 @@ class LinkChecker:
     def forget(self, project: str) -> None:
         """What was found is out of date: the next look is a fresh one."""
         with self._lock:
-            self._found.pop(project, None)
+            self._looked.pop(project, None)
 
     def _check(self, project: str) -> None:
         label_studio = self._connections.label_studio(project)
@@ -177,6 +181,7 @@ class LinkChecker:
         sentence = " ".join(filter(None, (self._settings.link_problem, link.sentence)))
         with self._lock:
             self._found[project] = Link(link.state, sentence, time.time(), webhook)
+            self._looked[project] = time.monotonic()
 
     def _key_kind(self, project: str) -> str:
         configured = self._settings.label_studio_api_key if self._settings.label_studio_url else ""

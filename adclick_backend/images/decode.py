@@ -26,7 +26,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from adclick_backend.errors import ImageError
-from adclick_backend.images.deep import FULL_SCALE, DeepImage, sixteen_bit
+from adclick_backend.images.deep import FULL_SCALE, DeepImage, sixteen_bit, strips
 from adclick_backend.images.kinds import FORMATS, what_else
 
 Pixels = NDArray[np.uint8]
@@ -85,8 +85,11 @@ def decode_deep(data: bytes, *, max_megapixels: float) -> DeepImage | None:
 
 def show_deep(image: DeepImage, white: int) -> Pixels:
     """What `decode_image` makes of an image of more than 8 bits."""
-    shown = image.shown(white or FULL_SCALE)
-    return np.ascontiguousarray(shown if shown.shape[2] == 3 else _on_white(Image.fromarray(shown)))
+    pixels = np.empty((*image.values.shape[:2], 3), np.uint8)
+    for rows in strips(len(pixels)):
+        shown = image.shown(white or FULL_SCALE, rows)
+        pixels[rows] = shown if shown.shape[2] == 3 else _on_white(Image.fromarray(shown))
+    return pixels
 
 
 def is_deep(data: bytes, *, max_megapixels: float) -> bool:
@@ -227,11 +230,17 @@ def _is_plain(image: Image.Image, data: bytes) -> bool:
 def _on_white(image: Image.Image) -> Pixels:
     # A fourth byte that is 0 in every pixel of a BMP is no alpha: whoever wrote it did not think of it.
     meant = image.format != "BMP" or image.mode != "RGBA" or image.getchannel("A").getextrema() != (0, 0)
-    if meant and image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        image = page
-    return np.asarray(image.convert("RGB"))
+    transparent = meant and image.has_transparency_data
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in strips(height):
+        part = image.crop((0, rows.start, width, rows.stop))
+        if transparent:
+            page = Image.new("RGBA", part.size, "white")
+            page.alpha_composite(part.convert("RGBA"))
+            part = page
+        pixels[rows] = np.asarray(part.convert("RGB"))
+    return pixels
 
 
 def _orientation(image: Image.Image) -> int:
@@ -269,7 +278,9 @@ def _deep(image: Image.Image, data: bytes) -> DeepImage:
         zero_is_white = False
         if alpha is None:
             alpha = _keyed(values, image)
-    return DeepImage(turn(values), None if alpha is None else turn(alpha), zero_is_white)
+    if _orientation(image) > 1:
+        values, alpha = turn(np.ascontiguousarray(values)), None if alpha is None else turn(alpha)
+    return DeepImage(values, alpha, zero_is_white)
 
 
 def _check_colours(image: TiffImageFile) -> None:
@@ -299,7 +310,10 @@ def _deep_colour(data: bytes) -> tuple[NDArray[np.uint16], Pixels | None]:
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3:
         raise ImageError("The image file is damaged, or of a 16-bit kind that is not known here.")
-    colour = np.ascontiguousarray(sixteen_bit(values)[..., 2::-1])
+    colour = sixteen_bit(values)[..., 2::-1]  # not copied: it may be a gigabyte
     if values.shape[2] < 4:
         return colour, None
-    return colour, np.asarray(cv2.convertScaleAbs(values[..., 3], alpha=255 / FULL_SCALE), np.uint8)
+    alpha = np.empty(values.shape[:2], np.uint8)
+    for rows in strips(len(alpha)):
+        alpha[rows] = cv2.convertScaleAbs(np.ascontiguousarray(values[rows, :, 3]), alpha=255 / FULL_SCALE)
+    return colour, alpha

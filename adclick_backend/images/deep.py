@@ -7,6 +7,7 @@ the white point, is one of 4095, 8191, 16383, 32767 and 65535, and all images of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +21,15 @@ FULL_SCALE = 65535
 
 _BRIGHT = 0.01  # share of an image's values that may be white: reflections, hot pixels
 _DAZZLED = 0.25  # share from which on the rest of an image says little
+
+
+STRIP = 256
+"""Rows that are worked on at a time: what is computed on the way never takes the memory of a whole image."""
+
+
+def strips(height: int) -> Iterator[slice]:
+    """The rows of an image, `STRIP` at a time."""
+    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
 
 
 class Brightness(NamedTuple):
@@ -53,18 +63,20 @@ class DeepImage:
         """The white points that suit this image, whatever those of its product are."""
         return Brightness(self._lowest(_BRIGHT), self._lowest(_DAZZLED))
 
-    def shown(self, white: int) -> NDArray[np.uint8]:
-        """RGB or RGBA, HWC uint8, [0, 255]: `white` and what is above it become 255."""
-        grey = np.asarray(cv2.convertScaleAbs(self.values, alpha=255 / white), np.uint8)
+    def shown(self, white: int, rows: slice = slice(None)) -> NDArray[np.uint8]:
+        """RGB or RGBA, HWC uint8, [0, 255], of all rows or some: `white` and what is above it become 255."""
+        values = np.ascontiguousarray(self.values[rows])
+        grey = np.asarray(cv2.convertScaleAbs(values, alpha=255 / white), np.uint8)
         if self.zero_is_white:
             grey = 255 - grey
         colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) if grey.ndim == 2 else grey
-        return np.asarray(colour if self.alpha is None else np.dstack([colour, self.alpha]), np.uint8)
+        return np.asarray(colour if self.alpha is None else np.dstack([colour, self.alpha[rows]]), np.uint8)
 
     def _lowest(self, share: float) -> int:
         """The lowest white point that at most this share of the values lies above."""
         for white in (4095, 8191, 16383, 32767):
-            if np.count_nonzero(self.values > white) <= share * self.values.size:
+            above = sum(np.count_nonzero(self.values[rows] > white) for rows in strips(len(self.values)))
+            if above <= share * self.values.size:
                 return white
         return FULL_SCALE
 

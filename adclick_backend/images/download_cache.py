@@ -13,9 +13,12 @@ from pathlib import Path
 
 from adclick_backend.errors import ImageError
 from adclick_backend.keyed_locks import KeyedLocks
+from adclick_backend.moments import is_within
 from model.checkpoint.atomic import write_atomically
 
 logger = logging.getLogger(__name__)
+
+_SLACK_S = 60.0  # that the clock of a file server may be ahead of ours
 
 _PROJECT_ID = re.compile(r"[0-9]+")
 
@@ -58,9 +61,10 @@ class DownloadCache:
     def _read(self, path: Path, max_age_s: float | None) -> bytes | None:
         try:
             downloaded = path.stat().st_mtime
-            if max_age_s is not None and time.time() - downloaded > max_age_s:
+            if max_age_s is not None and not is_within(downloaded - _SLACK_S, max_age_s + _SLACK_S):
                 return None
-            os.utime(path, (time.time(), downloaded))
+            with suppress(OSError):  # the disk may be read-only
+                os.utime(path, (time.time(), downloaded))
             # A power cut may leave an empty file behind a rename; it counts as no file.
             return path.read_bytes() or None
         except OSError:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from adclick_backend.files import private
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.locked_thread import LockedThread
 from adclick_backend.settings import Settings
-from adclick_backend.store import Job, JobKind
+from adclick_backend.store import DiskError, Job, JobKind
 from adclick_backend.store.jobs import JobTable
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ PROGRAM = (
     "-c",
     f"import sys; sys.path[:] = {sys.path!r}; from adclick_backend.workers.process import main; sys.exit(main())",
 )
+CANNOT_WRITE = os.EX_IOERR
+"""Exit status of a job's process that could not even write down how its job ended."""
+
 KINDS: tuple[JobKind, ...] = get_args(JobKind)
 
 
@@ -39,6 +43,14 @@ class _Process:
     job: Job
     process: subprocess.Popen[bytes]
     kill_at: float | None = None  # monotonic seconds
+    last_word: float | None = None  # the heartbeat that was seen last
+    heard_at: float = 0.0  # when it was seen first, monotonic seconds: neither a set clock nor a sleep counts
+
+    def silent_s(self, heartbeat: float | None, now: float) -> float:
+        """Seconds since the process said something, as seen from here."""
+        if heartbeat != self.last_word or not self.heard_at:
+            self.last_word, self.heard_at = heartbeat, now
+        return now - self.heard_at
 
     def kill(self) -> None:
         """End the process and all that it started."""
@@ -67,6 +79,7 @@ class JobRunner(LockedThread):
         poll_s: seconds between looks for jobs that another process asked for.
         silence_s: seconds without a word after which a job is given up.
         grace_s: seconds that a cancelled job has to end by itself.
+        clock: seconds that no setting of the clock and no sleep of the machine touches.
     """
 
     def __init__(
@@ -80,6 +93,7 @@ class JobRunner(LockedThread):
         poll_s: float = 0.5,
         silence_s: float = 900.0,
         grace_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("job-runner", lock, poll_s)
         self._table = table
@@ -88,6 +102,7 @@ class JobRunner(LockedThread):
         self._program = program
         self._silence_s = silence_s
         self._grace_s = grace_s
+        self._clock = clock
         self._running: dict[JobKind, _Process] = {}
 
     def _begin(self) -> None:
@@ -106,6 +121,8 @@ class JobRunner(LockedThread):
         """Do it; the thread has to live on when that fails."""
         try:
             work()
+        except DiskError:  # it is said elsewhere, and tried again at the next turn
+            return
         except Exception:
             log.exception("The jobs could not be worked on")
 
@@ -123,7 +140,9 @@ class JobRunner(LockedThread):
         for kind in KINDS:
             if kind in self._running:
                 self._watch(self._running[kind])
-            if kind not in self._running and (job := self._table.next_queued(kind)):
+            if kind in self._running or self._table.disk.problem:
+                continue
+            if job := self._table.next_queued(kind):
                 self._launch(job)
 
     def _launch(self, job: Job) -> None:
@@ -145,7 +164,7 @@ class JobRunner(LockedThread):
         environment |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
         path = self._files.log_path(job.project, job.id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as output:
+        with private(path).open("ab") as output:
             process = subprocess.Popen(  # noqa: S603  (our own program)
                 [*self._program, "--job", str(job.id)],
                 stdin=subprocess.PIPE,
@@ -168,13 +187,13 @@ class JobRunner(LockedThread):
         if job is None or code is not None:
             self._settle(running, _how_it_died(code))
         elif job.cancel or not job.active:  # it is told to stop, or its last words are written down
-            running.kill_at = running.kill_at or time.monotonic() + self._grace_s
-        elif job.heartbeat is not None and time.time() - job.heartbeat > self._silence_s:
+            running.kill_at = running.kill_at or self._clock() + self._grace_s
+        elif running.silent_s(job.heartbeat, self._clock()) > self._silence_s:
             minutes = self._silence_s / 60
             self._settle(
                 running, f"It said nothing for {minutes:.0f} minutes and was ended. Its log may say why."
             )
-        if running.kill_at is not None and time.monotonic() > running.kill_at:
+        if running.kill_at is not None and self._clock() > running.kill_at:
             self._settle(running, "It did not stop when it was told to, and was ended.")
 
     def _abandon(self, running: _Process) -> None:
@@ -198,6 +217,11 @@ class JobRunner(LockedThread):
 
 def _how_it_died(code: int | None) -> str:
     """The end of a process that did not say itself how its job ended."""
+    if code == CANNOT_WRITE:
+        return (
+            "The data folder could not be written, because the disk was full say; the job's log has the words. "
+            "Nothing that was labelled is lost, and the version before still serves; start it again."
+        )
     if code == -signal.SIGKILL:
         return (
             "Its process was killed, by a person or because memory ran out. The version before still serves."

@@ -174,7 +174,7 @@ def draw_label(
     Returns:
         None for the label when every region of the type is empty.
     """
-    masks: list[_Mask] = []
+    merged = _Merged(height, width)
     problems: list[str] = []
     for drawn in (drawn for drawn in statement.drawn if drawn.type == name):
         try:
@@ -183,9 +183,9 @@ def draw_label(
             problems.append(f'A region labelled "{name}" was left out: {error}')
             continue
         if mask.any():
-            masks.append(_known_of(drawn, mask, answers))
-    if masks:
-        return _merge(masks), problems
+            merged.add(_known_of(drawn, mask, answers))
+    if (label := merged.label()) is not None:
+        return label, problems
     if problems or name in statement.tags:  # a region that cannot be read still says that the defect is there
         return WeakLabel(
             "tag", np.ones((height, width), np.float32), np.zeros((height, width), bool)
@@ -213,24 +213,57 @@ def _proposed(region: Mapping[str, Any], height: int, width: int) -> NDArray[np.
         return None
 
 
-def _merge(masks: Sequence[_Mask]) -> WeakLabel:
-    """One label from the regions of one type; the weakest of them says how it is learned."""
-    union = np.any([each.pixels for each in masks], axis=0)
-    kind = max((each.kind for each in masks), key=_WEAKEST_LAST.index)
-    if kind == "mask":
-        return WeakLabel(kind, union.astype(np.float32), np.ones(union.shape, bool))
-    # What was painted is certain, and so is an accepted mask inside a box.
-    certain = np.zeros(union.shape, bool)
-    for each in masks:
-        if each.kind == "mask" or (kind == "box" and each.kind == "clicked"):
-            certain |= each.pixels
-    if kind == "box":
-        return WeakLabel(kind, union.astype(np.float32), certain)
-    target = certain.astype(np.float32)
-    for each in masks:
-        if each.target is not None and each.by_hand is not None:
-            target, certain = np.maximum(target, each.target), certain | each.by_hand
-    return WeakLabel(kind, np.where(certain, union, target).astype(np.float32), certain)
+class _Merged:
+    """The regions of one type, one after the other: as many as there may be, in the memory of a few."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self._shape = height, width
+        self._kinds: set[Kind] = set()
+        self._union = np.zeros(self._shape, bool)
+        self._painted: NDArray[np.bool_] | None = None
+        self._clicked: NDArray[np.bool_] | None = None
+        self._by_hand: NDArray[np.bool_] | None = None
+        self._target: NDArray[np.float32] | None = None
+
+    def add(self, mask: _Mask) -> None:
+        """Add a region; it may be forgotten then."""
+        self._kinds.add(mask.kind)
+        self._union |= mask.pixels
+        if mask.kind == "mask":
+            self._painted = _or(self._painted, mask.pixels)
+        if mask.kind == "clicked":
+            self._clicked = _or(self._clicked, mask.pixels)
+        if mask.target is not None and mask.by_hand is not None:
+            self._by_hand = _or(self._by_hand, mask.by_hand)
+            if self._target is None:
+                self._target = np.zeros(self._shape, np.float32)
+            np.maximum(self._target, mask.target, out=self._target)
+
+    def label(self) -> WeakLabel | None:
+        """The label; the weakest region says how it is learned. None when none was added."""
+        if not self._kinds:
+            return None
+        union, kind = self._union, max(self._kinds, key=_WEAKEST_LAST.index)
+        if kind == "mask":
+            return WeakLabel(kind, union.astype(np.float32), np.ones(self._shape, bool))
+        # What was painted is certain, and so is an accepted mask inside a box.
+        certain = np.zeros(self._shape, bool) if self._painted is None else self._painted
+        if kind == "box":
+            if self._clicked is not None:
+                certain = certain | self._clicked
+            return WeakLabel(kind, union.astype(np.float32), certain)
+        target = certain.astype(np.float32)
+        if self._target is not None and self._by_hand is not None:
+            np.maximum(target, self._target, out=target)
+            certain = certain | self._by_hand
+        return WeakLabel(kind, np.where(certain, union, target).astype(np.float32, copy=False), certain)
+
+
+def _or(known: NDArray[np.bool_] | None, more: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if known is None:
+        return more.copy()
+    known |= more
+    return known
 
 
 def _with_choices(

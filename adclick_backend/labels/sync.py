@@ -72,7 +72,9 @@ def _read(
         seen.add(raw["id"])
         labels.mirror(project, raw, asked)
     written = store.labels.updates(project)
-    missing = [task for task, when in written.items() if task not in seen and when < asked]
+    missing = [
+        task for task, when in written.items() if task not in seen and not asked <= when <= time.time()
+    ]
     read_tasks(project, missing, store, label_studio, labels.mirror)
     store.suspicions.clear(project)
 

@@ -33,7 +33,7 @@ class Registration:
     def note(self, project: str, url: str) -> None:
         """Label Studio called this backend at that URL."""
         if self._store.values.get(project, _KEY) != url:
-            self._store.values.set(project, _KEY, url)
+            self._store.values.set_if_possible(project, _KEY, url)
 
     def state(self, project: str, label_studio: LabelStudio) -> WebhookState:
         """How it is with the webhook of a project; raises LabelStudioError."""

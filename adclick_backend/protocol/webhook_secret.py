@@ -28,7 +28,7 @@ class WebhookSecret:
 
     def fits(self, header: str | None) -> bool:
         """Whether that is the secret; comparing takes the same time for all wrong ones."""
-        return hmac.compare_digest((header or "").encode(), self.value.encode())
+        return bool(header) and hmac.compare_digest(str(header).encode(), self.value.encode())
 
 
 def secret_in(data_dir: Path) -> str:

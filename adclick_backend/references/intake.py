@@ -21,6 +21,7 @@ from adclick_backend.labels.mirror import Labels
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store
+from adclick_backend.store.disk import stops_writing
 from model.checkpoint.atomic import write_atomically
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ class ReferenceIntake:
             self._failed(reference, str(error), passing=True)
         except ImageError as error:
             self._failed(reference, str(error), passing=False)
-        except Exception:
+        except Exception as error:
+            if stops_writing(error):  # it stays pending
+                raise self._store.disk.failed(error) from error
             log.exception("Reference %s of project %s failed", reference.id, reference.project)
             self._failed(reference, "It could not be prepared; the backend's log says why.", passing=False)
 

@@ -14,7 +14,8 @@ from adclick_backend.references.collection import References
 from adclick_backend.references.intake import ReferenceIntake
 from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
-from adclick_backend.store import Store
+from adclick_backend.store import DiskError, Store
+from adclick_backend.store.backups import BackupError, back_up, is_due
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class ReferenceKeeper(LockedThread):
         waiting.
         """
         self._give_way()
+        if self._store.disk.problem:  # nothing could be kept; it is looked at elsewhere
+            return False
         if self._turn_of_messages and self._read_back.step():
             self._turn_of_messages = False
             return True
@@ -89,8 +92,18 @@ class ReferenceKeeper(LockedThread):
             self._references.sweep()
             self._store.references.purge()
             self._store.labels.purge()
+            self._back_up()
         self._syncs.start_due()
         return self._read_back.step()
+
+    def _back_up(self) -> None:
+        """Copy the database once a day; what keeps it from that is on the dashboard."""
+        folder = self._store.database.path.parent
+        try:
+            if is_due(folder):
+                log.info("%s holds the database as it is now.", back_up(folder))
+        except BackupError as error:
+            self._store.problems.add("", str(error))
 
     def _begin(self) -> None:
         self._safely(self._take_up)
@@ -114,6 +127,8 @@ class ReferenceKeeper(LockedThread):
         """What `work` answers; False when it fails, for the thread has to live on."""
         try:
             return work()
+        except DiskError:  # it is said elsewhere, and tried again at the next turn
+            return False
         except Exception:
             log.exception("The references could not be worked on")
             return False

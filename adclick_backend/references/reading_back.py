@@ -22,6 +22,7 @@ from adclick_backend.references.collection import References
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import Store, TaskCheck
 from adclick_backend.store.annotations import PROJECT_ITSELF
+from adclick_backend.store.disk import stops_writing
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class ReadBack:
             self._store.problems.add(project, str(error))
             self._store.annotations.end_checks(checks)
         except Exception as error:
+            if stops_writing(error):  # they are still to be read
+                raise self._store.disk.failed(error) from error
             self._postpone(checks, error)
         else:
             self._store.annotations.end_checks(checks)

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from adclick_backend.images.connections import Connections
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.labels.sync import sync
+from adclick_backend.moments import has_come, is_within
 from adclick_backend.references.collection import References
-from adclick_backend.store import Store
+from adclick_backend.store import DiskError, Store
+from adclick_backend.store.disk import stops_writing
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +26,11 @@ SILENCE_S = 1.0  # between two words about how far it is
 DUE = "label_sync_due"  # in the same store: when a synchronisation begins by itself, Unix seconds
 AFTER_START_S = 60.0
 AFTER_CONNECT_S = 20.0
+AFTER_MISSING_S = 5.0
 FRESH_S = 6 * 3600.0  # what was synchronised since then is not synchronised again because of a connect
 RETRY_S = 600.0  # after Label Studio could not be read
 REST_S = 60.0  # between two that messages ask for
+FARTHEST_S = max(AFTER_START_S, AFTER_CONNECT_S, AFTER_MISSING_S, RETRY_S, REST_S)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class SyncState:
     running: bool = False
     at: float = 0.0  # Unix seconds, when this was said
     failed: bool = False
+    uptime: float = 0.0  # the same in seconds since the machine was started, which nobody sets
 
 
 class LabelSyncs:
@@ -52,6 +57,7 @@ class LabelSyncs:
         connections: to Label Studio.
         on_change: told when references changed.
         give_way: returns when no click is being answered.
+        clock: seconds since the machine was started, the same for all workers.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class LabelSyncs:
         connections: Connections,
         on_change: Callable[[], object],
         give_way: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._labels = labels
@@ -69,13 +76,15 @@ class LabelSyncs:
         self._connections = connections
         self._on_change = on_change
         self._give_way = give_way
+        self._clock = clock
         self._starting = threading.Lock()
+        self._missed: set[str] = set()
 
     def state(self, project: str) -> SyncState:
         """How the project's synchronisation stands."""
         kept = self._store.values.get(project, KEY)
         state = SyncState(**json.loads(kept)) if kept else SyncState()
-        if state.running and time.time() - state.at > STALE_S:
+        if state.running and not is_within(state.uptime, STALE_S, self._clock()):
             return SyncState(
                 "The last synchronisation was interrupted; what it had read is kept.", at=state.at
             )
@@ -99,8 +108,22 @@ class LabelSyncs:
     def plan(self, project: str) -> None:
         """The project was connected: it is synchronised in a while, unless that was done lately."""
         state = self.state(project)
-        if not state.running and time.time() - state.at > FRESH_S:
-            self._plan(project, AFTER_CONNECT_S)
+        if not state.running and not is_within(state.at, FRESH_S):
+            try:
+                self._plan(project, AFTER_CONNECT_S)
+            except DiskError:
+                self.miss(project)
+
+    def miss(self, project: str) -> None:
+        """Something that Label Studio said of the project could not be written down: it is read when that is over."""
+        with self._starting:
+            self._missed.add(project)
+
+    def plan_missed(self) -> None:
+        """The data folder can be written again: read what was missed; raises DiskError when it cannot after all."""
+        for project in sorted(self._missed):
+            self._plan(project, AFTER_MISSING_S)
+            self._missed.discard(project)
 
     def ask(self, project: str) -> None:
         """Messages named more than is read task by task: the project is synchronised soon, and not ever again.
@@ -117,11 +140,15 @@ class LabelSyncs:
         """Begin what is due."""
         for project in self._store.projects.all():
             due = self._store.values.get(project.id, DUE)
-            if not due or float(due) > time.time() or self.state(project.id).running:
+            if not due or not has_come(float(due), FARTHEST_S) or self.state(project.id).running:
                 continue
             if self._is_reachable(project.id):
                 self._store.values.set(project.id, DUE, "")
-                self.start(project.id)
+                try:
+                    self.start(project.id)
+                except DiskError:
+                    self.miss(project.id)
+                    raise
 
     def _plan(self, project: str, seconds: float) -> None:
         """It is due in so many seconds, or earlier if it already was."""
@@ -146,7 +173,10 @@ class LabelSyncs:
             if self._references.follow(project, self._labels):
                 self._on_change()
             sentence, failed = problem or "All labels that Label Studio has are here.", bool(problem)
-        except Exception:
+        except Exception as error:
+            if stops_writing(error):
+                self.miss(project)
+                self._store.disk.failed(error)
             log.exception("The labels of project %s could not be synchronised", project)
             failed = True
             sentence = "The synchronisation failed; the log of the backend says why. Labels that were known are kept."
@@ -155,5 +185,8 @@ class LabelSyncs:
             self.try_later(project)
 
     def _say(self, project: str, sentence: str, *, running: bool, failed: bool = False) -> None:
-        state = SyncState(sentence, running, time.time(), failed)
-        self._store.values.set(project, KEY, json.dumps(asdict(state)))
+        state = json.dumps(asdict(SyncState(sentence, running, time.time(), failed, self._clock())))
+        if running:
+            self._store.values.set(project, KEY, state)
+        else:  # nobody waits for a thread that has ended; its silence says the same after a while
+            self._store.values.set_if_possible(project, KEY, state)

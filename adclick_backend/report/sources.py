@@ -16,7 +16,7 @@ from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.services import Services
 from adclick_backend.store.versions import Version
 from adclick_backend.training.promotion import Look
-from adclick_backend.training.training_set import KeptImage, TrainingSet, key_of
+from adclick_backend.training.training_set import KeptImage, TrainingSet, key_of, whole
 from model.datasets.mvtec import Category, followed, read_mask
 from model.labels.labelled import LabelledImage, WeakLabel
 
@@ -121,7 +121,7 @@ def _looker(
             raise EngineError(
                 f"without a trained version it takes {FEWEST_REFERENCES} references, and it has {len(bank.references)}."
             )
-        return engine.maps(key_of(project, image), bank, image.load, weights)
+        return engine.maps(key_of(project, image), bank, whole(image), weights)
 
     return look
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from adclick_backend.errors import ProjectIdError
 from adclick_backend.store.annotations import AnnotationTable, TaskCheck
 from adclick_backend.store.answers import Answer, AnswerTable
+from adclick_backend.store.backups import DATABASE, advice
 from adclick_backend.store.database import Database, StoreError
+from adclick_backend.store.disk import Disk, DiskError
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
 from adclick_backend.store.problems import Problem, ProblemTable
@@ -22,6 +24,8 @@ from adclick_backend.store.white_points import WhitePoint, WhitePointTable
 __all__ = [
     "Annotated",
     "Answer",
+    "Disk",
+    "DiskError",
     "Job",
     "JobKind",
     "JobState",
@@ -45,10 +49,10 @@ __all__ = [
 class Store:
     """The tables of ``data_dir/adclick.sqlite3``. Safe to share between threads, and between processes."""
 
-    FILE = "adclick.sqlite3"
-
     def __init__(self, data_dir: Path) -> None:
-        self.database = Database(data_dir / self.FILE)
+        self.disk = Disk(data_dir)
+        self.disk.advice = lambda: advice(data_dir)
+        self.database = Database(data_dir / DATABASE, self.disk)
         self.projects = ProjectTable(self.database)
         self.values = KeyValueTable(self.database)
         self.suspicions = Suspicions(self.values)
@@ -60,11 +64,13 @@ class Store:
         self.labels = LabelTable(self.database)
         self.problems = ProblemTable(self.database)
         self.prompts = PromptTable(self.database)
+        self.disk.try_database = lambda: self.values.set("", "last_look_at_the_disk", "")
+        self.disk.on_recovery += [self.database.refresh, self.problems.write_down, self.projects.write_down]
 
     @classmethod
     def peek(cls, data_dir: Path, key: str) -> str:
         """A value of no project in the data folder of a backend that may be running; "" when it cannot be read."""
-        file = (data_dir / cls.FILE).resolve()
+        file = (data_dir / DATABASE).resolve()
         try:
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
                 row = connection.execute(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adclick_backend.store.database import Database
+from adclick_backend.store.database import FARTHEST_S, Database
 
 PROJECT_ITSELF = 0
 """In place of a task: only the project is to be read."""
@@ -31,14 +31,9 @@ class AnnotationTable:
         self._database = database
 
     def tasks_of(self, project: str, annotations: Iterable[int]) -> list[int]:
-        """The tasks of these annotations, as far as they are known."""
+        """The tasks of these annotations, as far as they are known, each once."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT task_id FROM annotation_revisions WHERE project = ? AND task_id IS NOT NULL "
-                "AND annotation_id IN (SELECT value FROM json_each(?)) ORDER BY task_id",
-                (project, json.dumps(list(annotations))),
-            ).fetchall()
-        return [int(row["task_id"]) for row in rows]
+            return tasks_of(connection, project, annotations)
 
     def known_tasks(self, project: str, tasks: Iterable[int]) -> list[int]:
         """Those of these tasks of which an annotation was ever heard."""
@@ -105,9 +100,10 @@ class AnnotationTable:
         """The tasks of one project to be read now; none when nothing is due."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT project, task_id, attempts, asked FROM task_checks WHERE due <= :now AND project = "
-                "(SELECT project FROM task_checks WHERE due <= :now ORDER BY max(due, asked) LIMIT 1) ORDER BY task_id",
-                {"now": time.time()},
+                "SELECT project, task_id, attempts, asked FROM task_checks WHERE due NOT BETWEEN :now AND :farthest "
+                "AND project = (SELECT project FROM task_checks WHERE due NOT BETWEEN :now AND :farthest "
+                "ORDER BY max(due, asked) LIMIT 1) ORDER BY task_id",
+                {"now": time.time(), "farthest": time.time() + FARTHEST_S},
             ).fetchall()
         return [TaskCheck(**row) for row in rows]
 
@@ -154,14 +150,17 @@ def is_news(
     gone = connection.execute(
         "SELECT heard FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
     ).fetchone()
-    if gone and (asked is None or gone["heard"] >= asked):
+    now = (
+        time.time()
+    )  # what was heard later than now was heard before the clock was set back, and so before `asked`
+    if gone and (asked is None or asked <= gone["heard"] <= now):
         return False
     known = connection.execute(
         "SELECT changed_at, deleted, heard FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
         (project, annotation_id),
     ).fetchone()
     outranked = known and (known["deleted"] or known["changed_at"] > changed_at)
-    if outranked and (asked is None or known["heard"] >= asked):
+    if outranked and (asked is None or asked <= known["heard"] <= now):
         return False
     if gone:
         connection.execute("DELETE FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id))
@@ -169,7 +168,7 @@ def is_news(
         "INSERT INTO annotation_revisions (project, annotation_id, changed_at, task_id, heard) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (project, annotation_id) DO UPDATE SET changed_at = excluded.changed_at, "
         "task_id = excluded.task_id, heard = excluded.heard, deleted = 0",
-        (project, annotation_id, changed_at, task_id, time.time() if asked is None else asked),
+        (project, annotation_id, changed_at, task_id, now if asked is None else asked),
     )
     return True
 
@@ -182,6 +181,16 @@ def mark_deleted(connection: sqlite3.Connection, project: str, annotations: Iter
         "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1, heard = excluded.heard",
         [(project, annotation, now, now) for annotation in annotations],
     )
+
+
+def tasks_of(connection: sqlite3.Connection, project: str, annotations: Iterable[int]) -> list[int]:
+    """The tasks of these annotations, as far as they are known, each once."""
+    rows = connection.execute(
+        "SELECT DISTINCT task_id FROM annotation_revisions WHERE project = ? AND task_id IS NOT NULL "
+        "AND annotation_id IN (SELECT value FROM json_each(?)) ORDER BY task_id",
+        (project, json.dumps(list(annotations))),
+    ).fetchall()
+    return [int(row["task_id"]) for row in rows]
 
 
 def mark_tasks_deleted(connection: sqlite3.Connection, tasks: Iterable[tuple[str, int]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -119,8 +120,8 @@ class AnswerTable:
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT 1 FROM answers WHERE project = ? AND task_id = ? AND NOT accepted "
-                "AND answered BETWEEN ? AND ?",
-                (project, task_id, since, until),
+                "AND MIN(answered, ?) BETWEEN ? AND ?",  # the clock may have been set back since
+                (project, task_id, time.time(), since, until),
             ).fetchone()
         return row is not None
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from adclick_backend.store.disk import Disk, DiskError, is_damage, stops_writing
 
 KEPT_S = 30 * 86_400.0
 """So long what was deleted or taken out can be brought back."""
+
+FARTHEST_S = 3600.0
+"""Nothing is put off for longer: what is due later was so before the clock was set back, and is due now."""
 
 # Each entry brings the file from one user_version to the next. Entries are never edited, only added: files with what
 # they made exist. `tests/adclick_backend/store/test_migrations.py` holds their digests.
@@ -268,40 +274,66 @@ class StoreError(RuntimeError):
 
 
 class Database:
-    """A pool of connections to one SQLite file in write-ahead mode.
+    """A pool of connections to one SQLite file in write-ahead mode, which only its owner may read.
 
     Readers never wait for a writer. Writers queue, between threads and between processes, for at most
-    `BUSY_TIMEOUT_S`.
+    `BUSY_TIMEOUT_S`. Whatever the disk is to blame for is a `DiskError`, and `disk` knows of it; a connection that had
+    an error is closed, as SQLite may have opened it for reading only. One connection is never used: as long as it is
+    open, the files that SQLite lays beside the database exist, and on a full disk it could not make them.
+
+    Args:
+        path: the file; its folder is made when it is not there.
+        disk: told what cannot be written.
     """
 
     BUSY_TIMEOUT_S = 15.0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
+        self.disk = disk or Disk(path.parent)
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
+        self._anchor: sqlite3.Connection | None = None
         self._pid = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(path)
             self._migrate()
+            make_private(path)
         except StoreError:
             self.close()
             raise
         except (OSError, sqlite3.Error) as error:
             self.close()
+            reason = (error.__cause__ or error) if isinstance(error, DiskError) else error
+            if is_damage(reason):
+                raise StoreError(
+                    f"The database {path} is damaged ({reason}). {self.disk.advice()}".rstrip()
+                ) from error
             raise StoreError(
-                f"The data folder {path.parent} cannot be used ({error}). Give the backend a folder that it "
+                f"The data folder {path.parent} cannot be used ({reason}). Give the backend a folder that it "
                 "may write to: set ADCLICK_DATA_DIR."
             ) from error
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection for queries; each sees what was committed when it ran."""
-        connection = self._take()
+        connection = None
         try:
+            connection = self._take()
             yield connection
-        finally:
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            if stops_writing(error) or is_damage(error):
+                raise self.disk.failed(error) from error
+            raise
+        except BaseException:
+            if connection is not None:
+                self._give(connection)
+            raise
+        else:
             self._give(connection)
 
     @contextmanager
@@ -311,13 +343,23 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite may have rolled back itself
+                    with suppress(sqlite3.Error):  # the error that led here says more; `read` closes or keeps
+                        connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the idle connections. A connection in use is closed by the next `close`."""
+        self.refresh()
+        with self._lock:
+            anchor, self._anchor = self._anchor, None
+        if anchor is not None:
+            anchor.close()
+
+    def refresh(self) -> None:
+        """Open new connections from now on: those that there are may be for reading only."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -327,30 +369,63 @@ class Database:
         with self._lock:
             if self._pid != os.getpid():
                 # SQLite forbids using, even closing, a connection that came through a fork: keep it, unused.
-                self._inherited += self._idle
-                self._idle = []
+                self._inherited += [*self._idle, *([self._anchor] if self._anchor else [])]
+                self._idle, self._anchor = [], None
                 self._pid = os.getpid()
             if self._idle:
                 return self._idle.pop()
         return self._connect()
 
     def _give(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.close()
+            return
         with self._lock:
             self._idle.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = self._open(str(self.path))
+            with self._lock:
+                if self._anchor is None:
+                    self._anchor = self._open(str(self.path))
+            return connection
+        except sqlite3.OperationalError as error:
+            if not stops_writing(error) or not self.path.is_file() or self._has_log():
+                raise
+            # Nobody has it open, and on a disk that cannot be written SQLite cannot even make what readers share.
+            self.disk.failed(error)
+            return self._open(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1")
+
+    def _open(self, name: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path,
+            name,
             timeout=self.BUSY_TIMEOUT_S,
             isolation_level=None,  # transactions are begun and ended by `write`, nowhere else
             check_same_thread=False,  # the pool hands a connection to one thread at a time
+            uri=name.startswith("file:"),
         )
         connection.row_factory = sqlite3.Row
+        try:
+            connection.execute("PRAGMA schema_version")  # says now whether the file can be used
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
+
+    def _has_log(self) -> bool:
+        """Whether there is more to read than the file itself."""
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size > 0
+        except OSError:
+            return False
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            self._version(connection)  # a newer file is refused before anything in it changes
+            version = self._version(connection)  # a newer file is refused before anything in it changes
+            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+            if mode == "wal" and version == len(MIGRATIONS) and _has_task_ids(connection):
+                return  # nothing is to be written, which also works on a full disk
             connection.execute("PRAGMA journal_mode = WAL")
         with (
             self.write() as connection
@@ -379,9 +454,31 @@ def _replace_draft(connection: sqlite3.Connection) -> None:
     The draft was the newest source for half an hour on 24 November 2026. Nothing wrote to its ``answers`` and
     ``labelled_tasks`` then, and nothing could since: they lack columns.
     """
-    columns = [row["name"] for row in connection.execute("PRAGMA table_info(annotation_revisions)")]
-    if "task_id" in columns:
+    if _has_task_ids(connection):
         return
     # The draft's other tables, jobs and prompts, are those of the finished migration.
     for statement in ("DROP TABLE answers", "DROP TABLE labelled_tasks", *MIGRATIONS[1][:6]):
         connection.execute(statement)
+
+
+def _has_task_ids(connection: sqlite3.Connection) -> bool:
+    columns = [row["name"] for row in connection.execute("PRAGMA table_info(annotation_revisions)")]
+    return "task_id" in columns
+
+
+def make_private(path: Path) -> None:
+    """Let only its owner read a database, made empty when it is not there; SQLite gives what it lays beside the same.
+
+    A file of another owner stays as it is: then others decide who may read it. One that exists is not opened: when a
+    process closes it, all locks end that SQLite holds on it for that process.
+    """
+    if not path.exists():
+        empty = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        os.close(os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with suppress(OSError):  # another process was quicker, or the file system knows no links
+            os.link(empty, path)
+        empty.unlink()
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        with suppress(OSError):
+            if (mode := file.stat().st_mode) & 0o077:
+                file.chmod(mode & 0o700)

@@ -30,7 +30,7 @@ class Job:
     seconds_left: float | None  # None: not known yet
     version: str  # that came out of it, such as "v4"; "" when none did
     pid: int | None  # of its process, and of that process's group
-    heartbeat: float | None  # Unix seconds; when its process last said something
+    heartbeat: float | None  # Unix seconds; when its process last said something, by a clock that may be set
     cancel: bool  # somebody asked for its end
     created: float  # Unix seconds, as the next two
     started: float | None
@@ -52,6 +52,7 @@ class JobTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.disk = database.disk
 
     # --- reading
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from adclick_backend.store.annotations import is_news, mark_deleted, mark_tasks_deleted
+from adclick_backend.store.annotations import is_news, mark_deleted, mark_tasks_deleted, tasks_of
 from adclick_backend.store.database import KEPT_S, Database
 
 Kinds = dict[str, str]
@@ -270,7 +270,7 @@ class LabelTable:
             if not images[0].annotations and any(row.restored for row in rows):
                 return False
             before = {one["id"]: one for one in _annotations(rows)}
-            if any(row.updated >= asked for row in rows):
+            if any(asked <= row.updated <= time.time() for row in rows):
                 kept = dict(before)
             else:
                 kept = {number: _gone(one, asked) for number, one in before.items()}
@@ -282,23 +282,31 @@ class LabelTable:
                     kept[number] = before[number]
             return _save(connection, rows, images, list(kept.values()), summarise)
 
-    def delete_annotations(self, project: str, annotations: Sequence[int], summarise: Summarise) -> bool:
-        """It was heard that the annotations are gone; answer whether any was known."""
-        changed, now, gone = False, time.time(), frozenset(annotations)
+    def delete_annotations(self, project: str, annotations: Iterable[int], summarise: Summarise) -> bool:
+        """It was heard that the annotations are gone; answer whether any was known. All in one transaction."""
+        gone = set(annotations)
         with self._database.write() as connection:
-            mark_deleted(connection, project, annotations)
-            tasks = connection.execute(
-                "SELECT DISTINCT task_id FROM annotation_revisions WHERE project = ? AND task_id IS NOT NULL "
-                "AND annotation_id IN (SELECT value FROM json_each(?))",
-                (project, json.dumps(annotations)),
-            ).fetchall()
-            for task in tasks:
-                rows = _find(connection, project, task["task_id"])
-                if not any(one["id"] in gone for row in rows[:1] for one in row.live):
-                    continue
-                left = [_gone(one, now) if one["id"] in gone else one for one in _annotations(rows)]
-                changed = _save(connection, rows, rows, left, summarise) or changed
-        return changed
+            mark_deleted(connection, project, sorted(gone))
+            changed = [
+                self._without(connection, project, task, gone, summarise)
+                for task in tasks_of(connection, project, sorted(gone))
+            ]
+        return any(changed)
+
+    def _without(
+        self,
+        connection: sqlite3.Connection,
+        project: str,
+        task: int,
+        gone: Collection[int],
+        summarise: Summarise,
+    ) -> bool:
+        rows = _find(connection, project, task)
+        if not rows or not any(one["id"] in gone for one in rows[0].live):
+            return False
+        now = time.time()
+        left = [_gone(one, now) if one["id"] in gone else one for one in _annotations(rows)]
+        return _save(connection, rows, rows, left, summarise)
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
         """It was heard that the tasks are gone; answer whether any was labelled."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from adclick_backend.config.xml import MAX_CHARACTERS
 from adclick_backend.errors import ProjectIdError
 from adclick_backend.logs import hide
 from adclick_backend.store.database import Database
+from adclick_backend.store.disk import DiskError
 
 _PROJECT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,18})?")
 
@@ -46,24 +49,32 @@ class Project:
 
 
 class ProjectTable:
-    """Table ``projects``. Every token that passes through here stays out of this process's log lines from then on."""
+    """Table ``projects``. Every token that passes through here stays out of this process's log lines from then on.
+
+    What cannot be written down, because the disk is full say, is kept in memory until it can: Label Studio goes on.
+    """
 
     FIELDS = ("created", "title", "hostname", "token", "label_config", "extra_params")
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()
+        self._unwritten: dict[str, dict[str, str]] = {}  # the changed fields by project
 
     def get(self, project: str) -> Project:
         """The project; an empty one when it was never heard of."""
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM projects WHERE id = ?", (project,)).fetchone()
-        return _project(row) if row else Project(project)
+        return self._completed(_project(row) if row else Project(project))
 
     def all(self) -> list[Project]:
         """Every project, the one heard of last first."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM projects ORDER BY updated DESC, id").fetchall()
-        return [_project(row) for row in rows]
+        found = [self._completed(_project(row)) for row in rows]
+        with self._lock:
+            new = self._unwritten.keys() - {project.id for project in found}
+        return [*(self._completed(Project(project)) for project in sorted(new)), *found]
 
     def save(self, project: str, **changes: str) -> Project:
         """Set the given fields of the project and return what was known before.
@@ -74,9 +85,41 @@ class ProjectTable:
         if unknown:
             raise TypeError(f"A project has no {sorted(unknown)}")
         hide(changes.get("token", ""))
+        if "label_config" in changes:  # so much of it as shows that it is too long
+            changes["label_config"] = changes["label_config"][: MAX_CHARACTERS + 1]
         before = self.get(project)
-        if before.updated and all(getattr(before, name) == value for name, value in changes.items()):
+        with self._lock:
+            waiting = self._unwritten.get(project, {})
+        known = before.updated and all(getattr(before, name) == value for name, value in changes.items())
+        if known and not waiting:
             return before
+        try:
+            self._write(project, {**waiting, **changes})
+        except DiskError:
+            with self._lock:
+                self._unwritten[project] = {**waiting, **changes}
+        else:
+            with self._lock:
+                self._unwritten.pop(project, None)
+        return before
+
+    def write_down(self) -> None:
+        """Write down what could not be before; raises DiskError when it still cannot."""
+        with self._lock:
+            waiting = dict(self._unwritten)
+        for project, changes in waiting.items():
+            self._write(project, changes)
+            with self._lock:
+                if self._unwritten.get(project) == changes:
+                    del self._unwritten[project]
+
+    def _completed(self, project: Project) -> Project:
+        """The project with what could not be written down."""
+        with self._lock:
+            changes = self._unwritten.get(project.id)
+        return project if changes is None else replace(project, updated=time.time(), **changes)
+
+    def _write(self, project: str, changes: dict[str, str]) -> None:
         values: dict[str, Any] = {"id": project, "updated": time.time(), **changes}
         columns = ", ".join(values)
         places = ", ".join(f":{name}" for name in values)
@@ -87,7 +130,6 @@ class ProjectTable:
                 f"ON CONFLICT (id) DO UPDATE SET {updates}",
                 values,
             )
-        return before
 
 
 def _project(row: sqlite3.Row) -> Project:
@@ -118,6 +160,14 @@ class KeyValueTable:
                 "ON CONFLICT (project, key) DO UPDATE SET value = excluded.value",
                 (project, key, value),
             )
+
+    def set_if_possible(self, project: str, key: str, value: str) -> bool:
+        """Keep a value that nobody misses much; False when the data folder cannot be written."""
+        try:
+            self.set(project, key, value)
+        except DiskError:
+            return False
+        return True
 
     def add(self, project: str, key: str, amount: int) -> int:
         """Add to the whole number that is kept, 0 at first; answer the sum."""

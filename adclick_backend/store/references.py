@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from adclick_backend.store.database import KEPT_S, Database
+from adclick_backend.store.database import FARTHEST_S, KEPT_S, Database
 
 ReferenceState = Literal["pending", "ready", "failed", "removed"]
 
@@ -103,7 +103,10 @@ class ReferenceTable:
 
     def next_pending(self) -> Reference | None:
         """The reference to work on now: the oldest pending one that is due."""
-        found = self._select("state = 'pending' AND due <= ? ORDER BY due, id LIMIT 1", (time.time(),))
+        found = self._select(
+            "state = 'pending' AND due NOT BETWEEN ? AND ? ORDER BY due, id LIMIT 1",
+            (time.time(), time.time() + FARTHEST_S),
+        )
         return found[0] if found else None
 
     # --- adding and removing

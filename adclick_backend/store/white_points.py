@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from adclick_backend.store.database import Database
+from adclick_backend.store.disk import DiskError
 
 
 class WhitePoint(NamedTuple):
@@ -26,9 +27,13 @@ class WhitePointTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._unwritten: dict[tuple[str, str], WhitePoint] = {}
 
     def get(self, project: str, product: str) -> WhitePoint | None:
         """The white point of a product; None as long as no 16-bit image of it was seen."""
+        unwritten = self._unwritten.get((project, product))
+        if unwritten is not None and self._database.disk.problem:
+            return unwritten
         with self._database.read() as connection:
             return _read(connection, project, product)
 
@@ -37,16 +42,22 @@ class WhitePointTable:
     ) -> tuple[WhitePoint | None, WhitePoint]:
         """Let `decide` make a new white point of the one that is known; answer both.
 
-        Nobody else changes it meanwhile, in no process.
+        Nobody else changes it meanwhile, in no process. One that cannot be written down, because the disk is full say,
+        counts in this process until one can.
         """
-        with self._database.write() as connection:
-            before = _read(connection, project, product)
-            after = decide(before)
-            if after != before:
-                connection.execute(
-                    "INSERT OR REPLACE INTO white_points VALUES (?, ?, ?, ?)",
-                    (project, product, after.white, after.by_references),
-                )
+        try:
+            with self._database.write() as connection:
+                before = _read(connection, project, product)
+                after = decide(before)
+                if after != before:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO white_points VALUES (?, ?, ?, ?)",
+                        (project, product, after.white, after.by_references),
+                    )
+            self._unwritten.pop((project, product), None)
+        except DiskError:
+            before = self.get(project, product)
+            after = self._unwritten[project, product] = decide(before)
         return before, after
 
 

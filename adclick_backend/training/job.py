@@ -27,7 +27,7 @@ from adclick_backend.store.versions import WEIGHTS, Version
 from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
-from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of
+from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of, whole
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import PACKAGED, manifest_path, read_manifest, start_of_training
 from model.checkpoint.sources import SAMPLING, fingerprint
@@ -230,7 +230,7 @@ class TrainingJob:
 
         def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
             bank = services.references.bank(self._project, image.product)
-            return services.engine.maps(key_of(self._project, image), bank, image.load, weights)
+            return services.engine.maps(key_of(self._project, image), bank, whole(image), weights)
 
         return look
 

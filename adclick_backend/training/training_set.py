@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,18 @@ from adclick_backend.labels.results import Statement, draw_label, newest
 from adclick_backend.services import Services
 from adclick_backend.store import Answer, LabelledTask
 from model.labels.labelled import LabelledImage, WeakLabel
+
+MOST_PIXELS = 12_500_000
+"""Larger images are trained on as scaled copies: the networks see far less than that, and a training has to fit into
+memory beside whatever else runs."""
+
+
+def working_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width at which an image is trained on; its own up to `MOST_PIXELS`."""
+    if height * width <= MOST_PIXELS:
+        return height, width
+    scale = math.sqrt(MOST_PIXELS / (height * width))
+    return max(int(height * scale), 1), max(int(width * scale), 1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,15 @@ class KeptImage:
     white: int = 0
 
     def __call__(self) -> NDArray[np.uint8]:
-        """The image, (H, W, 3) uint8 RGB, upright; raises ImageError."""
+        """The image at its `working_size`, (H, W, 3) uint8 RGB, upright; raises ImageError."""
+        pixels = self.whole()
+        height, width = working_size(*pixels.shape[:2])
+        if (height, width) == pixels.shape[:2]:
+            return pixels
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+    def whole(self) -> NDArray[np.uint8]:
+        """The image as it is kept, as clicks and proposals see it; raises ImageError."""
         return decode_image(self.read(), max_megapixels=self.max_megapixels, white=self.white)
 
     def read(self) -> bytes:
@@ -63,7 +85,7 @@ class KeptImage:
 
 @dataclass(frozen=True)
 class DrawnLabels(Mapping[str, WeakLabel]):
-    """The labels of one image, each drawn when it is looked at: those of 12 megapixels are 60 MB for each type."""
+    """The labels of one image at its `working_size`, each drawn when it is looked at: at most 60 MB for each type."""
 
     statement: Statement
     types: tuple[str, ...]
@@ -147,7 +169,9 @@ class _Builder:
         answers = {region: answer for region, answer in answers.items() if answer.sha == image.sha}
         _, statement = self._read(task, answers)
         self._draw(
-            task, image, DrawnLabels(statement, tuple(sorted(statement.kinds)), height, width, answers)
+            task,
+            image,
+            DrawnLabels(statement, tuple(sorted(statement.kinds)), *working_size(height, width), answers),
         )
 
     def _draw(self, task: LabelledTask, image: KeptImage, labels: DrawnLabels) -> None:
@@ -160,7 +184,8 @@ class _Builder:
             problems += said
             if label is not None:
                 types.append(name)
-                pixels = hashlib.sha256(label.target.tobytes() + np.packbits(label.certain).tobytes())
+                pixels = hashlib.sha256(np.ascontiguousarray(label.target).data)
+                pixels.update(np.packbits(label.certain).data)
                 prints.append(f"{name!r} {label.kind} {pixels.hexdigest()}")
         for problem in problems:
             self._skip(task, problem)
@@ -221,6 +246,11 @@ class _Builder:
 def key_of(project: str, image: LabelledImage) -> ImageKey:
     """What the engine knows a labelled image by."""
     return ImageKey(project, image.name, image.load.white if isinstance(image.load, KeptImage) else 0)
+
+
+def whole(image: LabelledImage) -> Callable[[], NDArray[np.uint8]]:
+    """Reads a labelled image as clicks and proposals see it, whatever size it is trained on at."""
+    return image.load.whole if isinstance(image.load, KeptImage) else image.load
 
 
 def _labelled_at(task: LabelledTask) -> tuple[float, int]:

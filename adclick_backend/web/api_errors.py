@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from adclick_backend.errors import ApiError
 from adclick_backend.logs import request_id
+from adclick_backend.store import DiskError
+from adclick_backend.store.disk import stops_writing
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,7 @@ def install_error_handlers(app: Flask) -> None:
     """Turn every exception of `app` into an answer."""
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(DiskError, _unwritten)
     app.register_error_handler(Exception, _crash)
 
 
@@ -47,7 +50,14 @@ def _what_is_too_large() -> str:
     return f"The form has more than {parts} files and fields, or a field of more than {text} kB: send it in parts."
 
 
+def _unwritten(error: DiskError) -> Response:
+    """What was asked could not be written down: nothing of it was done, and the sentence says why."""
+    return _api_error(ApiError(503, "storage", str(error)))
+
+
 def _crash(error: Exception) -> Response:
+    if isinstance(error, OSError) and stops_writing(error):
+        return _unwritten(current_app.extensions["adclick"].store.disk.failed(error))
     log.error("%s %s failed", request.method, request.path, exc_info=error)
     return _answer(ApiError(500, "internal", "Something went wrong inside the backend; its log says what."))
 

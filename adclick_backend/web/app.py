@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
@@ -23,6 +24,8 @@ from adclick_backend.logs import new_request_id, request_id
 from adclick_backend.protocol.body import read_body
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
+from adclick_backend.store import DiskError, project_id
+from adclick_backend.store.disk import stops_writing
 from adclick_backend.telemetry import Telemetry
 from adclick_backend.web.api_errors import install_error_handlers
 from adclick_backend.web.attempts import Attempts
@@ -142,7 +145,10 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
 def _install_routes(app: Flask, services: Services) -> None:
     @app.get("/health")
     def health() -> ResponseReturnValue:
-        return {"status": "UP", "model_class": ADClickBackend.__name__}
+        answer = {"status": "UP", "model_class": ADClickBackend.__name__}
+        if problem := services.store.disk.look():  # Label Studio goes on: clicks are answered
+            answer |= {"state": "degraded", "reason": problem}
+        return answer
 
     @app.post("/setup")
     def setup() -> ResponseReturnValue:
@@ -207,7 +213,8 @@ def _setup(services: Services, raw: dict[str, Any], *, called_at: str) -> Respon
             "those of the earlier one: remove what does not belong to the new one.",
         )
     if body.hostname and services.settings.needs_password:  # whoever knows the password is trusted with this
-        services.connections.confirm(body.hostname)
+        with suppress(DiskError):  # a person confirms it later
+            services.connections.confirm(body.hostname)
     services.registration.note(body.project, called_at)
     services.syncs.plan(body.project)
     backend = ADClickBackend(body.project, body.label_config, services)
@@ -264,7 +271,13 @@ def _webhook(
     if body.action == "START_TRAINING" and not authenticated:
         raise _unauthorized()
     backend = ADClickBackend(body.project.id, None, services)
-    result = backend.fit(body.action, raw, trusted=trusted)
+    try:
+        result = backend.fit(body.action, raw, trusted=trusted)
+    except (DiskError, OSError) as error:
+        if not stops_writing(error):
+            raise
+        problem = services.miss(project_id(body.project.id), body.action, error)
+        raise ApiError(503, "storage", str(problem)) from error
     if result is None:
         return {"status": "ok", "result": None}
     return {"status": "ok", "result": result}, 201

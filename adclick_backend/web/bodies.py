@@ -19,8 +19,8 @@ class SetupBody(Body):
     project: ProjectId
     created: str = ""
     label_config: str = Field("", alias="schema")
-    hostname: Annotated[str, AfterValidator(without_password)] | None = None
-    access_token: str | None = None
+    hostname: Annotated[str, AfterValidator(without_password)] | None = Field(None, max_length=2000)
+    access_token: str | None = Field(None, max_length=10_000)
     # An object through Label Studio's API, a string of JSON when typed in its settings dialog.
     extra_params: dict[str, Any] | Json[dict[str, Any]] | str | None = None
 

@@ -95,9 +95,9 @@ class ProjectModel(LabelStudioMLBase):
         return self._store.values.get(self._project, key)
 
     def set(self, key: str, value: str) -> None:
-        """Keep a string for the project; nothing is written when it is kept already."""
+        """Keep a string for the project; nothing is written when it is kept already, or when the disk is full."""
         if self.get(key) != value:
-            self._store.values.set(self._project, key, value)
+            self._store.values.set_if_possible(self._project, key, value)
 
     def has(self, key: str) -> bool:
         """Whether a string of that name is kept for the project."""

@@ -17,6 +17,7 @@ from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.protocol.body import Task
+from adclick_backend.store import DiskError
 
 if TYPE_CHECKING:
     from adclick_backend.services import Services
@@ -63,7 +64,10 @@ class OpenedTasks:
             answers.append(prediction or [])
             late += not ready
         if late and not alone:
-            self._services.jobs.enqueue(self._project, "push", "retrieve predictions")
+            try:
+                self._services.jobs.enqueue(self._project, "push", "retrieve predictions")
+            except DiskError as error:
+                self._services.report(self._project, str(error))
         return answers
 
     def _within(

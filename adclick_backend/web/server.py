@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -17,6 +20,7 @@ from adclick_backend.logs import LineFormatter, configure_logging
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, StoreError
 
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (a folder with a random name is made in it)
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (recognised in order to print an address that works)
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
@@ -149,11 +153,33 @@ def _share_metrics(settings: Settings) -> Settings:
     """
     if settings.workers == 1:
         return settings
-    folder = settings.prometheus_multiproc_dir or settings.data_dir / "metrics"
+    folder = settings.prometheus_multiproc_dir or _metrics_folder(settings)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     return settings.model_copy(update={"prometheus_multiproc_dir": folder})
+
+
+def _metrics_folder(settings: Settings) -> Path:
+    """A folder in memory, where there is one: on a full disk a worker that adds to its metrics would be killed.
+
+    prometheus_client maps its files into memory before the disk has given them room.
+    """
+    name = f"adclick-metrics-{os.getuid()}-{settings.port}-"
+    try:
+        for left in _SHARED_MEMORY.glob(f"{name}*"):  # by a server that was killed; the port is free
+            shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=name, dir=_SHARED_MEMORY))
+    except OSError:
+        return settings.data_dir / "metrics"
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # the workers end here too
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def _check_data_folder(settings: Settings) -> None:

@@ -7,11 +7,9 @@ gone then. What it writes to standard output and error is the job's log.
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import shutil
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -19,9 +17,12 @@ from collections.abc import Callable, Sequence
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
+from adclick_backend.jobs.runner import CANNOT_WRITE
 from adclick_backend.logs import configure_logging
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
+from adclick_backend.store import DiskError
+from adclick_backend.store.disk import is_full
 from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.job import Ending, Train, TrainingJob, is_out_of_memory
 from adclick_backend.web.server import secrets_of
@@ -57,6 +58,9 @@ def main(
     services = make_services(settings.model_copy(update={"model_threads": settings.training_threads}))
     try:
         return _run(args.job, services, train)
+    except DiskError as error:
+        log.error("%s", error)
+        return CANNOT_WRITE
     finally:
         services.stop()
 
@@ -111,19 +115,13 @@ def reason_of(error: Exception) -> str:
             "Memory ran out, with batches of half the size as well. Give the backend more memory, or close what "
             "else uses it."
         )
-    if _is_full(error):
+    if is_full(error) or is_full(error.__cause__ or error):
         return "The disk is full: make room in the data folder and start the job again."
+    if isinstance(error, DiskError):
+        return str(error)
     if isinstance(error, OSError):
         return f"A file could not be read or written ({error.strerror or error})."
     return "The job ran into an error that nobody expected; its log has the details."
-
-
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "No space left" in str(error) or (
-        isinstance(error, sqlite3.Error) and "disk is full" in str(error)
-    )
 
 
 def _is_cancellation(error: Exception) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LEFTOVER_AGE_S = 600.0
-"""What is older was left by a process that was killed while writing: nothing here takes as long to write."""
+LEFTOVER_AGE_S = 86_400.0
+"""What is older was left by a process that was killed while writing: nothing here takes as long to write, and no clock
+is set forward as far by mistake."""
 
 _HALF = re.compile(r"\..+\.[0-9a-f]{8}")
 

@@ -7,7 +7,8 @@ from noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,14 +34,39 @@ def add_defect(image: Image, rng: np.random.Generator, kind: str | None = None) 
     for _ in range(20):
         name = kind or str(rng.choice(list(KINDS)))
         alpha, colour = KINDS[name](image, rng)
-        blended = image + alpha[..., None] * (colour - image)
-        result = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
-        changed = np.abs(result.astype(np.int16) - image).max(2)
-        mask = (alpha > 0.25) & (cv2.blur(changed.astype(np.float32), (3, 3)) > 6)
+        result, changed = _blended(image, alpha, colour)
+        mask = (alpha > 0.25) & (cv2.blur(changed, (3, 3)) > 6)
         mask = _as_painted(mask, rng)
         if mask.sum() >= 12 and mask.mean() < 0.4:
             return result, mask, name
     return _fallback(image, rng)
+
+
+STRIP = 128
+"""Rows that are computed at a time, where the numbers on the way take several times the memory of the image."""
+
+
+def _strips(height: int) -> Iterator[slice]:
+    return (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
+
+
+def _by_strips(shape: tuple[int, ...], compute: Callable[[slice], NDArray[Any]]) -> Float:
+    """What ``compute`` gives for the rows of a slice, all of them one below the other, (H, W, 3) float32."""
+    out = np.empty(shape, np.float32)
+    for rows in _strips(shape[0]):
+        out[rows] = compute(rows)
+    return out
+
+
+def _blended(image: Image, alpha: Float, colour: Float) -> tuple[Image, Float]:
+    """The image with the colour over it, and how far the channel that changed most changed, (H, W) float32."""
+    result, changed = np.empty_like(image), np.empty(image.shape[:2], np.float32)
+    for rows in _strips(image.shape[0]):
+        part = image[rows]
+        blended = part + alpha[rows][..., None] * (colour[rows] - part)
+        result[rows] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+        changed[rows] = np.abs(result[rows].astype(np.int16) - part).max(2)
+    return result, changed
 
 
 def _as_painted(mask: Mask, rng: np.random.Generator) -> Mask:
@@ -112,7 +138,7 @@ def _tone(image: Image, rng: np.random.Generator, low: float, high: float) -> Fl
     """The image darker or lighter, with a little colour of its own."""
     sign = 1 if rng.random() < 0.5 else -1
     shift = sign * rng.uniform(low, high) + rng.normal(0, 6, 3)
-    return np.asarray(np.clip(image + shift, 0, 255), np.float32)
+    return _by_strips(image.shape, lambda rows: np.clip(image[rows] + shift, 0, 255))
 
 
 def scratch(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
@@ -227,21 +253,30 @@ def particle(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
     s, shape = _scale(image), _shape(image)
     body = _blob(shape, rng, rng.uniform(5, 32) * s, 0.4)
     gy, gx = np.gradient(cv2.GaussianBlur(body, (0, 0), 2 * s))
-    light = np.clip((gx + gy) * 6 * s, -1, 1)[..., None] * rng.uniform(20, 90)
+    light, strength = np.clip((gx + gy) * 6 * s, -1, 1), rng.uniform(20, 90)
     shift = max(1, round(2 * s))
     shadow = np.clip(np.roll(body, (shift, shift), (0, 1)) - body, 0, 1)
-    colour = np.clip(rng.uniform(10, 245) + rng.normal(0, 25, 3) + light, 0, 255)
-    mixed = np.where(body[..., None] > shadow[..., None], colour, image * 0.5)
-    return np.maximum(body, shadow * np.float32(0.7)), np.asarray(mixed, np.float32)
+    own = rng.uniform(10, 245) + rng.normal(0, 25, 3)
+
+    def mixed(rows: slice) -> NDArray[Any]:
+        colour = np.clip(own + light[rows][..., None] * strength, 0, 255)
+        return np.where(body[rows][..., None] > shadow[rows][..., None], colour, image[rows] * 0.5)
+
+    return np.maximum(body, shadow * np.float32(0.7)), _by_strips(image.shape, mixed)
 
 
 def torn(image: Image, rng: np.random.Generator) -> tuple[Float, Float]:
     """A piece broken out: what lies behind shows, darker, with a rough rim."""
     s, shape = _scale(image), _shape(image)
     hole = _blob(shape, rng, float(np.exp(rng.uniform(np.log(8), np.log(90)))) * s, 0.9)
-    behind = rng.uniform(5, 90) + rng.normal(0, 8, 3) + 25 * (noise(shape, rng, 60)[..., None] - 0.5)
-    rim = np.clip(1 - np.abs(hole - 0.5) * 2, 0, 1)[..., None]
-    return hole, np.asarray(behind * (1 - rim) + np.clip(image + 50.0, 0, 255) * rim, np.float32)
+    dark, grain = rng.uniform(5, 90) + rng.normal(0, 8, 3), noise(shape, rng, 60)
+
+    def colour(rows: slice) -> NDArray[Any]:
+        behind = dark + 25 * (grain[rows][..., None] - 0.5)
+        rim = np.clip(1 - np.abs(hole[rows] - 0.5) * 2, 0, 1)[..., None]
+        return np.asarray(behind * (1 - rim) + np.clip(image[rows] + 50.0, 0, 255) * rim)
+
+    return hole, _by_strips(image.shape, colour)
 
 
 def _fallback(image: Image, rng: np.random.Generator) -> tuple[Image, Mask, str]:

@@ -133,7 +133,7 @@ class SampleWriter:
     ) -> None:
         height, width = (2 * int(side) for side in seen["relative"].shape[-2:])
         tensors = dict(seen)
-        for i, label in enumerate(labels.values()):
+        for i, label in enumerate(labels.values()):  # each is drawn when it is looked at
             for part, maps in (("target", label.target), ("certain", label.certain.astype(np.float32))):
                 tensors[f"{part}{i}"] = _on_frame(maps, height, width)
         header = {
@@ -170,6 +170,6 @@ def _fingerprint(labels: Mapping[str, WeakLabel]) -> str:
     for name in sorted(labels):
         label = labels[name]
         digest.update(f"{name} {label.kind} {label.target.shape}".encode())
-        digest.update(label.target.tobytes())
-        digest.update(label.certain.tobytes())
+        digest.update(np.ascontiguousarray(label.target).data)
+        digest.update(np.ascontiguousarray(label.certain).data)
     return digest.hexdigest()[:12]

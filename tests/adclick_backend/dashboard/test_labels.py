@@ -120,8 +120,8 @@ def test_one_synchronisation_at_a_time_and_none_that_died_goes_on(
     assert "Synchronise now</button>" not in seen[0]
     syncs = connected.services.syncs
     syncs._say("1", "Asking Label Studio.", running=True)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + STALE_S + 1)
+    now = time.monotonic()
+    monkeypatch.setattr(syncs, "_clock", lambda: now + STALE_S + 1)
     assert not syncs.state("1").running
     assert "was interrupted" in syncs.state("1").sentence
 

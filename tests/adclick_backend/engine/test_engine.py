@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -744,3 +745,21 @@ def test_segmenters_stay_loaded_until_there_are_too_many(monkeypatch: pytest.Mon
     for name in names:
         segmenters.get(name)
     assert [path.name for path, *_ in loaded] == ["a", "b", "c", "b"]
+
+
+def test_what_is_usual_is_known_though_it_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 19: else the same would be measured without end."""
+    monkeypatch.setattr(cache, "locked", _no_room)
+    files = FeatureFiles(tmp_path, "key", 10)
+    files.usual("1", "").put({"a": {"joint": 4.0}}, 2)
+    files.usual("1", "").put({"b": {"joint": 2.0}}, 2)
+    assert files.usual("1", "").wanted(["a", "b"]) is None
+    monkeypatch.undo()
+    files.usual("1", "").put({"c": {"joint": 2.0}}, 2)
+    assert set(FeatureFiles(tmp_path, "key", 10).usual("1", "")._read()) == {"a", "b", "c"}
+
+
+def _no_room(path: Path, shared: bool = False) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")

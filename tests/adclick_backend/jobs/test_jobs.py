@@ -12,8 +12,10 @@ import pytest
 from adclick_backend.jobs.control import JobCancelled, JobControl
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.jobs.queue import JobError, Jobs
+from adclick_backend.jobs.runner import CANNOT_WRITE
 from adclick_backend.settings import Settings
-from adclick_backend.store import Job, Store
+from adclick_backend.store import Disk, Job, Store
+from tests.helpers.disks import small_disk
 from tests.helpers.references import wait_for
 
 QUICK = """
@@ -40,6 +42,15 @@ store.jobs.end(job, "done", "Learned.", version="v1")
 """
 )
 WAITS = QUICK + "control.report('Learning.', 0.4, 'training')\nsys.stdin.read()\n"
+_REPORTS = f"""
+try:
+    while True:
+        time.sleep(0.05)
+        control._said = ("", 0.0)
+        control.report("Learning.", 0.5, "training")
+except Exception:
+    sys.exit({CANNOT_WRITE})
+"""
 DIES = QUICK + "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
 RAISES = "raise SystemExit(7)"
 
@@ -175,6 +186,37 @@ def test_a_restart_fails_what_ran_and_goes_on_with_what_waited(make_jobs: Callab
     second = make_jobs()
     second.start()
     assert wait_for(lambda: state_of(second, waiting) == "done")
+
+
+def test_a_job_that_could_not_even_write_down_its_end_says_why(make_jobs: Callable[..., Jobs]) -> None:
+    """Reliability row 19: the words of the process are lost, its exit status is not."""
+    jobs = make_jobs(f"raise SystemExit({CANNOT_WRITE})")
+    jobs.start()
+    job = jobs.enqueue("1", "train", "dashboard")
+    assert wait_for(lambda: state_of(jobs, job) == "failed")
+    assert "The data folder could not be written" in jobs.get("1", job.id).message
+
+
+def test_a_job_waits_for_a_full_disk_to_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reliability row 19: one that runs when it fills up fails, one that waits begins afterwards."""
+    monkeypatch.setattr(Disk, "LOOK_S", 0.05)
+    with small_disk(tmp_path / "data") as disk:
+        store, settings = Store(disk.folder), Settings(data_dir=disk.folder)
+        store.disk.watch = True
+        running = WAITS.replace("sys.stdin.read()", "import time\n" + _REPORTS)
+        jobs = Jobs(store, settings, (sys.executable, "-c", running))
+        jobs.start()
+        first = jobs.enqueue("1", "train", "dashboard")
+        assert wait_for(lambda: state_of(jobs, first) == "training")
+        second = jobs.enqueue("2", "train", "dashboard")
+        disk.fill()
+        assert wait_for(lambda: bool(store.disk.problem))
+        disk.empty()
+        assert wait_for(lambda: state_of(jobs, first) == "failed")
+        assert "could not be written" in jobs.get("1", first.id).message
+        assert wait_for(lambda: state_of(jobs, second) == "training")
+        jobs.stop()
+        store.close()
 
 
 def test_of_two_workers_one_runs_jobs(make_jobs: Callable[..., Jobs]) -> None:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from adclick_backend.brush.rle import encode_rle
 from adclick_backend.config.statement_controls import StatementControl
 from adclick_backend.labels.proposed import PREFIX
-from adclick_backend.labels.results import Statement, draw_label, newest, read_result
+from adclick_backend.labels.results import (
+    Statement,
+    _Mask,
+    _Merged,
+    draw_label,
+    newest,
+    read_result,
+)
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.store import Answer
 from adclick_backend.store.answers import pack_map, pack_mask
@@ -468,3 +475,43 @@ def test_the_newest_annotation_counts_unless_it_was_skipped() -> None:
     assert newest([one(1, 5.0), one(2, 9.0, True), one(3, 7.0)])["id"] == 3  # type: ignore[index]
     assert newest([one(1, 5.0, True)]) is None
     assert newest([]) is None
+
+
+def _merged_at_once(masks: list[_Mask]) -> WeakLabel:
+    """The label of all regions of a type, from all of them at once."""
+    union = np.any([each.pixels for each in masks], axis=0)
+    kind = max((each.kind for each in masks), key=("mask", "clicked", "box").index)
+    if kind == "mask":
+        return WeakLabel(kind, union.astype(np.float32), np.ones(union.shape, bool))
+    certain = np.zeros(union.shape, bool)
+    for each in masks:
+        if each.kind == "mask" or (kind == "box" and each.kind == "clicked"):
+            certain |= each.pixels
+    if kind == "box":
+        return WeakLabel(kind, union.astype(np.float32), certain)
+    target = certain.astype(np.float32)
+    for each in masks:
+        if each.target is not None and each.by_hand is not None:
+            target, certain = np.maximum(target, each.target), certain | each.by_hand
+    return WeakLabel(kind, np.where(certain, union, target).astype(np.float32), certain)
+
+
+@pytest.mark.parametrize(
+    "kinds", ["m", "c", "b", "mc", "cm", "mb", "bm", "cb", "bc", "mcb", "cbmcbm", "ccmm"]
+)
+def test_regions_that_are_merged_one_by_one_are_the_same_to_the_digit(kinds: str) -> None:
+    rng = np.random.default_rng(len(kinds))
+    masks = []
+    for letter in kinds:
+        pixels, by_hand = rng.random(SHAPE) < 0.3, rng.random(SHAPE) < 0.1
+        target = np.where(by_hand, pixels, rng.random(SHAPE)).astype(np.float32)
+        known = (target, by_hand) if letter == "c" else ()
+        masks.append(_Mask({"m": "mask", "c": "clicked", "b": "box"}[letter], pixels, *known))  # type: ignore[arg-type]
+    expected, merged = _merged_at_once(masks), _Merged(*SHAPE)
+    for mask in masks:
+        merged.add(mask)
+    found = merged.label()
+    assert found is not None
+    assert found.kind == expected.kind
+    assert (found.target == expected.target).all() and found.target.dtype == np.float32
+    assert (found.certain == expected.certain).all()

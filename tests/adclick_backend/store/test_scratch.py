@@ -271,3 +271,71 @@ def test_two_releases_side_by_side_both_go_on(path: Path) -> None:
     assert [process.stderr for process in done if process.returncode] == []
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_folder_in_the_place_of_a_file_is_moved_aside(
+    path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is in it may be somebody's."""
+    folder = path.with_name(path.name + suffix)
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    file = ScratchFile(path, 1, SCHEMA)
+    add(file, "new")
+    assert names(ScratchFile(path, 1, SCHEMA)) == ["new"]
+    (aside,) = path.parent.glob(f"{folder.name}.in-the-way-*")
+    assert (aside / "mine.txt").read_text() == "mine"
+    assert "is replaced by an empty file" in caplog.text
+
+
+def test_a_log_without_its_file_or_of_another_one_is_thrown_away(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).write_bytes(b"\xff" * 40_000)
+    file = ScratchFile(path, 1, SCHEMA)
+    add(file, "new")
+    assert names(file) == ["new"]
+
+
+def test_a_file_that_this_user_may_not_write_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another owner, in a folder that can be written."""
+    file = ScratchFile(path, 1, SCHEMA)
+    add(file, "theirs")
+    attempt, theirs = ScratchFile._attempt, path.stat().st_ctime_ns
+
+    def refuse(self: ScratchFile, work: Callable[[sqlite3.Connection], object]) -> object:
+        if path.exists() and path.stat().st_ctime_ns == theirs:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        return attempt(self, work)
+
+    monkeypatch.setattr(ScratchFile, "_attempt", refuse)
+    add(file, "new")
+    assert names(file) == ["new"]
+
+
+def test_work_goes_on_in_memory_and_comes_back_to_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 19, where no small disk can be mounted: what was there is known, what was deleted
+    meanwhile stays deleted, and what others wrote stays."""
+    now = [0.0]
+    file = ScratchFile(path, 1, SCHEMA, clock=lambda: now[0])
+    add(file, "a", "b")
+    attempt = ScratchFile._attempt
+
+    def fail(self: ScratchFile, work: Callable[[sqlite3.Connection], object]) -> object:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(ScratchFile, "_attempt", fail)
+    add(file, "c")
+    file.write(lambda db: db.execute("DELETE FROM notes WHERE name = 'a'"))
+    assert names(file) == ["b", "c"]
+    with pytest.raises(sqlite3.IntegrityError):
+        add(file, "d", "c")
+    assert names(file) == ["b", "c"]
+    monkeypatch.setattr(ScratchFile, "_attempt", attempt)
+    assert names(ScratchFile(path, 1, SCHEMA)) == ["a", "b"]
+    add(ScratchFile(path, 1, SCHEMA), "other")
+    now[0] += ScratchFile.MEMORY_S
+    assert names(file) == ["b", "c", "other"]
+    assert names(ScratchFile(path, 1, SCHEMA)) == ["b", "c", "other"]

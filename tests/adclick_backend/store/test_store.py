@@ -113,7 +113,7 @@ def test_a_connection_is_not_carried_through_a_fork(store: Store) -> None:
         store.values.set("1", "child", f"{known} {len(store.database._inherited)}")
         os._exit(0)
     os.waitpid(child, 0)
-    assert store.values.get("1", "child") == "parent 1"
+    assert store.values.get("1", "child") == "parent 2"
 
 
 def test_workers_that_start_at_once_create_the_tables_once(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_check_that_was_asked_for_again_is_still_to_do(store: Store) -> None:
     store.annotations.end_checks(checks)
     (again,) = store.annotations.next_checks()
     assert again.asked > checks[0].asked
-    store.annotations.end_checks([again], retry_at=4e9)
+    store.annotations.end_checks([again], retry_at=time.time() + 600)
     assert store.annotations.next_checks() == []
 
 
@@ -329,3 +329,31 @@ def test_too_many_checks_are_none_and_say_so(store: Store) -> None:
     assert store.annotations.ask_checks("1", range(50), most=50)
     assert not store.annotations.ask_checks("1", [50], most=50)
     assert [check.project for check in store.annotations.next_checks()] == ["2"]
+
+
+def test_a_thousand_annotations_are_deleted_in_one_transaction(store: Store) -> None:
+    """Row "hostile size": each transaction waits for the disk."""
+    for number in range(1, 1001):
+        assert told(store, number, 5.0, task=number // 2)
+    begun = []
+    connection = store.database._take()
+    connection.set_trace_callback(lambda statement: begun.append(statement.startswith("BEGIN")))
+    store.database._give(connection)
+    assert store.labels.delete_annotations("1", range(1, 1001), lambda task: Summary({}))
+    assert sum(begun) == 1
+    assert store.labels.of_project("1") == []
+    assert len(store.labels.deleted("1")) == 501
+
+
+def test_deleting_many_says_the_same_as_deleting_one_by_one(tmp_path: Path) -> None:
+    found = []
+    for name, groups in (("at once", [[1, 3, 4, 9]]), ("one by one", [[1], [3], [4], [9]])):
+        store = Store(tmp_path / name)
+        for number in (1, 2, 3, 4):
+            told(store, number, 5.0, task=number // 2)
+        changed = [store.labels.delete_annotations("1", ids, lambda task: Summary({})) for ids in groups]
+        left = [(row.task_id, [one["id"] for one in row.live]) for row in store.labels.of_project("1")]
+        found.append((any(changed), left, [task for task, _ in store.labels.deleted("1")]))
+        store.close()
+    assert found[0][:2] == found[1][:2]
+    assert sorted(found[0][2]) == sorted(found[1][2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,16 @@ import numpy as np
 import pytest
 
 from adclick_backend.errors import ImageError
-from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of
+from adclick_backend.training.training_set import (
+    MOST_PIXELS,
+    KeptImage,
+    TrainingSet,
+    build_training_set,
+    key_of,
+    whole,
+    working_size,
+)
+from model.labels.labelled import LabelledImage
 from tests.helpers.backend import CONFIG, Backend, point, task
 from tests.helpers.deep import draw_deep
 from tests.helpers.labels import annotated, block, brush, choice, rectangle, region
@@ -247,3 +257,17 @@ def test_an_image_larger_than_its_working_frame_is_labelled_in_its_own_pixels(ba
     np.testing.assert_array_equal(
         image.labels["scratch"].target > 0, MASK.repeat(4, axis=0).repeat(4, axis=1)
     )
+
+
+def test_an_image_of_more_than_the_working_size_is_trained_on_as_a_scaled_copy(tmp_path: Path) -> None:
+    """Row "hostile size": what clicks and proposals see stays whole, and all others are trained on as they are."""
+    assert working_size(3000, 4000) == (3000, 4000)
+    height, width = working_size(10_900, 10_900)
+    assert height * width <= MOST_PIXELS and height == width
+    pixels = np.zeros((3000, 5000, 3), np.uint8)
+    file = tmp_path / "large.png"
+    cv2.imwrite(str(file), pixels)
+    kept = KeptImage(hashlib.sha256(file.read_bytes()).hexdigest(), file, 120)
+    assert kept().shape[:2] == working_size(3000, 5000)
+    assert kept.whole().shape == (3000, 5000, 3)
+    assert whole(LabelledImage("a", kept, {}))().shape == (3000, 5000, 3)

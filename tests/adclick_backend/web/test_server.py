@@ -15,6 +15,8 @@ import requests
 
 from adclick_backend.settings import Settings
 from adclick_backend.web.server import greeting, serve
+from tests.helpers.disks import small_disk
+from tests.helpers.references import wait_for
 from tests.helpers.served import free_port, running, wait_until_up
 
 ROOT = Path(__file__).parents[3]
@@ -129,6 +131,34 @@ def test_serve_answers_tells_how_to_connect_and_ends_in_good_order(tmp_path: Pat
         printed = process.stdout.read()
     assert f"http://127.0.0.1:{port}" in printed
     assert "Traceback" not in printed
+
+
+def test_several_workers_go_on_while_the_disk_is_full(tmp_path: Path) -> None:
+    """Reliability row 19: what adds up their metrics lies elsewhere, else the system kills who writes."""
+    port = free_port()
+    command = [sys.executable, "-m", "adclick_backend", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with small_disk(tmp_path / "data") as disk:
+        with running(command, tmp_path, WORKERS="2") as process:
+            wait_until_up(port, process)
+            with disk.full():
+                for number in range(30):  # each a row of its own in the metrics
+                    requests.get(f"{url}/projects/{number}/labels", timeout=10)
+                    requests.request(("GET", "PUT", "DELETE")[number % 3], f"{url}/setup", timeout=10)
+                health = f"{url}/health"
+                assert wait_for(lambda: "state" in requests.get(health, timeout=10).json())
+                body = {"action": "START_TRAINING", "project": {"id": 1, "title": "", "label_config": ""}}
+                answers = {
+                    requests.post(f"{url}/webhook", json=body, timeout=10).status_code for _ in range(8)
+                }
+                assert answers == {503}
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert process.stdout
+            printed = process.stdout.read()
+        assert "was sent SIG" not in printed
+        assert "Traceback" not in printed
+        assert not list(Path("/dev/shm").glob(f"adclick-metrics-*-{port}-*"))
 
 
 @pytest.mark.parametrize("worker", ["gthread", "adclick_backend.web.buffered_worker.BufferedWorker"])
