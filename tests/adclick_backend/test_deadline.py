@@ -42,7 +42,7 @@ def test_other_threads_have_their_own_time() -> None:
 
 
 def test_a_lock_is_waited_for_until_the_deadline() -> None:
-    """Reliability row 28: whoever holds it goes on."""
+    """Reliability row 29: whoever holds it goes on."""
     locks = KeyedLocks()
     refused: list[BusyError] = []
 

@@ -38,7 +38,7 @@ def test_a_value_that_is_put_again_counts_once() -> None:
 
 
 def test_the_size_of_a_value_is_that_of_all_it_holds() -> None:
-    """Row "hostile size": thousands of short names take more memory than their letters."""
+    """Reliability row 33: thousands of short names take more memory than their letters."""
     names = tuple(f"label {number}" for number in range(1000))
     assert size_of(names) > sum(map(len, names)) + 1000 * 49
     assert size_of((names, names)) < 1.1 * size_of(names)
@@ -47,7 +47,7 @@ def test_the_size_of_a_value_is_that_of_all_it_holds() -> None:
 
 
 def test_labeling_configs_are_kept_within_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row "hostile size": whoever sends ever new ones fills no memory; one as large as is read at all is not kept."""
+    """Reliability row 33: whoever sends ever new ones fills no memory; one as large as is read at all is not kept."""
     kept: Recent[LabelingConfig] = Recent(KEPT_BYTES)
     monkeypatch.setattr(labeling_config, "_kept", kept)
     labels = "".join(f'<Label value="{number:x}"/>' for number in range(3000))
@@ -58,7 +58,7 @@ def test_labeling_configs_are_kept_within_bytes(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_config_that_is_too_long_is_said_and_not_kept_whole(tmp_path: Path) -> None:
-    """Row "hostile size"."""
+    """Reliability row 33."""
     backend = Backend(tmp_path)
     answer = backend.setup(config="<View>" + "x" * 5_000_000 + "</View>").json
     assert "The labeling config is longer than 1000000 characters and is not read" in answer["message"]

@@ -38,7 +38,7 @@ def fail(breakers: Breakers, times: int = 2) -> None:
 
 
 def test_two_failures_in_a_row_and_the_host_is_left_alone(breakers: Breakers) -> None:
-    """Reliability row 28."""
+    """Reliability row 29."""
     fail(breakers, 1)
     assert breakers.refusal(STORE) == ""
     fail(breakers, 1)
@@ -136,7 +136,7 @@ def fetch(url: str, breakers: Breakers, max_bytes: int = 1000) -> bytes:
 
 
 def test_a_server_that_is_gone_is_not_asked_a_third_time(breakers: Breakers, clock: Clock) -> None:
-    """Reliability row 28: and it is found when it is back."""
+    """Reliability row 29: and it is found when it is back."""
     with LocalServer(lambda request: Reply(body=b"image")) as server:
         url = server.url
         assert fetch(url, breakers) == b"image"
@@ -151,7 +151,7 @@ def test_a_server_that_is_gone_is_not_asked_a_third_time(breakers: Breakers, clo
 
 
 def test_a_dripping_server_is_left_alone(breakers: Breakers) -> None:
-    """Reliability row 28: a byte now and then is no answer."""
+    """Reliability row 29: a byte now and then is no answer."""
 
     def drip() -> Iterator[bytes]:
         while not over.wait(0.05):

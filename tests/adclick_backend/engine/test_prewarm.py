@@ -97,7 +97,7 @@ def test_nothing_is_done_after_the_end(prewarmer: Prewarmer) -> None:
 
 
 def test_one_host_gets_half_of_the_threads() -> None:
-    """Reliability row 28: what waits for it does not wait in front of the others."""
+    """Reliability row 29: what waits for it does not wait in front of the others."""
     prewarmer = Prewarmer(threads=4)
     free, done = threading.Event(), threading.Event()
     hanging = threading.Semaphore(0)

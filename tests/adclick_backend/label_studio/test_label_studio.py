@@ -233,7 +233,7 @@ def test_label_studio_that_is_down(time: Time) -> None:
 
 
 def test_an_exchange_that_fails_is_not_repeated_by_each_thread_that_waited(time: Time) -> None:
-    """reliability row 28: and no lock is held meanwhile."""
+    """reliability row 29: and no lock is held meanwhile."""
     begun, free = threading.Event(), threading.Event()
     asked: list[str] = []
 
@@ -269,7 +269,7 @@ def test_an_exchange_that_fails_is_not_repeated_by_each_thread_that_waited(time:
 
 
 def test_whoever_waits_for_an_exchange_waits_as_long_as_it_may(time: Time) -> None:
-    """reliability row 28."""
+    """reliability row 29."""
     begun, free = threading.Event(), threading.Event()
 
     def refresh(key: str) -> str:
@@ -290,7 +290,7 @@ def test_whoever_waits_for_an_exchange_waits_as_long_as_it_may(time: Time) -> No
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX-Drip: ", b"HTTP/1.1 200 OK\r\n\r\n["])
 def test_a_dripping_answer_is_cut_at_the_deadline(time: Time, start: bytes) -> None:
-    """reliability row 28: each byte would start the timeout of the socket anew."""
+    """reliability row 29: each byte would start the timeout of the socket anew."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -313,7 +313,7 @@ def test_a_dripping_answer_is_cut_at_the_deadline(time: Time, start: bytes) -> N
 
 
 def test_no_attempt_is_made_that_has_no_time(server: FakeLabelStudio, time: Time) -> None:
-    """reliability row 28."""
+    """reliability row 29."""
     with deadline.within(1.0, waited=2.0):
         with pytest.raises(LabelStudioError, match="did not answer within 1 s"):
             client(server, LEGACY_TOKEN, time).check()
@@ -323,7 +323,7 @@ def test_no_attempt_is_made_that_has_no_time(server: FakeLabelStudio, time: Time
 
 
 def test_label_studio_that_does_not_answer_is_left_alone(server: FakeLabelStudio, time: Time) -> None:
-    """reliability row 28: API and files alike, until somebody tries again."""
+    """reliability row 29: API and files alike, until somebody tries again."""
     breakers = Breakers(time.clock)
     label_studio = client(server, LEGACY_TOKEN, time, breakers=breakers)
     for _ in range(2):

@@ -394,7 +394,7 @@ def test_a_task_without_an_image_says_so(connected: Backend, server: FakeLabelSt
 def test_a_server_that_is_left_alone_for_a_moment_costs_no_image(
     connected: Backend, server: FakeLabelStudio
 ) -> None:
-    """Reliability row 28: nobody waits for a synchronisation, so it waits instead."""
+    """Reliability row 29: nobody waits for a synchronisation, so it waits instead."""
     services, breakers = connected.services, connected.services.connections._breakers
     assert connected.sync() == ""
     for row in services.store.labels.of_project("1"):
@@ -417,7 +417,7 @@ def test_a_server_that_is_left_alone_for_a_moment_costs_no_image(
 def test_a_server_that_stays_away_is_not_waited_for_with_each_image(
     connected: Backend, server: FakeLabelStudio
 ) -> None:
-    """Reliability row 28."""
+    """Reliability row 29."""
     services, breakers = connected.services, connected.services.connections._breakers
     assert connected.sync() == ""
     for row in services.store.labels.of_project("1"):

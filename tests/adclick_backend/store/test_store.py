@@ -332,7 +332,7 @@ def test_too_many_checks_are_none_and_say_so(store: Store) -> None:
 
 
 def test_a_thousand_annotations_are_deleted_in_one_transaction(store: Store) -> None:
-    """Row "hostile size": each transaction waits for the disk."""
+    """Reliability row 33: each transaction waits for the disk."""
     for number in range(1, 1001):
         assert told(store, number, 5.0, task=number // 2)
     begun = []

@@ -260,7 +260,7 @@ def test_an_image_larger_than_its_working_frame_is_labelled_in_its_own_pixels(ba
 
 
 def test_an_image_of_more_than_the_working_size_is_trained_on_as_a_scaled_copy(tmp_path: Path) -> None:
-    """Row "hostile size": what clicks and proposals see stays whole, and all others are trained on as they are."""
+    """Reliability row 33: what clicks and proposals see stays whole, and all others are trained on as they are."""
     assert working_size(3000, 4000) == (3000, 4000)
     height, width = working_size(10_900, 10_900)
     assert height * width <= MOST_PIXELS and height == width

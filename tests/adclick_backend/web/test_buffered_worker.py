@@ -58,7 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_half_sent_requests_cost_no_thread(served: Served) -> None:
-    """Reliability row 27: a hundred times as many as there are threads, and everybody else is served."""
+    """Reliability row 30: a hundred times as many as there are threads, and everybody else is served."""
     half = [served.connect(HALF) for _ in range(200)]
     assert requests.get(f"{served.url}/health", timeout=10).ok
     body = {"tasks": [], "project": "1.1", "label_config": "<View/>"}
@@ -68,7 +68,7 @@ def test_half_sent_requests_cost_no_thread(served: Served) -> None:
 
 
 def test_idle_connections_keep_nobody_out(served: Served) -> None:
-    """Reliability row 27."""
+    """Reliability row 30."""
     idle = [served.connect() for _ in range(300)]
     assert requests.get(f"{served.url}/health", timeout=10).ok
     for connection in idle:

@@ -63,7 +63,7 @@ def problems(backend: Backend) -> list[str]:
 def test_clicks_on_a_hanging_label_studio_share_one_deadline(
     make_backend: MakeBackend, silent: SilentServer, key: str
 ) -> None:
-    """Reliability row 28: also with a token that one thread exchanges while the others wait."""
+    """Reliability row 29: also with a token that one thread exchanges while the others wait."""
     backend = make_backend(label_studio_url=silent.url, label_studio_api_key=key, click_timeout_s=1.0)
     backend.setup()
     answers = all_at_once(16, lambda i: click(backend, f"/data/upload/1/{i}.png", i))
@@ -78,7 +78,7 @@ def test_clicks_on_a_hanging_label_studio_share_one_deadline(
 def test_clicks_on_the_same_hanging_image_share_one_deadline(
     make_backend: MakeBackend, silent: SilentServer
 ) -> None:
-    """Reliability row 28: whoever waits for the download of another request has a deadline of its own."""
+    """Reliability row 29: whoever waits for the download of another request has a deadline of its own."""
     backend = make_backend(image_hosts=("127.0.0.1",), click_timeout_s=1.0)
     backend.setup()
     answers = all_at_once(8, lambda i: click(backend, f"{silent.url}/a.png", i))
@@ -87,7 +87,7 @@ def test_clicks_on_the_same_hanging_image_share_one_deadline(
 
 
 def test_a_click_says_which_server_is_left_alone(make_backend: MakeBackend, silent: SilentServer) -> None:
-    """Reliability row 28: and does not wait for it."""
+    """Reliability row 29: and does not wait for it."""
     backend = make_backend(image_hosts=("127.0.0.1",))
     backend.setup()
     breakers: Breakers = backend.services.connections._breakers
@@ -101,7 +101,7 @@ def test_a_click_says_which_server_is_left_alone(make_backend: MakeBackend, sile
 def test_opened_tasks_with_hanging_images_delay_no_other_host(
     make_backend: MakeBackend, silent: SilentServer
 ) -> None:
-    """Reliability row 28: as many of them as would keep every thread busy."""
+    """Reliability row 29: as many of them as would keep every thread busy."""
     backend = make_backend(image_hosts=("127.0.0.1",))
     backend.setup()
     for number in range(8):
@@ -119,7 +119,7 @@ def test_opened_tasks_with_hanging_images_delay_no_other_host(
 def test_health_and_other_requests_are_answered_while_clicks_hang(
     tmp_path: Path, silent: SilentServer
 ) -> None:
-    """Reliability row 28: with more clicks than threads."""
+    """Reliability row 29: with more clicks than threads."""
     port = free_port()
     environment = {"THREADS": "2", "ADCLICK_IMAGE_HOSTS": "127.0.0.1", "ADCLICK_CLICK_TIMEOUT_S": "3"}
     with running(serve(port), tmp_path, **environment) as process:

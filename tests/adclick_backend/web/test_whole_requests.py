@@ -119,7 +119,7 @@ def drip(loop: Loop, client: socket.socket, piece: bytes, every_s: float, times:
 
 
 def test_a_client_that_says_nothing_is_let_go(loop: Loop) -> None:
-    """Reliability row 27."""
+    """Reliability row 30."""
     loop.connect()
     assert loop.look() == 1
     assert loop.look(HEADER_S - 1) == 1
@@ -127,7 +127,7 @@ def test_a_client_that_says_nothing_is_let_go(loop: Loop) -> None:
 
 
 def test_a_dripping_header_ends_at_its_deadline(loop: Loop) -> None:
-    """Reliability row 27: however regularly another byte comes."""
+    """Reliability row 30: however regularly another byte comes."""
     client = loop.connect(b"GET / HTTP/1.1\r\n")
     loop.look()
     assert drip(loop, client, b"X", 5.0, 20) < 6
@@ -136,7 +136,7 @@ def test_a_dripping_header_ends_at_its_deadline(loop: Loop) -> None:
 
 
 def test_a_dripping_body_ends_at_its_deadline(loop: Loop) -> None:
-    """Reliability row 27."""
+    """Reliability row 30."""
     client = loop.connect(HEAD)
     loop.look()
     assert drip(loop, client, b" ", 5.0, 100) < BODY_S / 5 + 2
@@ -169,7 +169,7 @@ def test_a_kept_connection_waits_longer_than_a_new_one(loop: Loop) -> None:
 
 
 def test_a_client_that_does_not_take_its_answer_is_let_go(loop: Loop) -> None:
-    """Reliability row 27: and no thread waits for it."""
+    """Reliability row 30: and no thread waits for it."""
     loop.answer = b"x" * 50_000_000
     client = loop.connect(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     deadline = time.monotonic() + 10
@@ -183,7 +183,7 @@ def test_a_client_that_does_not_take_its_answer_is_let_go(loop: Loop) -> None:
 
 
 def test_with_too_many_connections_the_oldest_unfinished_go(loop: Loop) -> None:
-    """Reliability row 27."""
+    """Reliability row 30."""
     for number in range(5):
         loop.connect(HEAD)
         loop.look(1.0)
@@ -196,7 +196,7 @@ def test_with_too_many_connections_the_oldest_unfinished_go(loop: Loop) -> None:
 
 
 def test_unfinished_bodies_never_fill_the_memory(loop: Loop) -> None:
-    """Reliability row 27."""
+    """Reliability row 30."""
     for _ in range(4):
         loop.connect(HEAD + b" " * 900)
         loop.look(1.0)
@@ -212,7 +212,7 @@ def test_an_app_knows_how_long_a_request_waited_for_a_thread(loop: Loop) -> None
 
 @pytest.mark.parametrize("between", [b"1;", b"1\r\nx\r\n0\r\nA: "])
 def test_what_stands_between_chunks_has_an_end(loop: Loop, between: bytes) -> None:
-    """Reliability row 27: waitress keeps it in memory and copies it with every piece."""
+    """Reliability row 30: waitress keeps it in memory and copies it with every piece."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     loop.server.adj.max_request_body_size = 10**9
     client = loop.connect(head + between + b"a" * 20_000)
