@@ -11,7 +11,7 @@ import requests
 from adclick_backend.brush.rle import decode_rle
 from adclick_backend.config.advice import recommended_config
 from tests.soak.images import SIDE, Stain, iou
-from tests.soak.label_studio import PROJECT, Kind
+from tests.soak.label_studio import CREATED, PROJECT, Kind
 from tests.soak.record import Asked, Record, What
 
 PATIENCE_S = 30.0
@@ -43,7 +43,12 @@ class Client:
 
     def set_up(self, hostname: str, token: str) -> None:
         """Connect the project."""
-        body = {"project": f"{PROJECT}.1", "schema": CONFIG, "hostname": hostname, "access_token": token}
+        body = {
+            "project": f"{PROJECT}.{CREATED}",
+            "schema": CONFIG,
+            "hostname": hostname,
+            "access_token": token,
+        }
         answer = requests.post(f"{self.url}/setup", json=body, auth=self.auth, timeout=PATIENCE_S)
         answer.raise_for_status()
 
@@ -103,7 +108,7 @@ class Client:
     def _predict(self, task: dict[str, Any], context: dict[str, Any] | None) -> dict[str, Any]:
         sent = {key: value for key, value in task.items() if key != "annotations"}
         params = {"login": None, "password": None, "context": context}
-        return {"tasks": [sent], "project": f"{PROJECT}.1", "label_config": CONFIG, "params": params}
+        return {"tasks": [sent], "project": f"{PROJECT}.{CREATED}", "label_config": CONFIG, "params": params}
 
     def _event(self, action: str, **body: Any) -> tuple[Any, str]:
         about = {"id": PROJECT, "title": "soak", "label_config": CONFIG}

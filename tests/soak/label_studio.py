@@ -14,7 +14,7 @@ from tests.helpers.fake_label_studio import FakeLabelStudio
 from tests.helpers.local_server import Reply, Request
 from tests.soak.images import jpeg
 
-PROJECT = 1
+PROJECT, CREATED = 1, 1795338618  # its number, and when the fake says that it was created, Unix seconds
 Kind = Literal["defect", "normal", "silent"]
 _IMAGE = re.compile(r"/data/upload/1/(defect|normal)-(\d+)\.jpg")
 
