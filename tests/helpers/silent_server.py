@@ -11,13 +11,17 @@ class SilentServer:
     """Context manager; leaving it ends all connections."""
 
     def __init__(self) -> None:
-        self.connections: list[socket.socket] = []
+        self.connections: list[socket.socket] = []  # kept, for a closed connection would be an answer
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._thread = threading.Thread(target=self._take, daemon=True)
 
     @property
+    def netloc(self) -> str:
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://{self.netloc}"
 
     def _take(self) -> None:
         while True:

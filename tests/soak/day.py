@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from adclick_backend.store import Store, StoreError
 from tests.helpers.fake_label_studio import PERSONAL_TOKEN
+from tests.helpers.silent_server import SilentServer
 from tests.soak import kept, logs
 from tests.soak.client import CONFIG, Client, normal_choice
 from tests.soak.clock import Clock
@@ -29,7 +30,6 @@ from tests.soak.plan import Plan
 from tests.soak.record import Record
 from tests.soak.report import write
 from tests.soak.server import UP_S, Server
-from tests.soak.silent_hosts import SilentHost
 from tests.soak.watch import Watch
 
 REFERENCES = 8
@@ -60,8 +60,8 @@ class Day:
         """Play it, and write the report."""
         record, plan = self._record, self._plan
         with ExitStack() as stack:
-            hosts = [stack.enter_context(SilentHost()) for _ in range(SILENT_HOSTS)]
-            label_studio = SoakLabelStudio(CONFIG, [f"http://{host.netloc}" for host in hosts])
+            hosts = [stack.enter_context(SilentServer()) for _ in range(SILENT_HOSTS)]
+            label_studio = SoakLabelStudio(CONFIG, [host.url for host in hosts])
             stack.enter_context(label_studio)
             disk = stack.enter_context(SmallDisk(self._out / "data"))
             clock = Clock(self._out / "clock")
@@ -73,12 +73,12 @@ class Day:
             mishaps = Mishaps(server, client, disk, clock, record, plan.mishap_s)
             self._work(server, client, label_studio, mishaps)
             record.note(f"the data folder holds {disk.used_mb:.0f} MB")
-            if all(not host.asked for host in hosts):
+            if all(not host.connections for host in hosts):
                 record.leave_out("no image was asked of a silent host.")
             return self._end(server, label_studio, disk.folder)
 
     def _settings(
-        self, label_studio: SoakLabelStudio, hosts: list[SilentHost], clock: Clock
+        self, label_studio: SoakLabelStudio, hosts: list[SilentServer], clock: Clock
     ) -> dict[str, str]:
         return {
             "WORKERS": str(self._workers),
