@@ -34,6 +34,7 @@ REACH = 0.15
 # Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
 DELIVERY_S = 1.5
 
+_LONGEST_UPTIME_S = 1e9  # 31 years
 _SLACK_S = 5.0  # between reading the clock and writing, of another worker
 
 _VERSION = 1  # raised with every change of the table, or of what a row's state means
@@ -112,7 +113,15 @@ class ClickMemory:
         self._ttl_s = ttl_s
         self._max_clicks = max_clicks
         self._clock = clock
-        self._file.read(lambda db: None)  # a folder that cannot be used is said at the start, not at a click
+        self._file.write(self._take_over)  # a folder that cannot be used is said at the start, not at a click
+
+    def _take_over(self, db: sqlite3.Connection) -> None:
+        """Rows of an earlier release, whose times are Unix seconds, get times of this clock."""
+        ahead = time.time() - self._clock()
+        db.execute(
+            "UPDATE clicked_objects SET touched = touched - ?, answered = answered - ? WHERE touched > ?",
+            (ahead, ahead, _LONGEST_UPTIME_S),
+        )
 
     def merge(self, project: str, task: str, request: ClickObject, now: float | None = None) -> ClickObject:
         """Complete the clicks of a request with those remembered of the same object, and remember the result.

@@ -171,16 +171,14 @@ def test_what_was_put_off_is_done_soon_after_a_step(backend: Backend, wall: Cloc
     store, syncs = backend.services.store, backend.services.syncs
     added = backend.services.references.add("1", b"no image", source="upload")
     store.references.settle(added, "pending", reason="away", retry_at=wall.now + 60)
-    store.annotations.ask_check("1", [5])
-    check = store.annotations.next_check()
-    assert check
-    store.annotations.end_check(check, retry_at=wall.now + 60)
+    store.annotations.ask_checks("1", [5], most=1)
+    store.annotations.end_checks(store.annotations.next_checks(), retry_at=wall.now + 60)
     syncs._plan("1", 60)
     assert store.references.next_pending() is None
-    assert store.annotations.next_check() is None
+    assert store.annotations.next_checks() == []
     wall.now += step
     assert store.references.next_pending()
-    assert store.annotations.next_check()
+    assert store.annotations.next_checks()
     assert has_come(float(store.values.get("1", DUE) or 0), 3600)
 
 

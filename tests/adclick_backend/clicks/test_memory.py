@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -370,3 +371,13 @@ def test_two_workers_share_an_object(tmp_path: Path) -> None:
     merged = workers[1].merge("1", "7", request("last", minus(10)))
     assert merged.region_id == "adclick-a"
     assert sorted(merged.clicks) == [minus(10), *(plus(x) for x in range(100, 151))]
+
+
+def test_clicks_that_an_earlier_release_remembered_go_on(tmp_path: Path) -> None:
+    """It kept Unix seconds, where the times of now count from the start of the machine."""
+    path = tmp_path / "clicks.sqlite3"
+    before = ClickMemory(path, ttl_s=600, clock=lambda: time.time() - 30)
+    first = before.merge("1", "7", request("a", plus(10)))
+    after = ClickMemory(path, ttl_s=600, clock=lambda: 5000.0)
+    joined = after.merge("1", "7", request("b", minus(12)))
+    assert (joined.region_id, joined.clicks) == (first.region_id, (plus(10), minus(12)))
