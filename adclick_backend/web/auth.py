@@ -29,7 +29,7 @@ class BasicAuth:
             address: the caller's. Without a password only callers on this machine may: the server may have been told
                 to listen to everybody.
         """
-        return self.required or ipaddress.ip_address(address or "0.0.0.0").is_loopback  # noqa: S104
+        return self.required or _is_here(address or "")
 
     def allows(self, header: str | None) -> bool:
         """Whether the value of an ``Authorization`` header is right; True for all when no password is set.
@@ -45,6 +45,14 @@ class BasicAuth:
             same_password = hmac.compare_digest(password, expected_password)
             right = right or (same_user and same_password)
         return right
+
+
+def _is_here(address: str) -> bool:
+    """Whether a caller's address is one of this machine; that of a Unix socket is a name."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _encode(text: str, charset: str) -> bytes | None:

@@ -187,3 +187,16 @@ def test_the_addresses_of_one_ipv6_client_are_one() -> None:
     waits = [attempts.take(f"2001:db8::{number:x}", right=False) for number in range(FREE + 1)]
     assert waits == [0] * FREE + [1]
     assert attempts.take("2001:db8:0:1::1", right=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [("127.0.0.1", True), ("127.3.2.1", True), ("::1", True), ("localhost", True), ("192.168.1.5", False),
+     ("fe80::1%eth0", False), ("", False), (None, False), ("nonsense", False)],
+)  # fmt: skip
+def test_without_a_password_only_callers_on_this_machine_are_administrators(
+    address: str | None, here: bool
+) -> None:
+    """reliability row 34."""
+    assert BasicAuth(Settings()).is_administrator(address) is here
+    assert BasicAuth(Settings(basic_auth_pass="p")).is_administrator(address)
