@@ -102,7 +102,9 @@ class Settings(BaseSettings):
     background_labels: Annotated[tuple[str, ...], NoDecode] = ("background",)
     product_field: str = ""  # task data field that names the product; each product has a bank of its own
     click_memory_s: float = 600.0  # how long a click waits for its next one
-    click_timeout_s: float = Field(30.0, gt=0, le=90)  # for a click whose image has to be fetched first
+    click_timeout_s: float = Field(
+        28.0, gt=0, le=90
+    )  # for a click whose image has to be fetched: under half a minute
     max_clicks: int = 256
     predict_budget_s: float = Field(
         20.0, ge=0, le=90

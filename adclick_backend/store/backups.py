@@ -13,14 +13,11 @@ from pathlib import Path
 from adclick_backend.lock_file import try_lock
 from adclick_backend.moments import is_within
 from adclick_backend.store.database import MIGRATIONS, Database, make_private
-from model.checkpoint.atomic import flush, sweep_leftovers
+from model.checkpoint.atomic import SPARE_BYTES, flush, sweep_leftovers
 
 DATABASE = "adclick.sqlite3"
 KEPT = 7
 EVERY_S = 24 * 3600.0
-SPARE_BYTES = 64 << 20
-"""So much room a copy leaves on the disk: labels are worth more than copies of them."""
-
 _SUFFIXES = ("-wal", "-shm", "")
 
 

@@ -23,6 +23,7 @@ from adclick_backend.jobs.files import JobFiles
 from adclick_backend.labels.since_training import note_learned
 from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
+from adclick_backend.store.disk import is_full
 from adclick_backend.store.versions import WEIGHTS, Version
 from adclick_backend.training.comparison_pictures import draw_pictures
 from adclick_backend.training.holdout import Split, split
@@ -190,10 +191,12 @@ class TrainingJob:
                     raise
                 log.warning("Memory ran out (%s); trying once more with batches of half the size.", error)
                 attempt(config=_with_smaller_batches())
-        except ValueError as error:
-            raise JobFailed(str(error)) from error
-        except ArithmeticError:
-            shutil.rmtree(state.parent, ignore_errors=True)  # what diverged would diverge again
+        except Exception as error:
+            # What diverged would diverge again; and on a full disk labels need the room of samples.
+            if isinstance(error, ArithmeticError) or is_full(error) or is_full(error.__cause__ or error):
+                shutil.rmtree(state.parent, ignore_errors=True)
+            if isinstance(error, ValueError):
+                raise JobFailed(str(error)) from error
             raise
         shutil.rmtree(state.parent, ignore_errors=True)
 

@@ -27,6 +27,7 @@ from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.job import Ending, Train, TrainingJob, is_out_of_memory
 from adclick_backend.web.server import secrets_of
 from adclick_backend.workers import unaccepted
+from model.checkpoint.atomic import SPARE_BYTES
 from model.checkpoint.manifest import CheckpointError
 
 log = logging.getLogger("adclick_backend.workers.process")
@@ -116,7 +117,10 @@ def reason_of(error: Exception) -> str:
             "else uses it."
         )
     if is_full(error) or is_full(error.__cause__ or error):
-        return "The disk is full: make room in the data folder and start the job again."
+        return (
+            f"The disk is full, or nearly: the last {SPARE_BYTES >> 20} MB of it are left to labels. Make room on the "
+            "disk of the data folder and start the job again."
+        )
     if isinstance(error, DiskError):
         return str(error)
     if isinstance(error, OSError):

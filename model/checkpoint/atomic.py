@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,9 @@ from pathlib import Path
 LEFTOVER_AGE_S = 86_400.0
 """What is older was left by a process that was killed while writing: nothing here takes as long to write, and no clock
 is set forward as far by mistake."""
+
+SPARE_BYTES = 64 << 20
+"""So much room on a disk is left to what people have said: what can be computed again, or copied, goes without."""
 
 _HALF = re.compile(r"\..+\.[0-9a-f]{8}")
 
@@ -35,12 +40,18 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         durable: whether to wait until the file and its name are on the disk, so that a power cut after this cannot
             take it back. For 6 MB that takes 10 ms longer on an idle SSD, and many times that on a disk that is
             busy. False for what can be computed again: a power cut may then leave an empty file, which readers take
-            for none.
+            for none, and the last `SPARE_BYTES` of the disk are not for it.
 
     Raises:
         OSError: the disk is full, or cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not durable and shutil.disk_usage(path.parent).free < SPARE_BYTES:
+        raise OSError(
+            errno.ENOSPC,
+            f"the last {SPARE_BYTES >> 20} MB are left to labels",
+            str(path),
+        )
     half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         yield half

@@ -250,7 +250,7 @@ def test_a_database_that_is_damaged_while_it_is_used_is_said_on_health(tmp_path:
     with (data / "adclick.sqlite3").open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 400_000)
-    answer = backend.webhook("START_TRAINING")
+    answer = backend.webhook("START_TRAINING", stranger=True)
     assert answer.status_code == 503
     assert "is damaged" in backend.client.get("/health").json["reason"]
     assert "adclick restore" in backend.client.get("/health").json["reason"]

@@ -190,7 +190,7 @@ def test_the_same_labels_make_the_same_version(tmp_path: Path) -> None:
     ("error", "reason"),
     [
         (FloatingPointError("The loss is NaN."), "The training diverged: The loss is NaN."),
-        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full: make room"),
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full, or nearly: the last 64 MB"),
         (OSError(errno.EROFS, "Read-only file system"), "could not be read or written (Read-only"),
         (MemoryError(), "Memory ran out, with batches of half the size as well"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), "Memory ran out"),
@@ -230,6 +230,23 @@ def test_when_memory_runs_out_smaller_batches_are_tried_once(backend: Backend) -
     assert asked == [6, 3]
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+
+
+def test_on_a_full_disk_a_training_gives_back_the_room_of_its_samples(backend: Backend) -> None:
+    """Reliability row 19: what is computed again must not keep labels from being written."""
+    kept: list[bool] = []
+
+    def fill(*_: Any, resume: Path, **options: Any) -> Any:
+        samples = resume.with_name("samples")
+        samples.mkdir()
+        (samples / "labelled-1.safetensors").write_bytes(b"a sample")
+        kept.append(samples.is_dir())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    label_images(backend)
+    assert train(backend, train=fill).state == "failed"
+    assert kept == [True]
+    assert not list(backend.settings.data_dir.glob("projects/1/training/*"))
 
 
 def test_a_full_disk_while_publishing_fails_the_job(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from model.checkpoint import atomic
-from model.checkpoint.atomic import LEFTOVER_AGE_S, replacing, sweep_leftovers, write_atomically
+from model.checkpoint.atomic import LEFTOVER_AGE_S, SPARE_BYTES, replacing, sweep_leftovers, write_atomically
 
 KILLED = """
 import os, signal, sys
@@ -38,6 +40,21 @@ for _ in range(60):
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_can_be_computed_again_leaves_room_for_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 19: no cache and no training takes the last of a disk."""
+    free = SPARE_BYTES
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    write_atomically(tmp_path / "cache", b"enough", durable=False)
+    free -= 1
+    with pytest.raises(OSError, match="the last 64 MB are left to labels") as caught:
+        write_atomically(tmp_path / "other", b"too little", durable=False)
+    assert caught.value.errno == errno.ENOSPC
+    write_atomically(tmp_path / "label", b"whatever is left")
+    assert names(tmp_path) == ["cache", "label"]
 
 
 def test_a_file_is_made_with_its_folder_and_then_replaced(tmp_path: Path) -> None:
