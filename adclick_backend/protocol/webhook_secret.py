@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from adclick_backend.logs import hide
-from adclick_backend.store import Store
+from adclick_backend.store import DiskError, Store
 
 _KEY = "webhook_secret"
 
 
 class WebhookSecret:
-    """One for each data folder, made when it is first needed and the same for every worker and after a restart."""
+    """One for each data folder, the same for every worker and after a restart.
+
+    It is made at the start, so that ``adclick connect`` finds it in the data folder; on a full disk when it is needed.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        with suppress(DiskError):
+            _ = self.value
 
     @cached_property
     def value(self) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from adclick_backend.label_studio.webhooks import SECRET_HEADER
+from adclick_backend.protocol.webhook_secret import secret_in
 from adclick_backend.store.suspicions import Suspicions
 from tests.helpers.backend import CONFIG, Backend
 from tests.helpers.dashboard import page, send
@@ -141,3 +142,8 @@ def test_a_thousand_deletions_take_less_than_a_second(backend: Backend) -> None:
     assert seconds < 1
     assert held(backend) == (0, 0)
     assert len(backend.services.store.labels.deleted("1")) == 1000
+
+
+def test_the_secret_lies_in_the_data_folder_from_the_start(backend: Backend) -> None:
+    """`adclick connect` looks there, perhaps before the first message comes."""
+    assert secret_in(backend.settings.data_dir) == backend.services.webhook_secret.value
