@@ -18,28 +18,28 @@ def _watch(sock: Any) -> None:
         watchdog.watch(sock)
 
 
-class _Connection(HTTPConnection):
+class _Watched:
+    """What both kinds of connections do besides."""
+
+    sock: Any
+
     def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
         _watch(sock)
         return sock
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request, perhaps over a connection that was kept."""
+        """Send a request, perhaps over a connection that was kept; after a handshake the socket is another object."""
         _watch(self.sock)
-        super().request(*args, **options)
+        super().request(*args, **options)  # type: ignore[misc]
 
 
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        _watch(sock)
-        return sock
+class _Connection(_Watched, HTTPConnection):
+    pass
 
-    def request(self, *args: Any, **options: Any) -> None:
-        """Send a request; the handshake, after which the socket is another object, is done."""
-        _watch(self.sock)
-        super().request(*args, **options)
+
+class _SecureConnection(_Watched, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):

@@ -33,7 +33,9 @@ class DiskError(sqlite3.OperationalError):
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk is full."""
+    """Whether the disk is full, as the error says or the one that led to it."""
+    if error.__cause__ is not None and is_full(error.__cause__):
+        return True
     if isinstance(error, OSError):
         return error.errno in _FULL
     return "No space left" in str(error) or (isinstance(error, sqlite3.Error) and _SQLITE_FULL in str(error))

@@ -193,7 +193,7 @@ class TrainingJob:
                 attempt(config=_with_smaller_batches())
         except Exception as error:
             # What diverged would diverge again; and on a full disk labels need the room of samples.
-            if isinstance(error, ArithmeticError) or is_full(error) or is_full(error.__cause__ or error):
+            if isinstance(error, ArithmeticError) or is_full(error):
                 shutil.rmtree(state.parent, ignore_errors=True)
             if isinstance(error, ValueError):
                 raise JobFailed(str(error)) from error

@@ -116,7 +116,7 @@ def reason_of(error: Exception) -> str:
             "Memory ran out, with batches of half the size as well. Give the backend more memory, or close what "
             "else uses it."
         )
-    if is_full(error) or is_full(error.__cause__ or error):
+    if is_full(error):
         return (
             f"The disk is full, or nearly: the last {SPARE_BYTES >> 20} MB of it are left to labels. Make room on the "
             "disk of the data folder and start the job again."

@@ -19,19 +19,10 @@ from adclick_backend.references.syncing import DUE, KEY, STALE_S
 from adclick_backend.settings import Settings
 from adclick_backend.store import Job, Store
 from tests.helpers.backend import Backend, annotation, point, task
+from tests.helpers.clock import Clock
 
 HOURS = 3 * 3600.0
 STEPS = (-HOURS, HOURS)
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

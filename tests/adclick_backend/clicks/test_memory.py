@@ -13,20 +13,14 @@ import pytest
 from adclick_backend.clicks.key_points import ClickObject
 from adclick_backend.clicks.memory import MAX_OBJECTS, ClickMemory
 from model.clicks import Click
+from tests.helpers.clock import Clock
 
 WIDTH, HEIGHT = 400, 300  # a diagonal of 500 pixels: a lone click reaches 75
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

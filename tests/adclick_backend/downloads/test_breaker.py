@@ -9,22 +9,15 @@ import pytest
 
 from adclick_backend.downloads.breaker import FIRST_REST_S, LONGEST_REST_S, Breakers
 from adclick_backend.downloads.fetch import Fetcher, FetchError
+from tests.helpers.clock import Clock
 from tests.helpers.local_server import LocalServer, Reply
 
 STORE, OTHER = "http://store:9000", "https://store:9000"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture
