@@ -29,6 +29,9 @@ TRAININGS = {
         "adclick_backend.commands.train_project", "Train a project on its labels, as Start Training does."
     ),
     "click": Command("model.commands.train_click", "Train the click network."),
+    "backbone": Command(
+        "model.commands.train_backbone", "Make the file of the backbone from published weights and images."
+    ),
     "segmentation": Command(
         "model.commands.train_segmentation", "Train the network that every project's ADClick-Seg starts from."
     ),

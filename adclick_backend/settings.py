@@ -13,7 +13,7 @@ from pydantic import AliasChoices, Field, PrivateAttr, ValidationError, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adclick_backend.errors import SettingsError
-from model.checkpoint.manifest import PACKAGED_STATED, STATED_LICENCES
+from model.checkpoint.manifest import BACKBONES, STATED_LICENCES, Packaged
 from model.features.number_format import AUTO, checked
 
 
@@ -57,6 +57,8 @@ class Settings(BaseSettings):
 
     # --- where things are kept
     data_dir: Path = Field(default_factory=lambda: Path("data"))
+    # what images are seen with: vit, or lite, as quick and small as it gets (`model.checkpoint.manifest.BACKBONES`)
+    backbone: str = next(iter(BACKBONES))
     # default: the weights inside the package; "stated-licences": those of them that saw no other data
     checkpoint: Path | None = None
     device: str = "cpu"
@@ -117,6 +119,16 @@ class Settings(BaseSettings):
     llm_timeout_s: float = Field(60.0, gt=0)  # for the whole answer
 
     @property
+    def packaged(self) -> Packaged:
+        """The packaged networks behind the backbone."""
+        return BACKBONES[self.backbone]
+
+    @property
+    def click_weights(self) -> Path:
+        """The click network that all projects share."""
+        return self.checkpoint or self.packaged.click
+
+    @property
     def needs_password(self) -> bool:
         """Whether callers have to show a user and a password."""
         return bool(self.basic_auth_user or self.basic_auth_pass)
@@ -166,10 +178,19 @@ class Settings(BaseSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("checkpoint", mode="before")
+    @field_validator("backbone")
     @classmethod
-    def _named_checkpoint(cls, value: object) -> object:
-        return PACKAGED_STATED if value == STATED_LICENCES else value
+    def _known_backbone(cls, value: str) -> str:
+        name = value.strip().lower()
+        if name not in BACKBONES:
+            raise ValueError(f"must be one of {', '.join(BACKBONES)}, and not {value!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _named_checkpoint(self) -> Settings:
+        if self.checkpoint == Path(STATED_LICENCES):
+            self.checkpoint = self.packaged.stated
+        return self
 
     @field_validator("number_format")
     @classmethod

@@ -23,7 +23,7 @@ from adclick_backend.benchmark.rows import Results, Row
 from adclick_backend.benchmark.variants import ADCLICK, CHANGES, is_adclick
 from adclick_backend.benchmark.worker import Tools
 from adclick_backend.settings import get_settings
-from model.checkpoint.manifest import PACKAGED, read_manifest
+from model.checkpoint.manifest import read_manifest
 from model.datasets.mvtec import NO_PRODUCT, broken_links, find_categories, said_broken
 from model.features.number_format import number_format
 
@@ -43,7 +43,7 @@ def measure(args: argparse.Namespace) -> int:
     computing = number_format(asked, settings.device)
     print(computing.sentence, file=sys.stderr)
     plan = Plan(categories, methods, args.references, args.jitter, args.limit, args.seed, computing.name)
-    weights = args.checkpoint or settings.checkpoint or PACKAGED
+    weights = args.checkpoint or settings.click_weights
     manifest = read_manifest(weights)
     version = f"{manifest['version']} {str(manifest['sha256'])[:8]}"
     args.out.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
     try:
         references = References(store, settings)
         bank = references.bank(project, args.product)
-        version = loadable_version(project, Registry(settings.data_dir), engine)
+        version = loadable_version(project, Registry(settings.data_dir, engine.version), engine)
         weights = None if version is None else version.weights
         yield _Judge(engine, bank, weights, settings.max_megapixels, references.white_points)
     finally:

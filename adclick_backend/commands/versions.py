@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
-    registry = Registry(chosen_settings(args).data_dir)
+    settings = chosen_settings(args)
+    registry = Registry(settings.data_dir, click=settings.click_weights)
     try:
         if args.action == "list":
             _list(registry.list(args.project))

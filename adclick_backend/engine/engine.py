@@ -6,30 +6,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, VersionError
-from adclick_backend.engine.cache import FeatureFiles, WeightedLru, layout
-from adclick_backend.engine.networks import SegmentationNetworks
-from adclick_backend.engine.reference_features import ReferenceFeatures
-from adclick_backend.engine.windows import Windows
+from adclick_backend.engine.cache import WeightedLru, layout
+from adclick_backend.engine.networks import LoadedNetworks, SegmentationNetworks
+from adclick_backend.engine.prepared_images import Opened, PreparedImages, since
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
 from model.clicks import Click
-from model.features.number_format import number_format
 from model.segmentation.regions import Map, Proposals, Source, propose
 
 if TYPE_CHECKING:
+    from model.checkpoint.backbone_id import BackboneId
     from model.clicks import Click as ModelClick
-    from model.evidence.prepared import Prepared
     from model.features.encoding import Frame
     from model.interactive.answer import Answer
     from model.interactive.config import ClickConfig
@@ -40,9 +39,6 @@ log = logging.getLogger(__name__)
 
 FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
-
-MEASURED_REFERENCES = 8
-"""References that are compared with the others of their bank before anything is proposed from the residual alone."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,6 @@ class Segmentation:
     milliseconds: dict[str, float]
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A prepared image in memory, and which references it is most like, best first."""
-
-    prepared: Prepared
-    frame: Frame
-    nearest: tuple[str, ...]
-
-
 class Engine:
     """Runs the model for all threads of a process.
 
@@ -85,48 +72,55 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, checkpoint: Path | None = None, config: ClickConfig | None = None):
+        from model.checkpoint.backbone_id import backbone_of
         from model.checkpoint.described import check_click
-        from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, read_manifest
+        from model.checkpoint.manifest import BACKBONES, read_manifest
 
         self._settings, self._config = settings, config
-        self._weights = checkpoint or settings.checkpoint or PACKAGED
+        self.weights = checkpoint or settings.click_weights
+        """Of the click network that all projects share."""
         self.state: Literal["cold", "loading", "ready", "failed"] = "cold"
         self.failure: str | None = None
         self.untrainable = ""
         """Why no project can be trained behind this click network, as a sentence; "" when it can."""
+        self._backbone: BackboneId | None = None  # that versions may have been trained behind
         try:
-            manifest = read_manifest(self._weights)
-            check_click(manifest, self._weights.name)
+            manifest = read_manifest(self.weights)
+            check_click(manifest, self.weights.name)
             self.version, self._sha256 = str(manifest["version"]), str(manifest["sha256"])
-            key = f"{self._sha256[:16]}-{layout(manifest['long_side'])}"
-            if manifest["preset"] != "lite":
+            if manifest["preset"] == "lite":
+                self._backbone = backbone_of(self.weights, manifest)
+            else:
                 self.untrainable = (
                     f"Projects cannot be trained while clicks are answered by {self.version} of the preset "
                     f"{manifest['preset']!r}: what is trained sees with the eyes of a 'lite' network. Start the "
                     "backend without ADCLICK_CHECKPOINT, or with one of the preset 'lite', and train again."
                 )
+            # What a network of another preset makes of the features is its own.
+            key = self._key(self._backbone.sha256 if self._backbone else self._sha256, manifest)
         except RuntimeError as error:
             self.version, self.state, self.failure = "none", "failed", str(error)
             key = self._sha256 = "none"
-        own = key if config is None else f"{key}-{config.fingerprint}"
-        computing = number_format(settings.number_format, settings.device)
-        self._features = FeatureFiles(settings.data_dir, own, settings.disk_cache_mb, computing.name)
-        self._opened: WeightedLru[tuple[ImageKey, str], _Opened] = WeightedLru(settings.memory_cache_mb << 20)
+        self._clicking = ThreadPoolExecutor(1, "adclick-click")
+        self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
+        self._images = PreparedImages(settings, key, self._model, self._preparing)
+        self._others: dict[BackboneId, PreparedImages] = {}
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
-        self._answers: WeightedLru[tuple[ImageKey, str, tuple[ModelClick, ...]], Answer] = WeightedLru(
-            64 << 20
+        self._answers: WeightedLru[tuple[ImageKey, str, Path | None, tuple[ModelClick, ...]], Answer] = (
+            WeightedLru(64 << 20)
         )
-        self._references = ReferenceFeatures(settings, self._features, self._model)
-        self._windows = Windows(self._model, self._references.kept_copy)
         self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
-        packaged = PACKAGED_SEG if self._weights == PACKAGED and PACKAGED_SEG.exists() else None
+        seg = next((networks.seg for networks in BACKBONES.values() if networks.click == self.weights), None)
+        packaged = seg if seg is not None and seg.exists() else None
         self._segmentation = SegmentationNetworks(
             settings.device, packaged, number_format=settings.number_format
         )
+        self._adapted: LoadedNetworks[Predictor] = LoadedNetworks(
+            lambda weights: self._model().with_network(weights)
+        )
+        self._eyes: LoadedNetworks[Predictor] = LoadedNetworks(self._read)
         self._loading = threading.Lock()
-        self._clicking = ThreadPoolExecutor(1, "adclick-click")
-        self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
         self._predictor: Predictor | None = None
 
     # --- loading
@@ -140,7 +134,7 @@ class Engine:
         grey[::8] += 40
         image = self._preparing.submit(predictor.encode, grey).result()
         prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
-        frame, clicks = self._frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
+        frame, clicks = self._images.frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
         self._clicking.submit(predictor.logits, prepared, frame, clicks, None).result()
 
     def _model(self) -> Predictor:
@@ -150,20 +144,12 @@ class Engine:
             if self.state == "failed":
                 raise EngineError(self.failure or "The model could not be loaded.")
             self.state = "loading"
-            # Threads of torch that wait by spinning steal the processor from every other thread of the server.
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             try:
-                import torch
-
-                from model.interactive.predictor import Predictor
-
-                torch.set_num_threads(self._settings.model_threads)
-                asked = self._settings.number_format
-                predictor = Predictor(self._weights, self._settings.device, self._config, asked)
+                predictor = self._read(self.weights)
                 if predictor.sha256 != self._sha256:
                     # What these weights encode must not lie among what the others did.
                     raise EngineError(
-                        f"{self._weights.name} was exchanged since the start: restart the backend."
+                        f"{self.weights.name} was exchanged since the start: restart the backend."
                     )
                 computing = predictor.format
                 log.log(logging.WARNING if computing.slow else logging.INFO, computing.sentence)
@@ -174,27 +160,40 @@ class Engine:
             self.state = "ready"
             return self._predictor
 
+    def _read(self, weights: Path) -> Predictor:
+        # Threads of torch that wait by spinning steal the processor from every other thread of the server.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        import torch
+
+        from model.interactive.predictor import Predictor
+
+        torch.set_num_threads(self._settings.model_threads)
+        asked = self._settings.number_format
+        return Predictor(weights, self._settings.device, self._config, asked)
+
     def load(self, weights: Path) -> None:
-        """Load the network of a trained version now, to learn whether that can be done.
+        """Load the segmentation network of a trained version now, to learn whether that can be done.
 
         Raises:
-            VersionError: it is damaged, or of another network than this release knows.
+            VersionError: it is damaged, of another network than this release knows, or trained behind a backbone that
+                is not here.
             EngineError: its files cannot be read at the moment.
         """
-        from model.checkpoint.manifest import CheckpointError, UnreadableError
+        self._images_for(weights)
 
-        try:
-            self._preparing.submit(self._segmentation.get, weights).result()
-        except CheckpointError as error:
-            kind = EngineError if isinstance(error, UnreadableError) else VersionError
-            raise kind(f"The segmentation network could not be loaded: {error}") from error
+    def load_click(self, weights: Path) -> None:
+        """Load a project's adapted click network now, to learn whether that can be done; see :meth:`load`."""
+        with _explained("click"):
+            self._clicking.submit(self._click_network, weights).result()
+
+    def _click_network(self, weights: Path | None) -> Predictor:
+        return self._model() if weights is None else self._adapted.get(weights)
 
     # --- references
 
     def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
-        if not self._features.has(key.project, key.name):
-            self._preparing.submit(self._references.encode, key, pixels).result()
+        self._images.encode_reference(key, pixels)
 
     def leave_one_out(
         self, bank: ReferenceBank, progress: Callable[[int, int], None] | None = None
@@ -208,19 +207,7 @@ class Engine:
         Returns:
             sha -> energy (95 % quantile over the image), >= 0. Empty for a bank of fewer than three.
         """
-        if len(bank.references) < 3:
-            return {}
-        usual, count = self._references.usual(bank), len(bank.references)
-        levels = {}
-        for done, sha in enumerate(bank.references, 1):
-            levels[sha] = self._preparing.submit(self._references.usual_of, bank, sha).result()
-            # An image that is opened meanwhile need not measure the first ones again.
-            if usual.wanted(bank.references, MEASURED_REFERENCES) == sha:
-                usual.put({sha: levels[sha]}, count)
-            if progress is not None:
-                progress(done, count)
-        usual.put(levels, count, checked=True)
-        return {sha: found["joint"] for sha, found in levels.items()}
+        return self._images.leave_one_out(bank, progress)
 
     # --- opening and clicking
 
@@ -236,28 +223,52 @@ class Engine:
             What took how many milliseconds, by name.
         """
         milliseconds: dict[str, float] = {}
-        self._open(key, bank.without(key.sha), load, milliseconds)
+        self._images.open(key, bank.without(key.sha), load, milliseconds)
         return milliseconds
 
-    def click(self, key: ImageKey, bank: ReferenceBank, load: Load, clicks: Sequence[Click]) -> Segmentation:
-        """The mask after some clicks (in image pixels, oldest first). See :meth:`prepare` for the other arguments."""
+    def click(
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Load,
+        clicks: Sequence[Click],
+        weights: Path | None = None,
+    ) -> Segmentation:
+        """The mask after some clicks. See :meth:`prepare` for the other arguments.
+
+        Args:
+            clicks: in image pixels, oldest first.
+            weights: the click network of the project's trained version; None: the one that all projects share. What is
+                seen of an image is the same for both.
+
+        Raises:
+            VersionError: that click network cannot be used; the shared one can answer.
+            EngineError: the model cannot be loaded, or cannot be asked this.
+        """
         from model.clicks import Click as ModelClick
 
         shown = tuple(ModelClick(*c) for c in clicks)
         bank = bank.without(key.sha)
         milliseconds: dict[str, float] = {}
-        opened = self._open(key, bank, load, milliseconds)
+        opened = self._images.open(key, bank, load, milliseconds)
         started = time.perf_counter()
-        found = self._clicking.submit(self._answer, key, bank, opened, load, shown).result()
-        milliseconds["network"] = _since(started)
+        with _explained("click"):
+            found = self._clicking.submit(self._answer, key, bank, opened, load, shown, weights).result()
+        milliseconds["network"] = since(started)
         started = time.perf_counter()
         mask = found.mask()
         score = found.score() if mask.any() else 0.0
-        milliseconds["mask"] = _since(started)
+        milliseconds["mask"] = since(started)
         return Segmentation(mask, found.probability, score, milliseconds)
 
     def _answer(
-        self, key: ImageKey, bank: ReferenceBank, opened: _Opened, load: Load, clicks: tuple[ModelClick, ...]
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        opened: Opened,
+        load: Load,
+        clicks: tuple[ModelClick, ...],
+        weights: Path | None,
     ) -> Answer:
         """The answer to ``clicks``, each click seeing the answer to those before.
 
@@ -266,15 +277,17 @@ class Engine:
         """
         from model.interactive.answer import answer
 
+        network = self._click_network(weights)
         expected = self._expected.get((key, bank.fingerprint)) or []
-        look = partial(self._windows.look, key, bank, opened.nearest, load)
+        look = partial(self._images.windows.look, key, bank, opened.nearest, load)
+        name = (key, bank.fingerprint, weights)
         found, known = None, len(clicks)
-        while known and (found := self._answers.get((key, bank.fingerprint, clicks[:known]))) is None:
+        while known and (found := self._answers.get((*name, clicks[:known]))) is None:
             known -= 1
         for count in range(known + 1, len(clicks) + 1):
             shown = clicks[:count]
-            found = answer(self._model(), opened.prepared, opened.frame, shown, found, look, expected)
-            self._answers.put((key, bank.fingerprint, shown), found, found.nbytes)
+            found = answer(network, opened.prepared, opened.frame, shown, found, look, expected)
+            self._answers.put((*name, shown), found, found.nbytes)
         if found is None:
             raise ValueError("There is no answer without a click.")
         return found
@@ -309,11 +322,12 @@ class Engine:
         with self._proposals.flight(name):
             if (known := self._proposals.get(name)) is not None:
                 return known
-            opened = self._open(key, bank, load, {})
+            images = self._images_for(weights)
+            opened = images.open(key, bank, load, {})
             size = opened.frame.image_height, opened.frame.image_width
             if source == "none":
                 return Proposals((), 0.0, "none", size)
-            maps = self._maps_of(bank, opened, weights)
+            maps = self._maps_of(images, bank, opened, weights)
             regions, score = propose(maps, opened.frame)
             found = Proposals(tuple(regions), score, source, size)
             self._proposals.put(name, found, found.nbytes)
@@ -324,9 +338,9 @@ class Engine:
         """Open the windows in which a first click is to be expected, as :meth:`propose` left them."""
         bank = bank.without(key.sha)
         windows = self._expected.get((key, bank.fingerprint)) or []
-        nearest = self._open(key, bank, load, {}).nearest if windows else ()
+        nearest = self._images.open(key, bank, load, {}).nearest if windows else ()
         for window in windows:
-            self._preparing.submit(self._windows.look, key, bank, nearest, load, window).result()
+            self._preparing.submit(self._images.windows.look, key, bank, nearest, load, window).result()
 
     def _windows_round(self, found: Proposals, frame: Frame) -> list[Window]:
         from model.interactive.zoom import expected_windows
@@ -343,74 +357,68 @@ class Engine:
 
         Without weights there must be `FEWEST_REFERENCES` references.
         """
-        bank = bank.without(key.sha)
-        return self._maps_of(bank, self._open(key, bank, load, {}), weights)
+        bank, images = bank.without(key.sha), self._images_for(weights)
+        return self._maps_of(images, bank, images.open(key, bank, load, {}), weights)
 
-    def _maps_of(self, bank: ReferenceBank, opened: _Opened, weights: Path | None) -> dict[str, Map]:
-        from model.checkpoint.manifest import CheckpointError
-
-        if weights is not None:
-            self.load(weights)
-        peaks = self._peaks(bank) if weights is None else []
+    def _maps_of(
+        self, images: PreparedImages, bank: ReferenceBank, opened: Opened, weights: Path | None
+    ) -> dict[str, Map]:
+        peaks = images.peaks(bank) if weights is None else []
         judged = self._segmentation.maps
-        try:
+        with _explained("segmentation"):
             return self._preparing.submit(judged, opened.prepared, opened.frame, weights, peaks).result()
-        except CheckpointError as error:
-            raise EngineError(f"The segmentation network could not be loaded: {error}") from error
 
-    def _peaks(self, bank: ReferenceBank) -> list[float]:
-        """The highest suspicion in some references of a bank, each left out of it in turn."""
-        from model.evidence.anomaly_map import PEAK
+    def _images_for(self, weights: Path | None) -> PreparedImages:
+        """Images as the network of a trained version must see them: with the backbone that it was trained behind.
 
-        usual = self._references.usual(bank)
-        while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
-            # one at a time: a click may be waiting
-            self._preparing.submit(self._references.measure, bank, sha).result()
-        return usual.every(bank.references, PEAK, MEASURED_REFERENCES)
+        Raises:
+            VersionError: its network cannot be loaded, or that backbone is not here.
+            EngineError: it cannot be read now.
+        """
+        if weights is None:
+            return self._images
+        with _explained("segmentation"):
+            backbone = self._preparing.submit(self._segmentation.get, weights).result().backbone_id
+        if backbone == self._backbone:
+            return self._images
+        with self._loading:
+            if backbone not in self._others:
+                self._others[backbone] = self._seen_by(backbone)
+            return self._others[backbone]
 
-    def _open(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, milliseconds: dict[str, float]
-    ) -> _Opened:
-        name = (key, bank.fingerprint)
-        with self._opened.flight(name):
-            if (opened := self._opened.get(name)) is not None:
-                return opened
-            stored = self._features.load_prepared(key.project, key.name, bank.fingerprint)
-            if stored is None:
-                started = time.perf_counter()
-                pixels = self._windows.pixels(key, load)
-                milliseconds["read"] = _since(started)
-                stored = self._preparing.submit(self._prepare, key, bank, pixels, milliseconds).result()
-            prepared, shape, nearest = stored
-            opened = _Opened(prepared, self._frame(shape), nearest)
-            self._opened.put(name, opened, prepared.nbytes)
-            return opened
+    def _seen_by(self, backbone: BackboneId) -> PreparedImages:
+        """Images as another packaged backbone sees them than the one that clicks are answered with."""
+        from model.checkpoint.backbone_id import packaged_behind
+        from model.checkpoint.manifest import read_manifest
 
-    def _prepare(
-        self, key: ImageKey, bank: ReferenceBank, pixels: Pixels, milliseconds: dict[str, float]
-    ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]]:
-        predictor = self._model()
-        started = time.perf_counter()
-        image = predictor.encode(pixels)
-        milliseconds["features"] = _since(started)
-        started = time.perf_counter()
-        nearest, normal = self._references.nearest(bank, image), self._references.normal(bank)
-        references = [self._references.of(bank.key(sha)) for sha in nearest]
-        milliseconds["references"] = _since(started)
-        started = time.perf_counter()
-        prepared, shape = (
-            predictor.prepare(image, references, normal).kept(),
-            (pixels.shape[0], pixels.shape[1]),
-        )
-        milliseconds["match"] = _since(started)
-        self._features.save_prepared(key.project, key.name, bank.fingerprint, prepared, shape, nearest)
-        return prepared, shape, nearest
+        packaged = packaged_behind(backbone)
+        if packaged is None:
+            raise VersionError(
+                f"This version was trained behind the backbone {backbone.name} ({backbone.sha256[:12]}), which is not "
+                "among the weights here: train again, or start the backend with the ADCLICK_CHECKPOINT that it was "
+                "trained with."
+            )
+        key = self._key(backbone.sha256, read_manifest(packaged.click))
 
-    def _frame(self, shape: tuple[int, ...]) -> Frame:
-        from model.features.encoding import Frame
+        def eyes() -> Predictor:
+            with _explained("click"):
+                return self._eyes.get(packaged.click)
 
-        return Frame.of(shape[0], shape[1], self._model().long_side)
+        return PreparedImages(self._settings, key, eyes, self._preparing, share=0.25)
+
+    def _key(self, sees: str, manifest: Mapping[str, Any]) -> str:
+        """Under which is kept what a network sees: of its backbone, of the code, of size and way of looking."""
+        key = f"{sees[:16]}-{layout(manifest['long_side'])}"
+        return key if self._config is None else f"{key}-{self._config.fingerprint}"
 
 
-def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
+@contextmanager
+def _explained(which: str) -> Iterator[None]:
+    """Errors of a checkpoint of a trained version in the engine's words."""
+    from model.checkpoint.manifest import CheckpointError, UnreadableError
+
+    try:
+        yield
+    except CheckpointError as error:
+        kind = EngineError if isinstance(error, UnreadableError) else VersionError
+        raise kind(f"The {which} network could not be loaded: {error}") from error

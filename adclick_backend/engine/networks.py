@@ -1,12 +1,12 @@
-"""The segmentation networks in use, and what they say of an image. Importing this module imports no torch."""
+"""The networks of projects in use, and what they say of an image. Importing this module imports no torch."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from model.features.number_format import AUTO
 from model.labels.labelled import DEFECT
@@ -17,14 +17,40 @@ if TYPE_CHECKING:
     from model.features.encoding import Frame
     from model.segmentation.predictor import SegPredictor
 
+Network = TypeVar("Network")
+
+
+class LoadedNetworks(Generic[Network]):
+    """Loads a checkpoint when it is first needed and keeps the few that were used last.
+
+    Args:
+        load: reads a checkpoint.
+        kept: how many stay loaded; projects beyond that wait for theirs to be read again, a fraction of a second.
+    """
+
+    def __init__(self, load: Callable[[Path], Network], kept: int = 4) -> None:
+        self._load, self._kept = load, kept
+        self._loaded: OrderedDict[Path, Network] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, weights: Path) -> Network:
+        """The network of a checkpoint, or whatever error reading it raises."""
+        with self._lock:
+            if weights not in self._loaded:
+                self._loaded[weights] = self._load(weights)
+            self._loaded.move_to_end(weights)
+            while len(self._loaded) > self._kept:
+                self._loaded.popitem(last=False)
+            return self._loaded[weights]
+
 
 class SegmentationNetworks:
-    """Loads a checkpoint when it is first needed and keeps the few that were used last.
+    """The segmentation networks of projects, and the packaged one.
 
     Args:
         device: where to compute.
         packaged: the checkpoint to use where a project has no trained version; None for the residual alone.
-        kept: how many stay loaded; projects beyond that wait for theirs to be read again, a fraction of a second.
+        kept: how many stay loaded (:class:`LoadedNetworks`).
         number_format: that is asked for (:mod:`model.features.number_format`).
     """
 
@@ -33,9 +59,12 @@ class SegmentationNetworks:
     ) -> None:
         self.packaged = packaged
         self._device, self._number_format = device, number_format
-        self._kept = kept
-        self._loaded: OrderedDict[Path, SegPredictor] = OrderedDict()
-        self._lock = threading.Lock()
+        self._loaded = LoadedNetworks(self._read, kept)
+
+    def _read(self, weights: Path) -> SegPredictor:
+        from model.segmentation.predictor import SegPredictor
+
+        return SegPredictor(weights, self._device, self._number_format)
 
     def get(self, weights: Path) -> SegPredictor:
         """The network of a checkpoint.
@@ -43,16 +72,7 @@ class SegmentationNetworks:
         Raises:
             CheckpointError: the file is missing, damaged, or holds another network.
         """
-        from model.segmentation.predictor import SegPredictor
-
-        with self._lock:
-            found = self._loaded.get(weights)
-            if found is None:
-                found = self._loaded[weights] = SegPredictor(weights, self._device, self._number_format)
-            self._loaded.move_to_end(weights)
-            while len(self._loaded) > self._kept:
-                self._loaded.popitem(last=False)
-            return found
+        return self._loaded.get(weights)
 
     def maps(
         self, prepared: Prepared, frame: Frame, weights: Path | None, peaks: Sequence[float]

@@ -93,13 +93,14 @@ class Registry:
 
     Args:
         data_dir: data folder of the backend.
-        base: version of the click network, which the names of trained versions begin with; the packaged one's
-            by default.
+        base: version of the click network, which the names of trained versions begin with; by default that of
+            ``click``.
+        click: its checkpoint.
     """
 
-    def __init__(self, data_dir: Path, base: str | None = None) -> None:
+    def __init__(self, data_dir: Path, base: str | None = None, click: Path = PACKAGED) -> None:
         self._data_dir = data_dir
-        self._given_base = base
+        self._given_base, self._click = base, click
         self._checked: dict[Path, tuple[Signature, Version]] = {}
         self._refused: dict[Path, dict[str, str]] = {}  # what could not be written down, on a full disk say
 
@@ -212,7 +213,7 @@ class Registry:
     def refuse(self, project: str, weights: Path, why: str) -> None:
         """A version's network could not be loaded: in all worker processes it counts as damaged from now on.
 
-        That holds until its files change, or another release looks at it.
+        That holds until its files change, or another release looks at it, or one with another click network.
 
         Args:
             project: project id.
@@ -223,7 +224,7 @@ class Registry:
         if folder.parent != self._folder(project):
             return
         log.warning("Version %s of project %s cannot serve: %s", folder.name, project, why)
-        note = {"manifest": _digest(manifest_path(weights)), "release": __version__, "why": why}
+        note = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by, "why": why}
         self._refused[folder] = note
         self._checked.pop(folder, None)
         try:
@@ -283,7 +284,12 @@ class Registry:
 
     @cached_property
     def _base(self) -> str:
-        return self._given_base or str(read_manifest(PACKAGED)["version"])
+        return self._given_base or str(read_manifest(self._click)["version"])
+
+    @property
+    def _looked_at_by(self) -> str:
+        """Who found that a network cannot be loaded: behind another backbone, it may well be."""
+        return f"{__version__} with {self._base}"
 
     def _folder(self, project: str) -> Path:
         return self._data_dir / "projects" / project_id(project) / "models"
@@ -335,7 +341,7 @@ class Registry:
             note = json.loads((folder / REFUSED).read_text("utf-8"))
         except (OSError, ValueError):
             note = self._refused.get(folder)
-        current = {"manifest": _digest(manifest_path(folder / WEIGHTS)), "release": __version__}
+        current = {"manifest": _digest(manifest_path(folder / WEIGHTS)), "release": self._looked_at_by}
         if not isinstance(note, dict) or any(note.get(name) != value for name, value in current.items()):
             return ""
         return str(note.get("why", ""))

@@ -30,7 +30,8 @@ from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of, whole
 from model.checkpoint.atomic import write_atomically
-from model.checkpoint.manifest import PACKAGED, manifest_path, read_manifest, start_of_training
+from model.checkpoint.backbone_id import start_of_training
+from model.checkpoint.manifest import manifest_path, read_manifest
 from model.checkpoint.sources import SAMPLING, fingerprint
 from model.labels.labelled import DEFECT, LabelledImage
 
@@ -159,10 +160,11 @@ class TrainingJob:
             return measure(self._look(weights), judged) if chosen.held_out else {}
 
         # Half a training goes on with the code and the weights that it was begun with, or it begins again.
-        start = start_of_training(self._services.settings.checkpoint)
+        click = self._services.engine.weights
+        start = start_of_training(click)
         made_by = {
             "code": fingerprint(SAMPLING),
-            "weights": [read_manifest(w)["sha256"] for w in (PACKAGED, start)],
+            "weights": [read_manifest(w)["sha256"] for w in (click, start)],
         }
         state = self._files.resume(self._project, _digest({**describe(data, chosen, phrases), **made_by}))
 
@@ -174,6 +176,7 @@ class TrainingJob:
                 version=self._services.registry.full_name(self._project, self._name),
                 prompts=phrases,
                 words=self._services.settings.data_dir / "words",
+                click=click,
                 start=start,
                 report=self._report,
                 cancelled=self._control.cancelled,

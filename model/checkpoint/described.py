@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,8 @@ CLICK_PRESETS = ("lite", "base")
 
 SEG_PRESET = "lite-seg"
 """Of the manifests of ADClick-Seg."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 MOST = 4096
 """No size of a network is larger."""
@@ -39,7 +42,7 @@ def check_click(manifest: Mapping[str, Any], source: str) -> None:
             f"{source} holds the preset {manifest['preset']!r}; a click network is 'lite' or 'base'."
         )
     _check(manifest, source, ("version", "backbone", "long_side"))
-    _check_given(manifest, source, ("temperature", "previous"))
+    _check_given(manifest, source, ("temperature", "previous", "backbone_sha256"))
 
 
 def check_segmentation(manifest: Mapping[str, Any], source: str) -> None:
@@ -52,7 +55,7 @@ def check_segmentation(manifest: Mapping[str, Any], source: str) -> None:
     missing = [name for name in manifest["types"] if name not in manifest["offsets"]]
     if missing:
         raise CheckpointError(f"The manifest of {source} has no offset for the type {missing[0]!r}.")
-    _check_given(manifest, source, ("created", "metrics", "data", "training"))
+    _check_given(manifest, source, ("created", "metrics", "data", "training", "backbone_sha256"))
 
 
 def read_sizes(config: Config, sizes: object, source: str, preset: str) -> Config:
@@ -113,6 +116,10 @@ def _are_types(value: object) -> bool:
 _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "version": ("the name that predictions carry", _is_text),
     "backbone": ("the name of a backbone", _is_text),
+    "backbone_sha256": (
+        "64 hexadecimal digits",
+        lambda value: _is_text(value) and bool(_SHA256.fullmatch(value)),
+    ),
     "long_side": (
         "a whole number of pixels, 64 to 4096",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and 64 <= value <= 4096,

@@ -55,10 +55,18 @@ def write_checkpoint(weights: Path, state: dict[str, Tensor], manifest: dict[str
     )
 
 
-def export(backbone: nn.Module, network: nn.Module, out: Path, about: dict[str, Any]) -> None:
-    """Write backbone and click network as one checkpoint, with its manifest ``about``."""
-    state = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
-    state |= {f"network.{k}": v for k, v in network.state_dict().items()}
+def export(backbone: nn.Module | None, network: nn.Module, out: Path, about: dict[str, Any]) -> None:
+    """Write a click network as a checkpoint, with its manifest ``about``.
+
+    Args:
+        backbone: written beside it; None for one with a file of its own, whose ``backbone_sha256`` the manifest has.
+        network: the click network.
+        out: the file.
+        about: the manifest.
+    """
+    state = {f"network.{k}": v for k, v in network.state_dict().items()}
+    if backbone is not None:
+        state |= {f"backbone.{k}": v for k, v in backbone.state_dict().items()}
     write_checkpoint(out, state, about)
 
 

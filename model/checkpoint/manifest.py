@@ -6,31 +6,50 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-PACKAGED = Path(__file__).parents[1] / "weights" / "adclick-lite.safetensors"
-PACKAGED_SEG = PACKAGED.with_name("adclick-lite-seg.safetensors")
-
-FORMAT = 1
-"""Of checkpoints that are written now. Raise it when a reader of before could not use them, or would misread them.
-
-0: what was written before there were numbers; the networks have the sizes that were usual then. 1: the manifest has the
-number as ``format``, and the sizes of the network as ``network``.
-"""
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 STATED_LICENCES = "stated-licences"
 """Name of the packaged click network that was trained on nothing but sets whose licence is stated."""
 
-PACKAGED_STATED = PACKAGED.with_name(f"adclick-lite-{STATED_LICENCES}.safetensors")
 
+class Packaged(NamedTuple):
+    """The packaged networks behind one backbone.
 
-def start_of_training(checkpoint: Path | None) -> Path:
-    """The packaged weights that a project's training starts from, when clicks are answered by ``checkpoint``.
-
-    Those of the segmentation network; where clicks are answered by the network of stated licences, that one, because
-    the segmentation network saw other sets.
+    Attributes:
+        click: the click network.
+        seg: the segmentation network that every project's starts from.
+        stated: the click network of `STATED_LICENCES`.
     """
-    return PACKAGED_STATED if checkpoint == PACKAGED_STATED else PACKAGED_SEG
+
+    click: Path
+    seg: Path
+    stated: Path
+
+    @classmethod
+    def named(cls, stem: str) -> Packaged:
+        """The files whose names begin with ``stem``."""
+        click, seg, stated = (
+            WEIGHTS / f"{stem}{end}.safetensors" for end in ("", "-seg", f"-{STATED_LICENCES}")
+        )
+        return cls(click, seg, stated)
+
+
+VIT, LITE = Packaged.named("adclick-vit"), Packaged.named("adclick-lite")
+
+BACKBONES = {"vit": VIT, "lite": LITE}
+"""What a setting calls a backbone -> its networks; the first is the usual one."""
+
+PACKAGED, PACKAGED_SEG, PACKAGED_STATED = VIT
+
+FORMAT = 2
+"""Of checkpoints that are written now. Raise it when a reader of before could not use them, or would misread them.
+
+0: what was written before there were numbers; the networks have the sizes that were usual then. 1: the manifest has the
+number as ``format``, and the sizes of the network as ``network``. 2: the backbone may lie in a file of its own, which
+the manifest names by its ``backbone_sha256``; a ``lite`` network says its ``shrinkage``, a ``base`` one its ``words``.
+"""
 
 
 class CheckpointError(RuntimeError):

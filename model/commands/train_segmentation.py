@@ -13,9 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from model.checkpoint.files import part_of, read_weights
-from model.checkpoint.manifest import PACKAGED
-from model.commands.arguments import add_number_format, at_least_one, none_or_more, seed
+from model.checkpoint.manifest import BACKBONES
+from model.commands.arguments import add_behind, add_number_format, at_least_one, none_or_more, seed
 from model.commands.products import find_products
+from model.commands.run_folder import SAMPLES, taken
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, LabelledImage, painted
@@ -23,6 +24,7 @@ from model.language.encoders import text_encoder
 from model.language.prompts import builtin_prompts
 from model.language.vocabulary import Vocabulary
 from model.segmentation.checkpoint import write_seg
+from model.segmentation.inputs import views_behind
 from model.segmentation.network import ADClickSeg, SegConfig, start_from_clicks
 from model.training.segmentation.batches import SegSampler
 from model.training.segmentation.samples import SampleWriter, SegSample
@@ -36,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, default=Path("runs/segmentation"), help="samples and state (default: %(default)s)"
     )
     parser.add_argument(
-        "--out", type=Path, help="checkpoint to write (default: RUN/adclick-lite-seg.safetensors)"
+        "--out", type=Path, help="checkpoint to write (default: RUN/, with the name of the packaged one)"
     )
     parser.add_argument(
-        "--version", default="adclick-lite-seg-1", help="name that predictions carry (default: %(default)s)"
+        "--version", help="name that predictions carry (default: adclick-vit-seg-1, or adclick-lite-seg-3)"
     )
     parser.add_argument("--steps", type=at_least_one, default=1500, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0)
@@ -65,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude", nargs="*", default=[], metavar="SET/PRODUCT", help="products to leave out"
     )
+    add_behind(parser)
     add_number_format(parser)
 
 
@@ -73,7 +76,11 @@ def run(args: argparse.Namespace) -> int:
     categories = find_products(args.folders, args.exclude)
     if not categories:
         return 2
-    predictor = Predictor(asked=args.number_format)
+    if why := taken(args.run, args.behind):
+        print(why)
+        return 2
+    packaged = BACKBONES[args.behind]
+    predictor = Predictor(packaged.click, asked=args.number_format)
     print(predictor.format.sentence)
     samples = build(categories, args, predictor)
     # No views: what is learned here must hold for products that were never seen.
@@ -90,8 +97,9 @@ def run(args: argparse.Namespace) -> int:
     )
     types = sorted({t for s in samples for t in s.kinds} | {DEFECT})
     vocabulary = Vocabulary(text_encoder(), {t: builtin_prompts(t) for t in types})
-    network = ADClickSeg(SegConfig(words=vocabulary.width))
-    start_from_clicks(network, part_of(read_weights(PACKAGED), "network"))
+    views = views_behind(predictor.backbone_id.name)
+    network = ADClickSeg(SegConfig(words=vocabulary.width, views=views))
+    start_from_clicks(network, part_of(read_weights(packaged.click), "network"))
     sampler = SegSampler(samples, dict(config.shares), config.others)
     trainer = SegTrainer(network, sampler, vocabulary, config, args.run / "last.safetensors")
     trainer.run(
@@ -99,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
     )
     # On the products that it learned from, the U-Net came to need the residual less than it will on others.
     trainer.ema.skip.trust.zero_()
-    out = args.out or args.run / "adclick-lite-seg.safetensors"
+    out = args.out or args.run / packaged.seg.name
+    version = args.version or {"vit": "adclick-vit-seg-1", "lite": "adclick-lite-seg-3"}[args.behind]
     about = {
         "products": sorted({s.product for s in samples}),
         "samples": {source: sum(s.source == source for s in samples) for source in sampler.sources},
@@ -108,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
         "settings": asdict(config),
         "number_format": predictor.format.name,
     }
-    write_seg(out, trainer.ema, vocabulary, [DEFECT], [0.0], args.version, about)
+    behind = predictor.backbone_id
+    write_seg(out, trainer.ema, vocabulary, [DEFECT], [0.0], version, about, behind=behind)
     print(f"Wrote {out} after {trainer.step} steps.")
     return 0
 
@@ -122,7 +132,7 @@ def build(categories: Sequence[Category], args: argparse.Namespace, predictor: P
         chosen = rng.permutation(len(good))[: args.references]
         references = [read_rgb(good[i]) for i in chosen]
         writer = SampleWriter(
-            args.run / "samples" / category.name, predictor, category.name, references, args.seed
+            args.run / SAMPLES / category.name, predictor, category.name, references, args.seed
         )
         pairs = category.defects()
         for i in tqdm(rng.permutation(len(pairs))[: args.limit], desc=category.name, leave=False):

@@ -13,8 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.features.vit import PATCH, WIDTH, ViT
+
 Pyramid = dict[int, Tensor]
 """Feature maps by stride: ``{2: (B, 16, H/2, W/2), 4: ...}``, float32."""
+
+
+CHANNELS: dict[str, dict[int, int]] = {
+    "efficientnet_lite0": {2: 16, 4: 24, 8: 40, 16: 112},
+    "lite0_vit": {2: 16, 4: 24, 8: 40, 16: 192},
+    "wide_resnet50": {4: 256, 8: 512, 16: 1024},
+}
+"""Name of a backbone -> stride -> number of channels."""
 
 
 class Backbone(Protocol):
@@ -104,23 +114,28 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 up to stride 16: 0.6 M parameters, 16/24/40/112 channels at strides 2/4/8/16."""
+    """EfficientNet-Lite0 up to stride 16: 0.6 M parameters, 16/24/40/112 channels at strides 2/4/8/16.
 
-    def __init__(self) -> None:
+    Args:
+        coarsest: the last stride that is wanted.
+    """
+
+    def __init__(self, coarsest: int = 16) -> None:
         super().__init__()
-        self.channels = {2: 16, 4: 24, 8: 40, 16: 112}
+        self.channels = {s: c for s, c in CHANNELS["efficientnet_lite0"].items() if s <= coarsest}
         self.stem = SamePadConv(3, 32, 3, stride=2)
         blocks: list[nn.Module] = []
         self.taps: list[int] = []  # index of the block whose output is the feature map of a stride
         inputs, side = 32, True
-        for stage in LITE0_STAGES:
+        for stage in LITE0_STAGES if coarsest == 16 else LITE0_STAGES[: len(self.channels)]:
             for i in range(stage.blocks):
                 stride = stage.stride if i == 0 else 1
                 blocks.append(InvertedResidual(inputs, stage, stride, early=stride == 2 and side))
                 side = side != (stride == 2)
                 inputs = stage.width
             self.taps.append(len(blocks) - 1)
-        del self.taps[3]  # 80 channels, also stride 16: the later 112 say more
+        if coarsest == 16:
+            del self.taps[3]  # 80 channels, also stride 16: the later 112 say more
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, rgb: Tensor) -> Pyramid:
@@ -133,6 +148,32 @@ class EfficientNetLite0(nn.Module):
             if i in self.taps:
                 pyramid[2 << self.taps.index(i)] = x
         return pyramid
+
+
+class Lite0ViT(nn.Module):
+    """EfficientNet-Lite0 at strides 2, 4 and 8, which see thin things, and a vision transformer at stride 16.
+
+    The transformer looks at the image at 14/16 of its size, so that its patches are the cells of stride 16. Of the 768
+    channels of its blocks 6 and 9 a fixed projection (the principal components on training images) keeps 192: nothing
+    that was measured is lost with the others, and the maps are as quick to compare as a convolution's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = CHANNELS["lite0_vit"]
+        self.fine = EfficientNetLite0(coarsest=8)
+        self.vit = ViT((6, 9))
+        self.projection = nn.Conv2d(2 * WIDTH, self.channels[16], 1)
+
+    def forward(self, rgb: Tensor) -> Pyramid:
+        """See :class:`Backbone`."""
+        return {**self.fine(rgb), 16: self.projection(self.coarse(rgb))}
+
+    def coarse(self, rgb: Tensor) -> Tensor:
+        """What is projected: (B, 3, H, W) in [0, 255] -> (B, 768, H / 16, W / 16)."""
+        size = (rgb.shape[-2] // 16 * PATCH, rgb.shape[-1] // 16 * PATCH)
+        smaller = F.interpolate(rgb, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return torch.cat(list(self.vit(smaller).values()), 1)
 
 
 class Bottleneck(nn.Module):
@@ -160,7 +201,7 @@ class WideResNet50(nn.Module):
 
     def __init__(self, blocks: Sequence[int] = (3, 4, 6)):
         super().__init__()
-        self.channels = {4: 256, 8: 512, 16: 1024}
+        self.channels = CHANNELS["wide_resnet50"]
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3)
         inputs, layers = 64, []
         for level, depth in enumerate(blocks):
@@ -183,5 +224,6 @@ class WideResNet50(nn.Module):
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "efficientnet_lite0": EfficientNetLite0,
+    "lite0_vit": Lite0ViT,
     "wide_resnet50": WideResNet50,
 }

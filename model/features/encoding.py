@@ -71,15 +71,19 @@ class Encoded:
         return Encoded(self.colour.to(device), pyramid, self.descriptor.to(device))
 
 
+def to_working_frame(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3), RGB, uint8, at the size of its :class:`Frame`."""
+    frame = Frame.of(image.shape[0], image.shape[1], long_side)
+    how = cv2.INTER_AREA if frame.width < image.shape[1] else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (frame.width, frame.height), interpolation=how)
+    return np.ascontiguousarray(resized, np.uint8)
+
+
 def encode(image: NDArray[np.uint8], backbone: Backbone, long_side: int, device: torch.device) -> Encoded:
     """Encode an image (H, W, 3), RGB, uint8."""
-    frame = Frame.of(image.shape[0], image.shape[1], long_side)
-    shrinks = frame.width < image.shape[1]
-    resized = cv2.resize(
-        image, (frame.width, frame.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    rgb = torch.from_numpy(np.ascontiguousarray(resized)).to(device).permute(2, 0, 1)[None].float()
-    half = cv2.resize(resized, (frame.width // 2, frame.height // 2), interpolation=cv2.INTER_AREA)
+    resized = to_working_frame(image, long_side)
+    rgb = torch.from_numpy(resized).to(device).permute(2, 0, 1)[None].float()
+    half = cv2.resize(resized, (resized.shape[1] // 2, resized.shape[0] // 2), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(half, cv2.COLOR_RGB2LAB)
     colour = torch.from_numpy(lab).to(device).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from model.checkpoint.backbone_id import BackboneId, backbone_of
 from model.checkpoint.described import check_click
 from model.checkpoint.files import build, part_of, read_weights
 from model.checkpoint.manifest import PACKAGED, CheckpointError, read_manifest
 from model.clicks import Click
 from model.evidence.anomaly_map import PEAK, usual_peak
 from model.evidence.prepared import Prepared, normal_levels
-from model.features.backbones import BACKBONES
 from model.features.encoding import Encoded, Frame, encode
+from model.features.loading import load_backbone
 from model.features.number_format import AUTO, number_format
 from model.interactive import presets
 from model.interactive.config import ClickConfig
@@ -26,6 +29,8 @@ from model.interactive.mask import Map
 from model.interactive.zoom import Window
 from model.matching.residual import match, mismatch_ratio
 from model.matching.retrieval import Retrieved, retrieve
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Predictor:
@@ -40,6 +45,9 @@ class Predictor:
     Attributes:
         config: that, with the number format in which it computes.
         format: in which it computes.
+        backbone_id: the backbone, by content.
+        version: name of the click network.
+        sha256: of the checkpoint.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another network.
@@ -59,26 +67,51 @@ class Predictor:
         weights = weights or PACKAGED
         manifest = read_manifest(weights)
         check_click(manifest, weights.name)
-        if manifest["backbone"] not in BACKBONES:
-            raise CheckpointError(
-                f"{weights.name} needs the backbone {manifest['backbone']!r}; this release has "
-                f"{' and '.join(BACKBONES)}."
-            )
         tensors = read_weights(weights, manifest)
-        self.version, self.sha256 = str(manifest["version"]), str(manifest["sha256"])
         self.long_side = int(manifest["long_side"])
-        self.temperature = float(manifest.get("temperature", 1.0))
         self.device = torch.device(device)
-        self.backbone = build(
-            BACKBONES[manifest["backbone"]], part_of(tensors, "backbone"), f"{weights.name} (backbone)"
+        self.backbone_id = backbone_of(weights, manifest)
+        self.backbone = self._frozen(load_backbone(manifest, tensors, weights.name))
+        self._take(manifest, tensors, weights.name)
+
+    def with_network(self, weights: Path) -> Predictor:
+        """A predictor with the click network of another checkpoint; the backbone, and all that it saw, is shared.
+
+        Args:
+            weights: a click checkpoint that was trained behind this backbone; it need not have it inside.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, damaged, of another network, or was trained to see otherwise.
+        """
+        manifest = read_manifest(weights)
+        check_click(manifest, weights.name)
+        seen = {
+            "backbone": (backbone_of(weights, manifest), self.backbone_id),
+            "preset": (manifest["preset"], self._preset),
+            "working size": (manifest["long_side"], self.long_side),
+        }
+        for what, (theirs, ours) in seen.items():
+            if theirs != ours:
+                raise CheckpointError(
+                    f"{weights.name} was trained with another {what} ({_short(theirs)}) than clicks are answered with "
+                    f"({_short(ours)}): train the project again."
+                )
+        other = copy(self)
+        other._take(manifest, read_weights(weights, manifest), weights.name)
+        return other
+
+    def _take(self, manifest: Mapping[str, Any], tensors: dict[str, Tensor], source: str) -> None:
+        """Take the click network from a checkpoint."""
+        self.version, self.sha256 = str(manifest["version"]), str(manifest["sha256"])
+        self.temperature = float(manifest.get("temperature", 1.0))
+        self._preset = str(manifest["preset"])
+        self.network = self._frozen(
+            build(lambda: presets.new(manifest, source), part_of(tensors, "network"), f"{source} (network)")
         )
-        self.network = build(
-            lambda: presets.new(manifest, weights.name),
-            part_of(tensors, "network"),
-            f"{weights.name} (network)",
-        )
-        for module in (self.backbone, self.network):
-            module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _frozen(self, module: Module) -> Module:
+        module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module
 
     def encode(self, image: NDArray[np.uint8], long_side: int | None = None) -> Encoded:
         """Encode an image (H, W, 3), RGB, uint8, at ``long_side`` pixels (default: the checkpoint's)."""
@@ -166,6 +199,11 @@ class Predictor:
         with self.format.autocast(self.device):
             logits = self.network(*seen)
         return np.asarray((logits[0, 0].float() / self.temperature).cpu().numpy())
+
+
+def _short(value: object) -> str:
+    """A backbone, a preset or a size in a few characters."""
+    return f"{value.name} {value.sha256[:12]}" if isinstance(value, BackboneId) else str(value)
 
 
 def _to_grid(clicks: Sequence[Click], frame: Frame, most: int) -> Tensor:

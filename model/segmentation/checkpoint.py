@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.checkpoint.backbone_id import BackboneId
 from model.checkpoint.described import SEG_PRESET
 from model.checkpoint.files import write_checkpoint
 from model.language.vocabulary import Vocabulary
@@ -23,8 +24,13 @@ def write_seg(
     version: str,
     about: dict[str, Any],
     head: TypeHead | None = None,
+    *,
+    behind: BackboneId,
 ) -> None:
-    """Write a checkpoint for :class:`~model.segmentation.predictor.SegPredictor`, with the words of its types."""
+    """Write a checkpoint for :class:`~model.segmentation.predictor.SegPredictor`, with the words of its types.
+
+    ``behind`` is the backbone that the network was trained behind.
+    """
     states, present = vocabulary.averages(types)
     state = {**network.state_dict(), "words.states": states, "words.present": present}
     if head is not None:
@@ -32,7 +38,8 @@ def write_seg(
     manifest = {
         "preset": SEG_PRESET,
         "version": version,
-        "backbone": "efficientnet_lite0",
+        "backbone": behind.name,
+        "backbone_sha256": behind.sha256,
         "network": asdict(network.config),
         "encoder": vocabulary.encoder,
         "types": list(types),

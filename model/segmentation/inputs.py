@@ -5,10 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from model.checkpoint.manifest import CheckpointError
 from model.evidence.prepared import Prepared
+from model.features.backbones import CHANNELS
 
 VIEWS = {"stride2": 2, "stride4": 4, "stride8": 8, "stride16": 16}
 """The feature levels that the network is given beside the relative maps, and their strides."""
+
+COLOURS = 3
+
+
+def views_behind(backbone: str) -> tuple[tuple[str, int], ...]:
+    """The feature levels that a backbone gives, and how many channels each has; the colours are with the finest.
+
+    Raises:
+        CheckpointError: the network cannot be used behind it, or there is no such backbone.
+    """
+    channels = CHANNELS.get(backbone, {})
+    if not channels.keys() >= {*VIEWS.values()}:
+        raise CheckpointError(f"No segmentation network can be used behind the backbone {backbone!r}.")
+    return tuple((name, channels[stride] + (COLOURS if stride == 2 else 0)) for name, stride in VIEWS.items())
 
 
 def inputs(prepared: Prepared) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from model.evidence.relative import columns
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.language.attention import PixelWordAttention
 from model.language.encoders import WIDTH
-from model.segmentation.inputs import VIEWS
+from model.segmentation.inputs import VIEWS, views_behind
 
 CLICK_MAPS = 2 * len(REACHES)
 RELATIVE = STATIC_CHANNELS + len(RATIO_ENERGIES)
@@ -33,12 +33,7 @@ class SegConfig:
     relative: int = RELATIVE  # channels of the relative maps
     clicks: int = CLICK_MAPS + 1  # nearness of clicks of both signs, and the map before them; empty in use
     vectors: int = 64  # of the residual vectors, strides 4 and 8
-    views: tuple[tuple[str, int], ...] = (
-        ("stride2", 19),
-        ("stride4", 24),
-        ("stride8", 40),
-        ("stride16", 112),
-    )
+    views: tuple[tuple[str, int], ...] = views_behind("efficientnet_lite0")  # of a manifest that has none
     widths: tuple[int, ...] = LiteConfig.widths  # of the U-Net, strides 2, 4, 8, 16, 32
     reduced: int = 16  # to how many channels a project's network reduces a feature level
     noise: float = (

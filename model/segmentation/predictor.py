@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.checkpoint.backbone_id import trained_behind
 from model.checkpoint.described import SEG_PRESET, check_segmentation, read_sizes
 from model.checkpoint.files import build, load_into, part_of, read_weights
 from model.checkpoint.manifest import CheckpointError, read_manifest
@@ -18,7 +19,7 @@ from model.evidence.prepared import Prepared
 from model.features.encoding import Frame
 from model.features.number_format import AUTO, number_format
 from model.metrics.expected import sigmoid
-from model.segmentation.inputs import inputs
+from model.segmentation.inputs import inputs, views_behind
 from model.segmentation.network import ADClickSeg, SegConfig
 from model.segmentation.type_head import TypeHead, length
 
@@ -40,6 +41,7 @@ class SegPredictor:
     Attributes:
         version: name of the checkpoint.
         types: defect types it looks for.
+        backbone_id: the backbone whose features it must be given.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another network.
@@ -51,13 +53,14 @@ class SegPredictor:
         check_segmentation(manifest, weights.name)
         tensors = read_weights(weights, manifest)
         self.version = str(manifest["version"])
+        self.backbone_id = trained_behind(manifest)
         self.types: tuple[str, ...] = tuple(manifest["types"])
         self.device = torch.device(device)
         self._format = number_format(asked, device)
         self._offsets = [float(manifest["offsets"][name]) for name in self.types]
         states, present = _words(tensors, len(self.types), weights.name)
         self._states, self._present = states.to(self.device), present.to(self.device)
-        usual = SegConfig(words=states.shape[-1])
+        usual = SegConfig(words=states.shape[-1], views=views_behind(self.backbone_id.name))
         config = read_sizes(usual, manifest.get("network", {}), weights.name, SEG_PRESET)
         for name in GIVEN:
             if getattr(config, name) != getattr(usual, name):

@@ -29,6 +29,13 @@ def test_the_number_format_is_a_setting(
     assert Settings.model_validate_json(settings.model_dump_json()).number_format == taken  # a job's process
 
 
+def test_a_backbone_that_is_not_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADCLICK_BACKBONE", "resnet")
+    get_settings.cache_clear()
+    with pytest.raises(SettingsError, match="ADCLICK_BACKBONE: must be one of vit, lite, and not 'resnet'"):
+        get_settings()
+
+
 def test_a_number_format_that_is_not_is_refused_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
+from model.checkpoint.manifest import PACKAGED
 from model.clicks import Click
 from model.segmentation.regions import Proposals, Region, Source
 
@@ -28,6 +29,7 @@ class FakeEngine:
 
     def __init__(self, version: str = "fake-1") -> None:
         self.version = version
+        self.weights = PACKAGED
         self.state = "ready"
         self.failure: str | None = None
         self.broken: set[Path] = set()  # weights that cannot be loaded
@@ -36,6 +38,7 @@ class FakeEngine:
         self.encoded: dict[ImageKey, float] = {}
         self.prepared: list[tuple[ImageKey, ReferenceBank]] = []
         self.clicked: list[tuple[ImageKey, ReferenceBank, tuple[Click, ...]]] = []
+        self.click_weights: list[Path | None] = []  # of each of them
         self.proposed: list[tuple[ImageKey, ReferenceBank, Path | None]] = []
         self.looked_ahead: list[tuple[ImageKey, ReferenceBank]] = []
         self.hold = threading.Event()  # clear it to let `prepare` and `propose` wait
@@ -102,10 +105,22 @@ class FakeEngine:
         self._maybe_fail()
         self.looked_ahead.append((key, bank))
 
+    def load_click(self, weights: Path) -> None:
+        if weights in self.broken:
+            raise VersionError(f"The click network could not be loaded: {weights.name} lacks a layer.")
+
     def click(
-        self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], clicks: Sequence[Click]
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Callable[[], Pixels],
+        clicks: Sequence[Click],
+        weights: Path | None = None,
     ) -> Segmentation:
         self._maybe_fail()
+        if weights is not None:
+            self.load_click(weights)
+        self.click_weights.append(weights)
         milliseconds = {"network": 1.0}
         with self._lock:
             self.clicked.append((key, bank, tuple(clicks)))

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from model.checkpoint.backbone_id import BackboneId
 from model.checkpoint.files import export
 from model.checkpoint.manifest import manifest_path
 from model.evidence.prepared import Prepared
@@ -25,6 +26,7 @@ from model.segmentation.checkpoint import write_seg
 from model.segmentation.network import ADClickSeg, SegConfig
 from model.segmentation.type_head import TypeHead, length
 
+ANY = BackboneId("efficientnet_lite0", "0" * 64)
 WIDTHS = (8, 8, 12, 12, 16)
 
 
@@ -77,7 +79,9 @@ def write_segmentation(out: Path, config: SegConfig) -> None:
     network, head = ADClickSeg(config), TypeHead(length(config), 2)
     patterned(network), patterned(head)
     head.scale.abs_().clamp_min_(0.1)
-    write_seg(out, network, vocabulary, ["scratch", "stain"], [0.5, -0.5], "patterned-seg", {}, head)
+    write_seg(
+        out, network, vocabulary, ["scratch", "stain"], [0.5, -0.5], "patterned-seg", {}, head, behind=ANY
+    )
 
 
 def pack(weights: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from model.labels.labelled import Kind, LabelledImage, WeakLabel
 class SmallPredictor(Predictor):
     """The packaged network on a working frame of 128 px."""
 
-    def __init__(self, asked: str = "auto") -> None:
-        super().__init__(asked=asked)
+    def __init__(self, weights: Path | None = None, asked: str = "auto") -> None:
+        super().__init__(weights, asked=asked)
         self.long_side = 128
 
 

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.described import SEG_PRESET
 from model.checkpoint.files import part_of, read_weights
-from model.checkpoint.manifest import PACKAGED_SEG, manifest_path, read_manifest
+from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, manifest_path, read_manifest
 from model.features.number_format import AUTO, number_format
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, LabelledImage
@@ -24,6 +25,7 @@ from model.language.encoders import text_encoder
 from model.language.prompts import builtin_prompts
 from model.language.vocabulary import Vocabulary
 from model.segmentation.checkpoint import write_seg
+from model.segmentation.inputs import views_behind
 from model.segmentation.network import ADClickSeg, SegConfig, start_from_clicks
 from model.segmentation.predictor import smooth, type_logits
 from model.segmentation.type_head import TypeHead, examples, learn_types
@@ -67,6 +69,7 @@ def train_segmentation(
     config: SegTraining | None = None,
     prompts: Mapping[str, Sequence[str]] | None = None,
     words: Path | None = None,
+    click: Path = PACKAGED,
     start: Path = PACKAGED_SEG,
     resume: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -84,7 +87,8 @@ def train_segmentation(
         config: settings.
         prompts: defect type -> phrases that describe it; default: built-in ones.
         words: folder in which encoded phrases are kept from one training to the next; None: they are not.
-        start: packaged weights to start from, of the segmentation network or of a click network.
+        click: checkpoint of a click network; what is trained sees with its backbone.
+        start: weights to start from, of a segmentation network or of a click network behind the same backbone.
         resume: file for the state of an interrupted training; the samples are kept in a folder beside it.
         report: told where the training stands.
         cancelled: asked often whether to stop.
@@ -100,7 +104,7 @@ def train_segmentation(
         FloatingPointError: the loss is not a number any more.
         Cancelled: ``cancelled`` said so.
     """
-    config = config or SegTraining()
+    config, behind = config or SegTraining(), backbone_of(click, read_manifest(click))
     _check(images, references)
 
     def go_on(progress: Progress) -> None:
@@ -109,7 +113,7 @@ def train_segmentation(
         report(progress)
 
     with _sample_folder(resume) as folder:
-        samples = prepare_samples(images, references, folder, config, go_on, asked)
+        samples = prepare_samples(images, references, folder, config, go_on, asked, click)
         types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
         phrases = {t: list((prompts or {}).get(t, ())) or builtin_prompts(t) for t in {*types, DEFECT}}
         vocabulary = Vocabulary(text_encoder(words), phrases)
@@ -124,7 +128,7 @@ def train_segmentation(
                 marks[:] = [mark for mark in marks if mark > share]
                 so_far = out.with_name(f"so-far-{trainer.step}.safetensors")
                 shifts = calibrate(trainer.ema, vocabulary, types, samples)
-                write_seg(so_far, trainer.ema, vocabulary, types, shifts, version, {})
+                write_seg(so_far, trainer.ema, vocabulary, types, shifts, version, {}, behind=behind)
                 with torch.random.fork_rng(devices=[]):  # who is watched learns the same
                     measures = judge(so_far)
                 for file in (so_far, manifest_path(so_far)):
@@ -147,7 +151,7 @@ def train_segmentation(
             "samples": {source: sum(s.source == source for s in samples) for source in sampler.sources},
             "notes": notes(images, references),
         }
-        write_seg(out, trainer.ema, vocabulary, types, shifts, version, about, head)
+        write_seg(out, trainer.ema, vocabulary, types, shifts, version, about, head, behind=behind)
     if resume is not None:
         resume.unlink(missing_ok=True)
     report(Progress("evaluating", 1.0))
@@ -182,6 +186,7 @@ def prepare_samples(
     config: SegTraining,
     go_on: Callable[[Progress], None],
     asked: str = AUTO,
+    click: Path = PACKAGED,
 ) -> list[SegSample]:
     """Write the sample files of all products; those that are there already are kept.
 
@@ -192,8 +197,9 @@ def prepare_samples(
         config: how many samples of each source.
         go_on: told the progress before each sample; may raise.
         asked: the number format that is asked for.
+        click: see :func:`train_segmentation`.
     """
-    predictor = Predictor(asked=asked)
+    predictor = Predictor(click, asked=asked)
     names = sorted({i.product for i in images} | {n for n, r in references.items() if len(r)})
     samples: list[SegSample] = []
     for p, product in enumerate(names):
@@ -232,10 +238,12 @@ def _plan(
 def new_network(vocabulary: Vocabulary, config: SegTraining, start: Path = PACKAGED_SEG) -> ADClickSeg:
     """The network that training starts from: pre-trained across products, or the click network's U-Net, or random."""
     torch.manual_seed(config.seed)
-    network = ADClickSeg(SegConfig(words=vocabulary.width))
+    manifest = read_manifest(start)
+    views = views_behind(manifest["backbone"])
+    network = ADClickSeg(SegConfig(words=vocabulary.width, views=views))
     if not config.pretrained:
         return network
-    manifest, state = read_manifest(start), read_weights(start)
+    state = read_weights(start)
     if manifest["preset"] == SEG_PRESET:
         # The words of another encoder would mean nothing. What is not loaded stays silent: its gate is closed.
         if not config.words or manifest["encoder"] != vocabulary.encoder:

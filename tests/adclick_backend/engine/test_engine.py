@@ -32,15 +32,19 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
+from model.checkpoint.backbone_id import backbone_of, start_of_training
 from model.checkpoint.files import read_weights, write_checkpoint
 from model.checkpoint.manifest import (
+    BACKBONES,
+    LITE,
     PACKAGED,
     PACKAGED_SEG,
     PACKAGED_STATED,
+    VIT,
     CheckpointError,
+    Packaged,
     manifest_path,
     read_manifest,
-    start_of_training,
 )
 from model.clicks import Click
 from model.evidence.prepared import Prepared
@@ -77,8 +81,10 @@ def look_closer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 class Shelf:
     """An engine with the references of one project kept where the backend keeps them."""
 
-    def __init__(self, folder: Path):
-        self.settings = Settings(data_dir=folder)  # type: ignore[call-arg]
+    def __init__(self, folder: Path, settings: Settings | None = None):
+        # Two threads of torch wait for each other longer than they work, on a busy machine.
+        small = Settings(data_dir=folder, model_threads=1, backbone="lite")  # type: ignore[call-arg]
+        self.settings = settings or small
         self.engine = Engine(self.settings)
         self.shas: list[str] = []
 
@@ -118,7 +124,7 @@ def test_16_bit_references_are_read_with_the_white_point_of_their_bank(tmp_path:
     key, masks = ImageKey("7", "a" * 64, 4095), []
     for white in (4095, 8191):
         bank = ReferenceBank("7", "", tuple(sorted(shas)), white)
-        read = shelf.engine._references.kept_copy(bank.key(shas[0]))
+        read = shelf.engine._images.references.kept_copy(bank.key(shas[0]))
         np.testing.assert_allclose(read[..., 0], draw(0)[..., 0] * 16.0 * 255 / white, atol=0.51)
         found = shelf.engine.click(key._replace(white=white), bank, lambda: image, [Click(60, 110, True)])
         masks.append(found.mask)
@@ -177,8 +183,7 @@ def test_the_weights_of_stated_licences_answer_alone(tmp_path: Path, monkeypatch
     monkeypatch.setenv("ADCLICK_CHECKPOINT", "stated-licences")
     settings = Settings(data_dir=tmp_path)
     assert settings.checkpoint == PACKAGED_STATED
-    assert start_of_training(settings.checkpoint) == PACKAGED_STATED
-    assert start_of_training(None) == start_of_training(tmp_path / "own.safetensors") == PACKAGED_SEG
+    assert start_of_training(PACKAGED_STATED) == PACKAGED_STATED
     engine, bank = Engine(settings), ReferenceBank("7", "", ("a" * 64, "b" * 64, "c" * 64))
     assert engine.source(bank, None) == "residual"
     key = ImageKey("7", "d" * 64)
@@ -194,7 +199,7 @@ def test_an_image_is_no_reference_of_its_own(shelf: Shelf) -> None:
     """Matched with itself it would have no residual at all."""
     key = ImageKey("7", shelf.shas[0])
     shelf.engine.prepare(key, shelf.bank, lambda: draw(0))
-    opened = shelf.engine._open(key, shelf.bank.without(key.sha), no_image, {})
+    opened = shelf.engine._images.open(key, shelf.bank.without(key.sha), no_image, {})
     assert float(opened.prepared.log_energies.mean()) > -6
 
 
@@ -376,32 +381,130 @@ def test_projects_share_nothing_on_disk(shelf: Shelf) -> None:
     assert files == {"7", "8"}
 
 
-def own_network(folder: Path, *, scale: float = 1.0, **about: Any) -> Path:
-    """A click network of the packaged one's name, retrained where ``scale`` is not 1."""
+@pytest.mark.parametrize("name", BACKBONES)
+def test_each_backbone_has_networks_of_its_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADCLICK_BACKBONE", f" {name.upper()} ")
+    settings, networks = Settings(data_dir=tmp_path, model_threads=1), BACKBONES[name]
+    assert settings.click_weights == networks.click
+    shelf = Shelf(tmp_path, settings)
+    for seed in range(4):
+        shelf.add(draw(seed))
+    assert shelf.engine.version == read_manifest(networks.click)["version"]
+    key, image = ImageKey("7", "d" * 64), draw(53, (60, 110))
+    found = shelf.engine.click(key, shelf.bank, lambda: image, [Click(60, 110, True)])
+    assert (found.mask & spot()).sum() / (found.mask | spot()).sum() > 0.6
+    assert shelf.engine.propose(key, shelf.bank, no_image).source == "packaged"
+    assert start_of_training(networks.click) == networks.seg
+    assert start_of_training(networks.stated) == networks.stated
+    monkeypatch.setenv("ADCLICK_CHECKPOINT", "stated-licences")
+    assert Settings(data_dir=tmp_path).click_weights == networks.stated
+
+
+def test_an_own_network_behind_a_packaged_backbone_trains_from_the_packaged_start(tmp_path: Path) -> None:
+    assert start_of_training(own_network(tmp_path)) == LITE.seg
+    other = own_network(tmp_path, scale=0.5, scaled="backbone.stem.conv.weight")
+    assert start_of_training(other) == other
+
+
+def own_network(
+    folder: Path, *, scale: float = 1.0, scaled: str = "network.head.weight", **about: Any
+) -> Path:
+    """A checkpoint of the packaged one's name, another one where ``scale`` is not 1; the backbone is inside."""
     weights = folder / "own.safetensors"
-    state = read_weights(PACKAGED)
-    state["network.head.weight"] = state["network.head.weight"] * scale
-    write_checkpoint(weights, state, {**read_manifest(PACKAGED), **about})
+    state = read_weights(LITE.click)
+    state[scaled] = state[scaled] * scale
+    write_checkpoint(weights, state, {**read_manifest(LITE.click), **about})
     return weights
 
 
 def kept_by(settings: Settings, weights: Path | None = None) -> Path:
     """The folder in which an engine keeps what it made of project 7."""
-    return Engine(settings, weights)._features.folder("7")
+    return Engine(settings, weights)._images.files.folder("7")
 
 
-def test_a_retrained_network_of_the_same_name_reads_nothing_of_the_old_one(tmp_path: Path) -> None:
+def test_a_network_behind_another_backbone_of_the_same_name_reads_nothing_of_the_old_one(
+    tmp_path: Path,
+) -> None:
     settings = Settings(data_dir=tmp_path / "data")  # type: ignore[call-arg]
     key, bank = ImageKey("7", "a" * 64), ReferenceBank("7", "", ())
     before = Engine(settings, own_network(tmp_path))
     before.prepare(key, bank, lambda: draw(9, (60, 110)))
     assert Engine(settings, tmp_path / "own.safetensors").prepare(key, bank, no_image) == {}
-    after = Engine(settings, own_network(tmp_path, scale=0.5))
+    after = Engine(settings, own_network(tmp_path, scale=0.5, scaled="backbone.stem.conv.weight"))
     assert after.version == before.version
     with pytest.raises(AssertionError, match="should not be read"):
         after.prepare(key, bank, no_image)
     assert "features" in after.prepare(key, bank, lambda: draw(9, (60, 110)))
-    assert not after._features.has("7", "a" * 64)
+    assert not after._images.files.has("7", "a" * 64)
+
+
+def test_a_retrained_network_behind_the_same_backbone_goes_on_with_what_was_prepared(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")  # type: ignore[call-arg]
+    key, bank, click = ImageKey("7", "a" * 64), ReferenceBank("7", "", ()), [Click(60, 110, True)]
+    before = Engine(settings, own_network(tmp_path)).click(key, bank, lambda: draw(9, (60, 110)), click)
+    after = Engine(settings, own_network(tmp_path, scale=0.5)).click(key, bank, no_image, click)
+    assert not np.array_equal(before.probability, after.probability)
+
+
+def adapted_network(folder: Path, scale: float, **about: Any) -> Path:
+    """A click network as a project's training writes it: without the backbone, which its manifest names."""
+    weights, manifest = folder / "click.safetensors", read_manifest(PACKAGED)
+    state = {k: v for k, v in read_weights(PACKAGED).items() if k.startswith("network.")}
+    state["network.head.weight"] = state["network.head.weight"] * scale
+    behind = {"backbone_sha256": backbone_of(PACKAGED, manifest).sha256, "version": "adapted"}
+    write_checkpoint(weights, state, {**manifest, **behind, **about})
+    return weights
+
+
+def test_the_adapted_network_of_a_project_answers_its_clicks_from_what_all_networks_see(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    """Both may be asked in turn: each goes on from its own answers."""
+    key, image = ImageKey("7", "ad" * 32), draw(70, (60, 110))
+    clicks = [Click(60.0, 110.0, True), Click(60.0, 80.0, False)]
+    weights = adapted_network(tmp_path, 0.5)
+    shared = [shelf.engine.click(key, shelf.bank, lambda: image, clicks[:n]).probability for n in (1, 2)]
+    own = [shelf.engine.click(key, shelf.bank, no_image, clicks[:n], weights).probability for n in (1, 2)]
+    for one, other in zip(shared, own, strict=True):
+        assert not np.array_equal(one, other)
+    again = shelf.engine.click(key, shelf.bank, no_image, clicks, None).probability
+    assert np.array_equal(again, shared[1])
+    assert np.array_equal(
+        Engine(shelf.settings).click(key, shelf.bank, lambda: image, clicks, weights).mask,
+        shelf.engine.click(key, shelf.bank, no_image, clicks, weights).mask,
+    )
+
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ({"backbone_sha256": "0" * 64}, r"another backbone \(\w+ 0{12}\) than clicks are answered with"),
+        ({"long_side": 640}, r"another working size \(640\) than clicks are answered with \(512\)"),
+        ({"preset": "base"}, r"another preset \(base\)"),
+        ({"network": {"widths": [8] * 5}}, "does not fit this network"),
+        ({"backbone_sha256": "abc"}, "64 hexadecimal digits"),
+    ],
+)
+def test_an_adapted_network_that_cannot_be_used_is_told_from_one_that_cannot_be_read(
+    shelf: Shelf, tmp_path: Path, about: dict[str, Any], why: str
+) -> None:
+    """Reliability row 8: the shared network answers instead."""
+    key, click, image = ImageKey("7", "ae" * 32), [Click(60, 110, True)], draw(71, (60, 110))
+    weights = adapted_network(tmp_path, 1.0, **about)
+    for ask in (
+        lambda: shelf.engine.load_click(weights),
+        lambda: shelf.engine.click(key, shelf.bank, lambda: image, click, weights),
+    ):
+        with pytest.raises(VersionError, match=f"The click network could not be loaded: .*{why}"):
+            ask()
+    weights.unlink()
+    manifest_path(weights).unlink()
+    with pytest.raises(EngineError, match="cannot be read") as caught:
+        shelf.engine.load_click(weights)
+    assert not isinstance(caught.value, VersionError)
+    assert shelf.engine.click(key, shelf.bank, no_image, click).mask.any()
 
 
 def test_the_same_network_at_another_size_reads_nothing_of_the_old_one(tmp_path: Path) -> None:
@@ -445,7 +548,7 @@ def test_a_network_that_is_exchanged_before_it_is_loaded_is_refused(tmp_path: Pa
 def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
     key = ImageKey("7", "8" * 64)
     shelf.engine.prepare(key, shelf.bank, lambda: draw(71, (60, 110)))
-    files = shelf.engine._features
+    files = shelf.engine._images.files
     path = files._path("7", f"{key.sha}-{shelf.bank.fingerprint}", "prepared")
     whole = load(path.read_bytes())
     assert files.load_prepared("7", key.sha, shelf.bank.fingerprint) is not None
@@ -468,7 +571,7 @@ def test_kept_files_that_lack_something_count_as_absent(shelf: Shelf) -> None:
     for name in whole:
         reference.write_bytes(save({other: tensor for other, tensor in whole.items() if other != name}))
         assert files.load("7", shelf.shas[0]) is None
-    Engine(shelf.settings)._references.of(ImageKey("7", shelf.shas[0]))
+    Engine(shelf.settings)._images.references.of(ImageKey("7", shelf.shas[0]))
     assert load(reference.read_bytes()).keys() == whole.keys()
 
 
@@ -565,7 +668,7 @@ def logits_of(engine: Engine, bank: ReferenceBank, name: str, clicks: list[Click
     key, image = ImageKey("7", name * 64), draw(80 + ord(name), (60, 110))
     for count in range(1, len(clicks) + 1):
         engine.click(key, bank, lambda: image, clicks[:count])
-    found = engine._answers.get((key, bank.fingerprint, tuple(clicks)))
+    found = engine._answers.get((key, bank.fingerprint, None, tuple(clicks)))
     assert found is not None
     return found.whole.logits.tobytes()
 
@@ -596,7 +699,7 @@ def test_lost_answers_are_given_again_equal_to_the_digit(shelf: Shelf) -> None:
     again = Engine(shelf.settings)
     key, image = ImageKey("7", "k" * 64), draw(80 + ord("k"), (60, 110))
     again.click(key, shelf.bank, lambda: image, CLICKS)
-    found = again._answers.get((key, shelf.bank.fingerprint, tuple(CLICKS)))
+    found = again._answers.get((key, shelf.bank.fingerprint, None, tuple(CLICKS)))
     assert found is not None
     assert found.whole.logits.tobytes() == whole
 
@@ -630,6 +733,8 @@ def test_the_number_format_is_said_and_what_was_matched_in_another_is_not_used(
 
 class FakeSegmenter:
     """Says that the dark spot is a stain, from the very image that was prepared."""
+
+    backbone_id = backbone_of(PACKAGED, read_manifest(PACKAGED))
 
     def __init__(self) -> None:
         self.asked = 0
@@ -690,6 +795,48 @@ def test_a_trained_version_proposes_and_each_version_is_asked_once(
         assert [region.type for region in found.regions] == ["stain"]
         assert found.regions[0].mask[110, 60]
     assert [network.asked for network in networks.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(("serving", "before"), [(VIT, LITE), (LITE, VIT)])
+def test_a_version_goes_on_seeing_with_the_backbone_that_it_was_trained_behind(
+    serving: Packaged, before: Packaged, tmp_path: Path
+) -> None:
+    """Its maps are what they were, and clicks are answered by what serves now."""
+    weights, key, image = tmp_path / "weights.safetensors", ImageKey("7", "5e" * 32), draw(66, (60, 110))
+    state = read_weights(before.seg)
+    state["skip.trust"] = state["skip.trust"] + 0.1  # no packaged one
+    write_checkpoint(weights, state, read_manifest(before.seg))
+    then = Shelf(tmp_path / "then")
+    then.engine = Engine(then.settings, before.click)
+    now = Shelf(tmp_path / "now")
+    now.engine = Engine(now.settings, serving.click)
+    for seed in range(4):
+        then.add(draw(seed)), now.add(draw(seed))
+    click = [Click(60, 110, True)]
+    answer = now.engine.click(key, now.bank, lambda: image, click).probability
+    expected = then.engine.maps(key, then.bank, lambda: image, weights)
+    found = now.engine.maps(key, now.bank, lambda: image, weights)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.array_equal(found[name], values)
+    assert now.engine.propose(key, now.bank, no_image, weights).source == "trained"
+    again = Engine(now.settings, serving.click)
+    assert np.array_equal(again.maps(key, now.bank, no_image, weights)["defect"], expected["defect"])
+    assert np.array_equal(again.click(key, now.bank, lambda: image, click).probability, answer)
+
+
+def test_a_version_behind_a_backbone_that_is_not_here_says_so(shelf: Shelf, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    write_checkpoint(
+        weights,
+        read_weights(LITE.seg),
+        {**read_manifest(LITE.seg), "backbone_sha256": "ab" * 32},
+    )
+    says = r"trained behind the backbone efficientnet_lite0 \(abababababab\), which is not among the weights here"
+    with pytest.raises(VersionError, match=says):
+        shelf.engine.load(weights)
+    with pytest.raises(VersionError, match=says):
+        shelf.engine.propose(ImageKey("7", "5f" * 32), shelf.bank, no_image, weights)
 
 
 def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def test_a_version_that_could_not_be_loaded_is_refused_by_every_worker(
             worker.activate("3", "v2")
 
 
-def test_what_could_not_be_loaded_is_tried_again_by_another_release_and_when_it_was_mended(
+def test_what_could_not_be_loaded_is_tried_again_by_another_release_or_network_and_when_it_was_mended(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = publish(registry, tmp_path)
@@ -176,8 +176,9 @@ def test_what_could_not_be_loaded_is_tried_again_by_another_release_and_when_it_
     assert registry.current("3") is None
     with monkeypatch.context() as patch:
         patch.setattr("adclick_backend.store.versions.__version__", "99.0")
-        assert Registry(tmp_path / "data", "x").serving_name("3") == "x+p3-v1"
-    assert Registry(tmp_path / "data", "x").serving_name("3") == "x"
+        assert Registry(tmp_path / "data", "adclick-lite-2").serving_name("3") == "adclick-lite-2+p3-v1"
+    assert Registry(tmp_path / "data", "adclick-lite-2").serving_name("3") == "adclick-lite-2"
+    assert Registry(tmp_path / "data", "x").serving_name("3") == "x+p3-v1"
     say(newer, version="mended")
     assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
 

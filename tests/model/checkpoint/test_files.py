@@ -11,10 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.files import load_into, read_weights, write_checkpoint
 from model.checkpoint.manifest import (
     FORMAT,
+    LITE,
     PACKAGED,
+    VIT,
+    WEIGHTS,
     CheckpointError,
     UnreadableError,
     manifest_path,
@@ -115,7 +119,7 @@ def test_weights_that_are_gone_are_no_damage(checkpoint: Path) -> None:
         ({"backbone": None}, "says backbone = None"),
         (
             {"backbone": "resnet"},
-            "needs the backbone 'resnet'; this release has efficientnet_lite0 and wide_resnet50",
+            "needs the backbone 'resnet'; this release has efficientnet_lite0, lite0_vit and wide_resnet50",
         ),
         ({"long_side": "abc"}, "says long_side = 'abc'; it must be a whole number of pixels"),
         ({"format": FORMAT + 1}, "was written by a newer ADClick"),
@@ -123,6 +127,10 @@ def test_weights_that_are_gone_are_no_damage(checkpoint: Path) -> None:
         ({"network": {"inputs": 40}}, "trained on 40 maps of evidence, and this release makes 39"),
         ({"network": {"widths": [24, 40, 64, 96, 120]}}, "has other shapes for"),
         ({"network": {"previous": False}}, "has other shapes for stem.weight"),
+        (
+            {"backbone_sha256": "0" * 64},
+            r"behind another lite0_vit \(sha256 000000000000\) than the one that is here \(\w{12}\): use a checkpoint",
+        ),
     ],
 )
 def test_a_click_network_that_does_not_fit_is_refused_in_words(
@@ -135,6 +143,30 @@ def test_a_click_network_that_does_not_fit_is_refused_in_words(
         Predictor(weights)
 
 
+def test_a_backbone_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.features.loading.SHARED", tmp_path)
+    with pytest.raises(CheckpointError, match=r"no backbone inside, and lite0-vit\.safetensors is not among"):
+        Predictor(VIT.click)
+    assert Predictor(LITE.click).backbone_id.name == "efficientnet_lite0"
+
+
+def test_checkpoints_with_the_same_backbone_inside_have_the_same_eyes(tmp_path: Path) -> None:
+    """And what lies in no safetensors file is refused before torch is asked."""
+    found = {backbone_of(weights, read_manifest(weights)) for weights in (LITE.click, LITE.stated)}
+    assert len(found) == 1
+    broken, manifest = tmp_path / "w.safetensors", read_manifest(LITE.click)
+    for data in (b"", b"\xff" * 64):
+        broken.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"w\.safetensors is not a readable safetensors file"):
+            backbone_of(broken, manifest)
+    broken.write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(CheckpointError, match="has no backbone inside, and its manifest names none"):
+        backbone_of(broken, manifest)
+    broken.unlink()
+    with pytest.raises(UnreadableError, match="cannot be read: No such file"):
+        backbone_of(broken, manifest)
+
+
 def test_a_manifest_that_asks_for_a_giant_takes_no_memory(tmp_path: Path) -> None:
     """By its manifest this network has 200 GB."""
     weights = tmp_path / "giant.safetensors"
@@ -145,5 +177,5 @@ def test_a_manifest_that_asks_for_a_giant_takes_no_memory(tmp_path: Path) -> Non
 
 
 def test_the_packaged_weights_are_small_and_load() -> None:
-    assert PACKAGED.stat().st_size < 12_000_000
+    assert sum(file.stat().st_size for file in WEIGHTS.glob("*.safetensors")) < 55_000_000
     assert Predictor().version == read_manifest(PACKAGED)["version"]

@@ -1,7 +1,7 @@
 """What was written before is read after an upgrade: a checkpoint of each format, and the digits that it gave then.
 
 ``tests/fixtures/checkpoints/format-0`` was written by the last release whose manifests had no number, format-1 by the
-first one that wrote it. Nothing in these folders ever changes; a new format gets a new folder
+first one that wrote it, format-2 by the first whose backbone may lie apart. Nothing in these folders ever changes; a new format gets a new folder
 (`tests.helpers.patterned`).
 """
 
@@ -30,10 +30,10 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "checkpoints"
 SPREADS = (1.7391, 5.3636, 4.4669, 21.3421)
 """Of the features of a drawn plate, from the finest on."""
 
-CLICK = {0: (1.9527, 1.8933, -1.0138), 1: (-0.7588, -1.8022, 3.8065)}
+CLICK = {0: (1.9527, 1.8933, -1.0138), **dict.fromkeys((1, 2), (-0.7588, -1.8022, 3.8065))}
 SEGMENTATION = {
     0: ((-2.1715, -0.1172, 5.5974), (-2.0467, -0.7750, 4.9988)),
-    1: ((-1.5456, 1.6955, -0.8102), (-1.8846, 1.5555, -0.8199)),
+    **dict.fromkeys((1, 2), ((-1.5456, 1.6955, -0.8102), (-1.8846, 1.5555, -0.8199))),
 }
 """Logits at three places, by the release that wrote the checkpoint; of each type. In float32, whatever the machine."""
 

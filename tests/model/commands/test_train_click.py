@@ -9,6 +9,8 @@ import pytest
 from draw_samples import save_image
 
 from adclick_backend.cli import main
+from model.checkpoint.backbone_id import backbone_of
+from model.checkpoint.manifest import BACKBONES, read_manifest
 from model.interactive.predictor import Predictor
 from model.training.interactive.temperature import fit_temperature
 from tests.helpers.plates import plate, stained
@@ -31,8 +33,10 @@ def plates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Path, told: bool) -> None:
+@pytest.mark.parametrize(("behind", "told"), [("vit", False), ("lite", True)])
+def test_one_command_makes_weights_that_can_be_served(
+    plates: Path, tmp_path: Path, behind: str, told: bool
+) -> None:
     out = tmp_path / "new.safetensors"
     command = ["train", "click", str(plates), "--run", str(tmp_path / "run"), "--out", str(out)]
     command += [
@@ -46,12 +50,16 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
         "0.7",
         "--rounds",
         "2",
+        "--behind",
+        behind,
         *(["--told-mask"] if told else []),
     ]
     assert main([*command, "--steps", "1"]) == 0
     assert main([*command, "--steps", "2", "--resume"]) == 0
     predictor = Predictor(out)
     assert predictor.version == "plates-1"
+    packaged = BACKBONES[behind].click
+    assert predictor.backbone_id == backbone_of(packaged, read_manifest(packaged))
     assert predictor.network.config.previous is told  # type: ignore[union-attr]
     about = json.loads(out.with_suffix(".json").read_text())["training"]
     assert (about["products"], about["real"], about["steps"]) == (["set/plate"], 4, 2)
@@ -62,6 +70,13 @@ def test_one_command_makes_weights_that_can_be_served(plates: Path, tmp_path: Pa
     assert rounds[0].read_bytes() != rounds[1].read_bytes(), "the same samples once more"
     assert main([*command, "--start", str(out), "--steps", "3", "--run", str(tmp_path / "again")]) == 0
     assert Predictor(out).network.config.previous is told  # type: ignore[union-attr]
+
+
+def test_published_convolutions_are_for_the_backbone_that_has_no_others(
+    plates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "click", str(plates), "--backbone", "lite0.pth"]) == 2
+    assert capsys.readouterr().out == "--backbone is for --behind lite, and for --preset base.\n"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
+from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
 from model.checkpoint.manifest import PACKAGED_SEG, CheckpointError, read_manifest
@@ -208,8 +208,14 @@ def test_the_engine_proposes_from_the_residual_alone(trained: Path, tmp_path: Pa
     shelf = Shelf(tmp_path, trained / "run" / "adclick-base.safetensors", 3)
     key = ImageKey("7", "b" * 64)
     assert shelf.engine.propose(key, shelf.bank, lambda: plate(8)).source == "residual"
-    with pytest.raises(EngineError, match="only clicks are answered"):
-        shelf.engine.propose(key, shelf.bank, lambda: plate(8), PACKAGED_SEG)
+
+
+def test_a_version_that_was_trained_before_proposes_with_the_eyes_that_it_had(
+    trained: Path, tmp_path: Path
+) -> None:
+    shelf = Shelf(tmp_path, trained / "run" / "adclick-base.safetensors", 3)
+    key = ImageKey("7", "c" * 64)
+    assert shelf.engine.propose(key, shelf.bank, lambda: plate(8), PACKAGED_SEG).source == "trained"
 
 
 def test_a_manifest_with_other_sizes_is_refused() -> None:

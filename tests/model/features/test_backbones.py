@@ -7,7 +7,7 @@ from torch import nn
 
 from model.checkpoint.files import fold_batch_norm
 from model.checkpoint.manifest import CheckpointError
-from model.features.backbones import EfficientNetLite0, WideResNet50
+from model.features.backbones import CHANNELS, EfficientNetLite0, Lite0ViT, WideResNet50
 from model.features.encoding import Frame, encode
 from model.features.published import convert_efficientnet_lite0, convert_wide_resnet50
 
@@ -86,3 +86,16 @@ def test_encoding_does_not_depend_on_the_size_of_the_file() -> None:
     a, b = (encode(i, network, 128, torch.device("cpu")) for i in (image, larger))
     assert float((a.colour - b.colour).abs().mean()) < 0.02
     assert a.descriptor.shape == (36 * 40,)
+
+
+@torch.inference_mode()
+def test_the_vit_gives_the_coarsest_maps_of_the_same_grid() -> None:
+    """Of images that are not square, too: its patches are the cells of stride 16."""
+    network = Lite0ViT()
+    pyramid = network(torch.rand(1, 3, 64, 96) * 255)
+    assert {s: m.shape[1] for s, m in pyramid.items()} == network.channels == CHANNELS["lite0_vit"]
+    assert {s: tuple(m.shape[-2:]) for s, m in pyramid.items()} == {s: (64 // s, 96 // s) for s in pyramid}
+    lite0 = EfficientNetLite0(coarsest=8)
+    lite0.load_state_dict(network.fine.state_dict())
+    image = torch.rand(1, 3, 64, 64) * 255
+    assert torch.equal(lite0(image)[8], network(image)[8])

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.files import read_weights, write_checkpoint
 from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, CheckpointError, read_manifest
 from model.features.encoding import Frame
 from model.language.encoders import HashedWords
 from model.language.vocabulary import Vocabulary
 from model.segmentation.checkpoint import write_seg
+from model.segmentation.inputs import views_behind
 from model.segmentation.network import ADClickSeg, SegConfig
 from model.segmentation.predictor import SegPredictor
 from model.training.segmentation.calibration import offsets
@@ -27,9 +29,10 @@ from tests.helpers.plates import SmallPredictor, plate, stained
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     vocabulary = Vocabulary(HashedWords(), {"stain": ["a dark stain"], "scratch": ["a thin scratch"]})
-    network = ADClickSeg(SegConfig(words=vocabulary.width))
+    behind = backbone_of(PACKAGED, read_manifest(PACKAGED))
+    network = ADClickSeg(SegConfig(words=vocabulary.width, views=views_behind(behind.name)))
     out = tmp_path / "seg.safetensors"
-    write_seg(out, network, vocabulary, ["scratch", "stain"], [0.0, 3.0], "v7", {})
+    write_seg(out, network, vocabulary, ["scratch", "stain"], [0.0, 3.0], "v7", {}, behind=behind)
     return out
 
 

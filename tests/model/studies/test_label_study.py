@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.checkpoint.files import read_weights
-from model.checkpoint.manifest import read_manifest
+from model.checkpoint.manifest import PACKAGED_SEG, read_manifest
 from model.commands import study, train_segmentation
 from model.datasets.mvtec import Category
 from model.language.encoders import HashedWords
@@ -113,7 +113,7 @@ def test_pre_training_writes_a_network_that_knows_no_product(
     train_segmentation.add_arguments(parser)
     words = [str(product.root), "--run", str(tmp_path), "--steps", "1", "--limit", "1", "--references", "2"]
     assert train_segmentation.run(parser.parse_args(words)) == 0
-    out = tmp_path / "adclick-lite-seg.safetensors"
+    out = tmp_path / PACKAGED_SEG.name
     assert read_manifest(out)["types"] == ["defect"]
     assert float(read_weights(out)["skip.trust"]) == 0, "other products need the residual more"
     views = {k: v for k, v in read_weights(out).items() if k.startswith("views.") and ".out." in k}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from model.checkpoint.backbone_id import BackboneId
 from model.checkpoint.files import part_of, read_weights
-from model.checkpoint.manifest import PACKAGED_STATED, read_manifest
+from model.checkpoint.manifest import LITE, PACKAGED_STATED, VIT, Packaged, read_manifest
 from model.evidence.prepared import STATIC_CHANNELS
 from model.features.encoding import Frame
 from model.labels.labelled import DEFECT, LabelledImage
@@ -25,7 +26,7 @@ from model.training.segmentation.project import (
     train_segmentation,
 )
 from model.training.segmentation.samples import SampleWriter, read_header
-from tests.helpers.plates import SmallPredictor, labelled, plate
+from tests.helpers.plates import SmallPredictor, labelled, plate, stained
 
 QUICK = SegTraining(steps=2, crops=((32, 2, 1.0),), synthetic=1, pasted=1, normal=1)
 
@@ -227,6 +228,23 @@ def test_training_can_start_from_a_click_network() -> None:
         network.body.stem.weight[:, :STATIC_CHANNELS], click["stem.weight"][:, :STATIC_CHANNELS].float()
     )
     assert not torch.equal(network.body.head.weight, new_network(vocabulary, QUICK).body.head.weight)
+
+
+@pytest.mark.parametrize("networks", [VIT, LITE])
+def test_what_is_trained_sees_with_the_backbone_that_serves_and_names_it(
+    networks: Packaged, tmp_path: Path
+) -> None:
+    out, images = tmp_path / "seg.safetensors", [labelled(0), labelled(1)]
+    references = {"": [plate(1), plate(2)]}
+    train_segmentation(
+        images, references, out, version="v1", config=QUICK, click=networks.click, start=networks.seg
+    )
+    predictor, seg, manifest = SmallPredictor(networks.click), SegPredictor(out), read_manifest(out)
+    assert BackboneId(manifest["backbone"], manifest["backbone_sha256"]) == predictor.backbone_id
+    assert seg.backbone_id == predictor.backbone_id
+    assert dict(manifest["network"]["views"])["stride16"] == predictor.backbone.channels[16]
+    prepared = predictor.prepare(predictor.encode(stained(0)[0]), [], None)
+    assert seg.maps(prepared, Frame.of(96, 128, 128)).keys() == {"stain"}
 
 
 def test_nothing_to_learn_from_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Images as one backbone sees them: opened in memory, kept on disk, compared with their references."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
+from adclick_backend.engine.cache import FeatureFiles, WeightedLru
+from adclick_backend.engine.reference_features import ReferenceFeatures
+from adclick_backend.engine.windows import Windows
+from adclick_backend.images.decode import Pixels
+from adclick_backend.settings import Settings
+from model.features.number_format import number_format
+
+if TYPE_CHECKING:
+    from model.evidence.prepared import Prepared
+    from model.features.encoding import Frame
+    from model.interactive.predictor import Predictor
+
+MEASURED_REFERENCES = 8
+"""References that are compared with the others of their bank before anything is proposed from the residual alone."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A prepared image in memory, and which references it is most like, best first."""
+
+    prepared: Prepared
+    frame: Frame
+    nearest: tuple[str, ...]
+
+
+class PreparedImages:
+    """Opens images, and keeps what was seen of them and of their references.
+
+    Args:
+        settings: paths, sizes and limits.
+        key: of the backbone and of the code, for what is kept on disk.
+        model: gives the network that prepares, loading it if need be.
+        preparing: the thread that does so.
+        share: of the memory that the settings allow for prepared images.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        key: str,
+        model: Callable[[], Predictor],
+        preparing: ThreadPoolExecutor,
+        share: float = 1.0,
+    ) -> None:
+        computing = number_format(settings.number_format, settings.device)
+        self.files = FeatureFiles(settings.data_dir, key, settings.disk_cache_mb, computing.name)
+        self.references = ReferenceFeatures(settings, self.files, model)
+        self.windows = Windows(model, self.references.kept_copy)
+        self._model, self._preparing = model, preparing
+        self._opened: WeightedLru[tuple[ImageKey, str], Opened] = WeightedLru(
+            int(settings.memory_cache_mb * share) << 20
+        )
+
+    def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
+        """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
+        if not self.files.has(key.project, key.name):
+            self._preparing.submit(self.references.encode, key, pixels).result()
+
+    def open(self, key: ImageKey, bank: ReferenceBank, load: Load, milliseconds: dict[str, float]) -> Opened:
+        """An image ready to be looked at; quick when it already is.
+
+        Args:
+            key: the image.
+            bank: its references, itself not among them.
+            load: reads the image (H, W, 3) uint8 RGB; only called when it has to be prepared.
+            milliseconds: told what took how long, by name.
+        """
+        name = (key, bank.fingerprint)
+        with self._opened.flight(name):
+            if (opened := self._opened.get(name)) is not None:
+                return opened
+            stored = self.files.load_prepared(key.project, key.name, bank.fingerprint)
+            if stored is None:
+                started = time.perf_counter()
+                pixels = self.windows.pixels(key, load)
+                milliseconds["read"] = since(started)
+                stored = self._preparing.submit(self._prepare, key, bank, pixels, milliseconds).result()
+            prepared, shape, nearest = stored
+            opened = Opened(prepared, self.frame(shape), nearest)
+            self._opened.put(name, opened, prepared.nbytes)
+            return opened
+
+    def frame(self, shape: tuple[int, ...]) -> Frame:
+        """The working frame of an image of ``shape`` (height, width, ...)."""
+        from model.features.encoding import Frame
+
+        return Frame.of(shape[0], shape[1], self._model().long_side)
+
+    def leave_one_out(
+        self, bank: ReferenceBank, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, float]:
+        """See :meth:`adclick_backend.engine.engine.Engine.leave_one_out`."""
+        if len(bank.references) < 3:
+            return {}
+        usual, count = self.references.usual(bank), len(bank.references)
+        levels = {}
+        for done, sha in enumerate(bank.references, 1):
+            levels[sha] = self._preparing.submit(self.references.usual_of, bank, sha).result()
+            # An image that is opened meanwhile need not measure the first ones again.
+            if usual.wanted(bank.references, MEASURED_REFERENCES) == sha:
+                usual.put({sha: levels[sha]}, count)
+            if progress is not None:
+                progress(done, count)
+        usual.put(levels, count, checked=True)
+        return {sha: found["joint"] for sha, found in levels.items()}
+
+    def peaks(self, bank: ReferenceBank) -> list[float]:
+        """The highest suspicion in some references of a bank, each left out of it in turn."""
+        from model.evidence.anomaly_map import PEAK
+
+        usual = self.references.usual(bank)
+        while sha := usual.wanted(bank.references, MEASURED_REFERENCES):
+            # one at a time: a click may be waiting
+            self._preparing.submit(self.references.measure, bank, sha).result()
+        return usual.every(bank.references, PEAK, MEASURED_REFERENCES)
+
+    def _prepare(
+        self, key: ImageKey, bank: ReferenceBank, pixels: Pixels, milliseconds: dict[str, float]
+    ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]]:
+        predictor = self._model()
+        started = time.perf_counter()
+        image = predictor.encode(pixels)
+        milliseconds["features"] = since(started)
+        started = time.perf_counter()
+        nearest, normal = self.references.nearest(bank, image), self.references.normal(bank)
+        references = [self.references.of(bank.key(sha)) for sha in nearest]
+        milliseconds["references"] = since(started)
+        started = time.perf_counter()
+        prepared, shape = (
+            predictor.prepare(image, references, normal).kept(),
+            (pixels.shape[0], pixels.shape[1]),
+        )
+        milliseconds["match"] = since(started)
+        self.files.save_prepared(key.project, key.name, bank.fingerprint, prepared, shape, nearest)
+        return prepared, shape, nearest
+
+
+def since(started: float) -> float:
+    """Milliseconds that went by since a reading of ``time.perf_counter``."""
+    return (time.perf_counter() - started) * 1000

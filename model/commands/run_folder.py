@@ -1,0 +1,26 @@
+"""The folder of a training holds what one backbone saw, and goes on with no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SAMPLES = "samples"
+MARK = "backbone.txt"
+
+
+def taken(run: Path, behind: str) -> str:
+    """Take a folder for a training; a sentence when it holds what another backbone saw, else "".
+
+    Args:
+        run: the folder, created if need be.
+        behind: what the backbone is called (:data:`model.checkpoint.manifest.BACKBONES`).
+    """
+    mark = run / MARK
+    begun = mark.exists() or (run / SAMPLES).exists()
+    # Before there was a mark there was but one backbone.
+    before = mark.read_text("utf-8").strip() if mark.exists() else "lite"
+    if begun and before != behind:
+        return f"{run} holds what the backbone {before!r} saw: take another folder with --run, or --behind {before}."
+    run.mkdir(parents=True, exist_ok=True)
+    mark.write_text(f"{behind}\n", "utf-8")
+    return ""
