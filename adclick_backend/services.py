@@ -66,7 +66,9 @@ class Services:
             ttl_s=settings.click_memory_s,
             max_clicks=settings.max_clicks,
         )
-        self.segmenter = Segmenter(self.connections, self.references, self.engine, self.telemetry)
+        self.segmenter = Segmenter(
+            self.connections, self.references, self.prompts, self.engine, self.telemetry
+        )
         self.proposer = Proposer(settings, self.segmenter, self.registry, self.labels.vocabulary)
         self.traffic = ClickTraffic()
         self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)

@@ -16,6 +16,7 @@ from adclick_backend.engine.engine import Engine, Segmentation
 from adclick_backend.images.addresses import image_url
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
+from adclick_backend.prompts.phrases import Prompts
 from adclick_backend.protocol.body import Task
 from adclick_backend.references.collection import References
 from adclick_backend.telemetry import Telemetry
@@ -44,10 +45,16 @@ class Segmenter:
     """Brings a task's image, its references and its clicks to the engine. One serves all requests."""
 
     def __init__(
-        self, connections: Connections, references: References, engine: Engine, telemetry: Telemetry
+        self,
+        connections: Connections,
+        references: References,
+        prompts: Prompts,
+        engine: Engine,
+        telemetry: Telemetry,
     ) -> None:
         self._connections = connections
         self._references = references
+        self._prompts = prompts
         self._engine = engine
         self._telemetry = telemetry
 
@@ -81,7 +88,9 @@ class Segmenter:
         ]
         bank = self._bank(project, task, shown)
         key = self._key(project, task, shown, image)
-        found = self._engine.click(key, bank, self._loader(image, key.white), clicks)
+        found = self._engine.click(
+            key, bank, self._loader(image, key.white), clicks, phrases=self._phrases(project, wanted)
+        )
         self._telemetry.phases(found.milliseconds)
         self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
         if (width, height) != (wanted.width, wanted.height):
@@ -109,6 +118,12 @@ class Segmenter:
         image = self._fetch(project, task, shown)
         key = self._key(project, task, shown, image)
         return key, self._bank(project, task, shown), self._loader(image, key.white)
+
+    def _phrases(self, project: str, wanted: ClickObject) -> list[str]:
+        """What describes the type that was clicked, for a network that is to be told."""
+        if not self._engine.hears:
+            return []
+        return self._prompts.for_label(project, "" if wanted.background else wanted.label)
 
     def _key(self, project: str, task: Task, shown: ImageSettings, image: LoadedImage) -> ImageKey:
         product = self._references.product_of(task.data, shown.key)

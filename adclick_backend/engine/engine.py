@@ -84,10 +84,14 @@ class Engine:
         self.untrainable = ""
         """Why no project can be trained behind this click network, as a sentence; "" when it can."""
         self._backbone: BackboneId | None = None  # that versions may have been trained behind
+        self.hears = False
+        """Whether the click network wants to be told what the clicked defect is called."""
         try:
             manifest = read_manifest(self.weights)
             check_click(manifest, self.weights.name)
             self.version, self._sha256 = str(manifest["version"]), str(manifest["sha256"])
+            sizes = manifest.get("network")
+            self.hears = isinstance(sizes, dict) and bool(sizes.get("words"))
             if manifest["preset"] == "lite":
                 self._backbone = backbone_of(self.weights, manifest)
             else:
@@ -106,9 +110,9 @@ class Engine:
         self._images = PreparedImages(settings, key, self._model, self._preparing)
         self._others: dict[BackboneId, PreparedImages] = {}
         self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
-        self._answers: WeightedLru[tuple[ImageKey, str, Path | None, tuple[ModelClick, ...]], Answer] = (
-            WeightedLru(64 << 20)
-        )
+        self._answers: WeightedLru[
+            tuple[ImageKey, str, Path | None, tuple[str, ...], tuple[ModelClick, ...]], Answer
+        ] = WeightedLru(64 << 20)
         self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
         seg = next((networks.seg for networks in BACKBONES.values() if networks.click == self.weights), None)
@@ -135,7 +139,8 @@ class Engine:
         image = self._preparing.submit(predictor.encode, grey).result()
         prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
         frame, clicks = self._images.frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
-        self._clicking.submit(predictor.logits, prepared, frame, clicks, None).result()
+        words = self._clicking.submit(predictor.words, ("a defect",)).result()
+        self._clicking.submit(predictor.logits, prepared, frame, clicks, None, words).result()
 
     def _model(self) -> Predictor:
         with self._loading:
@@ -233,6 +238,7 @@ class Engine:
         load: Load,
         clicks: Sequence[Click],
         weights: Path | None = None,
+        phrases: Sequence[str] = (),
     ) -> Segmentation:
         """The mask after some clicks. See :meth:`prepare` for the other arguments.
 
@@ -240,6 +246,7 @@ class Engine:
             clicks: in image pixels, oldest first.
             weights: the click network of the project's trained version; None: the one that all projects share. What is
                 seen of an image is the same for both.
+            phrases: that describe the type of the clicked defect, for a network that :attr:`hears`.
 
         Raises:
             VersionError: that click network cannot be used; the shared one can answer.
@@ -252,8 +259,11 @@ class Engine:
         milliseconds: dict[str, float] = {}
         opened = self._images.open(key, bank, load, milliseconds)
         started = time.perf_counter()
+        told = tuple(phrases) if self.hears else ()
         with _explained("click"):
-            found = self._clicking.submit(self._answer, key, bank, opened, load, shown, weights).result()
+            found = self._clicking.submit(
+                self._answer, key, bank, opened, load, shown, weights, told
+            ).result()
         milliseconds["network"] = since(started)
         started = time.perf_counter()
         mask = found.mask()
@@ -269,6 +279,7 @@ class Engine:
         load: Load,
         clicks: tuple[ModelClick, ...],
         weights: Path | None,
+        phrases: tuple[str, ...],
     ) -> Answer:
         """The answer to ``clicks``, each click seeing the answer to those before.
 
@@ -280,13 +291,14 @@ class Engine:
         network = self._click_network(weights)
         expected = self._expected.get((key, bank.fingerprint)) or []
         look = partial(self._images.windows.look, key, bank, opened.nearest, load)
-        name = (key, bank.fingerprint, weights)
+        name = (key, bank.fingerprint, weights, phrases)
         found, known = None, len(clicks)
         while known and (found := self._answers.get((*name, clicks[:known]))) is None:
             known -= 1
+        words = network.words(phrases)
         for count in range(known + 1, len(clicks) + 1):
             shown = clicks[:count]
-            found = answer(network, opened.prepared, opened.frame, shown, found, look, expected)
+            found = answer(network, opened.prepared, opened.frame, shown, found, look, expected, words)
             self._answers.put((*name, shown), found, found.nbytes)
         if found is None:
             raise ValueError("There is no answer without a click.")

@@ -42,7 +42,7 @@ def check_click(manifest: Mapping[str, Any], source: str) -> None:
             f"{source} holds the preset {manifest['preset']!r}; a click network is 'lite' or 'base'."
         )
     _check(manifest, source, ("version", "backbone", "long_side"))
-    _check_given(manifest, source, ("temperature", "previous", "backbone_sha256"))
+    _check_given(manifest, source, ("temperature", "previous", "encoder", "backbone_sha256"))
 
 
 def check_segmentation(manifest: Mapping[str, Any], source: str) -> None:
@@ -125,6 +125,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, int) and not isinstance(value, bool) and 64 <= value <= 4096,
     ),
     "temperature": ("a number above 0", lambda value: _is_number(value) and value > 0),
+    "encoder": ("the name of a text encoder", _is_text),
     "previous": ("true or false", lambda value: isinstance(value, bool)),
     "types": ("a list of different names", _are_types),
     "offsets": (

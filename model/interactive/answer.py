@@ -16,6 +16,7 @@ from model.interactive.prediction import Prediction, blank, click_history, predi
 from model.interactive.predictor import Predictor
 from model.interactive.threshold_selection import ClickOnMask
 from model.interactive.zoom import Box, Window, ZoomConfig, window_for
+from model.language.vocabulary import Words
 
 Look = Callable[[Window], Prepared]
 """Opens a window of the image, or finds it open."""
@@ -69,6 +70,7 @@ def answer(
     before: Answer | None,
     look: Look,
     expected: Sequence[Window] = (),
+    words: Words | None = None,
 ) -> Answer:
     """The answer to ``clicks`` (image pixels, oldest first).
 
@@ -80,20 +82,21 @@ def answer(
         before: the answer to all clicks but the newest.
         look: called when there is something to be seen from near.
         expected: windows round what was taken for a defect before anybody clicked.
+        words: for the clicked defect (:meth:`model.interactive.predictor.Predictor.words`).
 
     As long as what is clicked and found fits the window that is open, the rest of the image is not looked at again;
     and not even for the first click, when it falls into a window that was expected and what is found fits that.
     """
     for window in expected if before is None else (before.window,):
         if window is not None and window.holds(clicks[-1]):
-            near = _from_near(predictor, frame, clicks, window, before, look)
+            near = _from_near(predictor, frame, clicks, window, before, look, words)
             if near is not None:
                 return near
-    whole = predict(predictor, prepared, frame, clicks, None if before is None else before.whole)
+    whole = predict(predictor, prepared, frame, clicks, None if before is None else before.whole, words)
     window = _wanted(whole, frame, clicks, None if before is None else before.window, predictor.config.zoom)
     if window is None:
         return Answer(frame, whole)
-    return _looked(predictor, frame, clicks, whole, window, before, look)
+    return _looked(predictor, frame, clicks, whole, window, before, look, words)
 
 
 def _from_near(
@@ -103,11 +106,12 @@ def _from_near(
     window: Window,
     before: Answer | None,
     look: Look,
+    words: Words | None,
 ) -> Answer | None:
     """The answer of one window alone; None when another one, or none, is asked for by what is found in it."""
     start = None if before is None else before.whole
     whole = Prediction((start or blank(frame)).logits, click_history(start, clicks, frame))
-    found = _looked(predictor, frame, clicks, whole, window, before, look)
+    found = _looked(predictor, frame, clicks, whole, window, before, look, words)
     return found if _wanted(found.whole, frame, clicks, window, predictor.config.zoom) == window else None
 
 
@@ -127,6 +131,7 @@ def _looked(
     window: Window,
     before: Answer | None,
     look: Look,
+    words: Words | None,
 ) -> Answer:
     """The answer with a window seen from near; ``whole`` is the image without it."""
     zoom, inside, seen = predictor.config.zoom, window.holds(clicks[-1]), None
@@ -136,7 +141,7 @@ def _looked(
     elif before is not None and inside:
         seen = _part(before.whole, frame, window, near)
     if inside or seen is None:  # a click outside of an open window says nothing of what is in it
-        seen = predict(predictor, look(window), near, window.inside(clicks), seen)
+        seen = predict(predictor, look(window), near, window.inside(clicks), seen, words)
     pasted = _pasted(whole.logits, frame, window, seen.logits, zoom.outside)
     return Answer(frame, replace(whole, logits=pasted), window, seen)
 

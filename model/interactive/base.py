@@ -16,6 +16,7 @@ from model.features.encoding import Encoded
 from model.interactive.network import ClickNetwork
 from model.interactive.swin import SwinBlock
 from model.language.attention import PixelWordAttention
+from model.language.vocabulary import Words
 from model.matching.nearest import MATCHING, Cells, Matches, MatchingConfig
 from model.matching.residual import match
 from model.matching.retrieval import Retrieved
@@ -30,7 +31,7 @@ class BaseConfig:
     depth: int = 4
     heads: int = 32
     window: int = 8
-    words: int = 768  # of the text encoder's states; 0: the network is told no words
+    words: int = 0  # D of the text encoder's states; 0: the network is told no words
     pyramid: tuple[int, ...] = (240, 480, 960, 1920)  # strides 4, 8, 16, 32
     head: int = 256
 
@@ -92,6 +93,7 @@ class BaseClickNetwork(ClickNetwork):
         width = config.width
         self.embed = nn.Conv2d(config.residual, width, 1)
         self.click_embed = nn.Conv2d(3, width, 8, stride=8)
+        self.hears = config.words
         self.language = PixelWordAttention(width, config.words) if config.words else None
         self.blocks = nn.Sequential(
             *(SwinBlock(width, config.heads, config.window, shift=i % 2 == 1) for i in range(config.depth))
@@ -133,12 +135,15 @@ class BaseClickNetwork(ClickNetwork):
         known = 0 if itself else len(compared.references)
         return replace(without_levels(image, residual, normal, known), vectors=vectors)
 
-    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
-        """R (B, D, h/4, w/4), and prompts (B, 3, 2h, 2w); see :class:`model.interactive.network.ClickNetwork`."""
+    def inputs(
+        self, prepared: Prepared, clicks: Tensor, previous: Tensor, words: Words | None = None
+    ) -> tuple[Tensor, ...]:
+        """R (B, D, h/4, w/4), prompts (B, 3, 2h, 2w), words; see :class:`model.interactive.network.ClickNetwork`."""
         h, w = previous.shape[-2:]
         pixels = clicks * clicks.new_tensor([2, 2, 1])
         before = F.interpolate(previous, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return prepared.vectors.square(), torch.cat([before, click_discs(pixels, 2 * h, 2 * w)], 1)
+        shown = prepared.vectors.square(), torch.cat([before, click_discs(pixels, 2 * h, 2 * w)], 1)
+        return shown if words is None or not self.hears else (*shown, *words)
 
     def forward(
         self, residual: Tensor, prompts: Tensor, words: Tensor | None = None, present: Tensor | None = None

@@ -15,6 +15,7 @@ from model.evidence.previous_mask import MASK_CHANNELS, MASK_LAYOUT, mask_eviden
 from model.evidence.relative import evidence
 from model.features.encoding import Encoded
 from model.interactive.network import ClickNetwork
+from model.language.vocabulary import Words
 from model.matching.nearest import MATCHING, MatchingConfig
 from model.matching.retrieval import Retrieved
 
@@ -94,8 +95,13 @@ class LiteClickNetwork(ClickNetwork):
         """See :class:`model.interactive.network.ClickNetwork`."""
         return compare(image, compared, normal, itself, matching)
 
-    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
-        """The evidence (B, CHANNELS, h, w); see :class:`model.interactive.network.ClickNetwork`."""
+    def inputs(
+        self, prepared: Prepared, clicks: Tensor, previous: Tensor, words: Words | None = None
+    ) -> tuple[Tensor, ...]:
+        """The evidence (B, CHANNELS, h, w); see :class:`model.interactive.network.ClickNetwork`.
+
+        Words are not heard: from what is shown here they change nothing (see the ablations in the model card).
+        """
         shown = evidence(prepared, clicks)
         if self.config.previous:
             shown = torch.cat([shown, mask_evidence(prepared, previous)], 1)

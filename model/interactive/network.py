@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from model.evidence.prepared import Prepared
 from model.features.encoding import Encoded
+from model.language.vocabulary import Words
 from model.matching.nearest import MATCHING, MatchingConfig
 from model.matching.retrieval import Retrieved
 
@@ -17,9 +18,11 @@ class ClickNetwork(nn.Module, ABC):
 
     Attributes:
         dropout: share of what it is shown that it goes without in training.
+        hears: D, width of the words' states that tell it what the clicked defect is called; 0: it is told nothing.
     """
 
     dropout = 0.0
+    hears = 0
 
     @abstractmethod
     def prepare(
@@ -41,7 +44,9 @@ class ClickNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(
+        self, prepared: Prepared, clicks: Tensor, previous: Tensor, words: Words | None = None
+    ) -> tuple[Tensor, ...]:
         """The arguments of a call of the network.
 
         Args:
@@ -49,4 +54,5 @@ class ClickNetwork(nn.Module, ABC):
             clicks: (B, N, 3) float32: x, y on the stride-2 grid (cell i covers [i, i + 1)), and +1 for "this", -1 for
                 "not this", 0 for padding.
             previous: (B, 1, h, w) on the stride-2 grid: the probability map so far, in [0, 1].
+            words: for the clicked defects, where the network hears; None: nobody said what they are called.
         """

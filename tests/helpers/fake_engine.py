@@ -34,6 +34,7 @@ class FakeEngine:
         self.failure: str | None = None
         self.broken: set[Path] = set()  # weights that cannot be loaded
         self.untrainable = ""
+        self.hears = False
         self.error: Exception | None = None  # raised by everything while it is set
         self.encoded: dict[ImageKey, float] = {}
         self.prepared: list[tuple[ImageKey, ReferenceBank]] = []
@@ -116,6 +117,7 @@ class FakeEngine:
         load: Callable[[], Pixels],
         clicks: Sequence[Click],
         weights: Path | None = None,
+        phrases: Sequence[str] = (),
     ) -> Segmentation:
         self._maybe_fail()
         if weights is not None:

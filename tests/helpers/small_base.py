@@ -16,12 +16,13 @@ from adclick_backend.cli import main
 from model.commands import train_click_base
 from model.features.backbones import WideResNet50
 from model.interactive.base import BaseConfig
+from model.language.encoders import WIDTH
 from model.training.interactive.batches import Batch, ClickTraining
 from model.training.interactive.trainer import ClickTrainer
 
 BLOCKS = (1, 1, 1)
 SIZES = BaseConfig(
-    residual=32, width=16, depth=2, heads=2, window=4, words=0, pyramid=(8, 8, 8, 8), head=8
+    residual=32, width=16, depth=2, heads=2, window=4, words=WIDTH, pyramid=(8, 8, 8, 8), head=8
 )  # fmt: skip
 
 

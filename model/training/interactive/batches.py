@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.checkpoint.ranges import BELOW_ONE, COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check
 from model.evidence.prepared import DISCRIMINANT, LEVELS, Prepared
+from model.language.vocabulary import Words
 from model.training.crops import check_crops
 from model.training.interactive.samples import Sample, read_crop
 
@@ -101,11 +102,13 @@ class Batch:
         prepared: of B crops.
         mask: (B, 2s, 2s) in {0, 1, -1}.
         kinds: what their defects are called, where that is known.
+        words: for the defects, where the network hears.
     """
 
     prepared: Prepared
     mask: NDArray[np.float32]
     kinds: tuple[str, ...] = ()
+    words: Words | None = None
 
 
 class BatchSource(Protocol):

@@ -7,7 +7,7 @@ other references.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,23 +21,28 @@ from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import Prepared
 from model.features.backbones import Backbone
 from model.generation.products import Product
-from model.generation.synthesis import Image, Mask, add_defect
+from model.generation.synthesis import KINDS, Image, Mask, add_defect
 from model.interactive.network import ClickNetwork
+from model.language.vocabulary import NAMELESS, Vocabulary
 from model.matching.nearest import MATCHING, MatchingConfig
 from model.training.interactive.batches import Batch, ClickTraining, Sampler
-from model.training.interactive.samples import DEFECTS_OF_DRAWN, PIECES_OF_DRAWN, images_of
+from model.training.interactive.samples import DEFECTS_OF_DRAWN, LACKING, PIECES_OF_DRAWN, images_of
 from model.training.interactive.views import TrainingViews
 from model.training.losses import IGNORE
 
 TRIES = 100
 """So many views in a row without any defect in them mean that the masks do not fit the images."""
 
+UNNAMED_SHARE = 0.1
+"""Share of the views whose defect goes by a name that says nothing: in use a project may have one label for all."""
+
 
 class Seen(NamedTuple):
-    """An image, its defect, and the good image that the defect was drawn on, if it was one of the product's."""
+    """An image, its defect, what that is called, and the product's good image that it was drawn on, if it was."""
 
     pixels: Image
     mask: Mask
+    kind: str
     host: int | None
 
 
@@ -94,18 +99,21 @@ def drawn(number: int) -> list[Defect]:
 
 
 def _real(file: Path, painted: Path, good: list[Image], rng: np.random.Generator) -> Seen:
-    return Seen(read_rgb(file), read_mask(painted), None)
+    return Seen(read_rgb(file), read_mask(painted), file.parent.name, None)
 
 
 def _synthetic(host: int, good: list[Image], rng: np.random.Generator) -> Seen:
-    pixels, mask, _ = add_defect(good[host], rng)
-    return Seen(pixels, mask, host)
+    return Seen(*add_defect(good[host], rng), host)
 
 
 def _of_drawn(product: Product, lacking: bool, good: list[Image], rng: np.random.Generator) -> Seen:
     found = product.lacking(rng) if lacking else None
-    pixels, mask = found or add_defect(product.image(rng), rng)[:2]
-    return Seen(pixels, mask, None)
+    return Seen(*((*found, LACKING) if found else add_defect(product.image(rng), rng)), None)
+
+
+def kinds_of(categories: Iterable[Category]) -> set[str]:
+    """What all defects are called that are photographed of these products, or drawn."""
+    return {LACKING, *KINDS, *(file.parent.name for c in categories for file, _ in c.defects())}
 
 
 class LiveBatches:
@@ -120,6 +128,7 @@ class LiveBatches:
         weights: how often a product is drawn, by name; default 1.
         device: where to compute.
         matching: how places are matched.
+        vocabulary: the words for every kind of defect that is drawn (:func:`kinds_of`), for a network that hears.
     """
 
     def __init__(
@@ -132,9 +141,10 @@ class LiveBatches:
         weights: dict[str, float],
         device: torch.device,
         matching: MatchingConfig = MATCHING,
+        vocabulary: Vocabulary | None = None,
     ):
         self.backbone, self.network, self.long_side = backbone, network, long_side
-        self.device, self.matching = device, matching
+        self.device, self.matching, self.vocabulary = device, matching, vocabulary
         self.sampler = Sampler(defects, config.synthetic_share, weights)
         self._views = lru_cache(None)(self._views_of)
 
@@ -142,15 +152,21 @@ class LiveBatches:
         """See :class:`~model.training.interactive.batches.BatchSource`; crops smaller than an image are close views."""
         cells, count = config.size(rng)
         close = 2 * cells < self.long_side
-        return stack([self._view(close, rng) for _ in range(count)], cells, rng)
+        views, kinds = zip(*(self._view(close, rng) for _ in range(count)), strict=True)
+        batch = stack(list(views), cells, rng)
+        if self.vocabulary is not None:
+            named = [NAMELESS if rng.random() < UNNAMED_SHARE else kind for kind in kinds]
+            batch.words = self.vocabulary.drawn(named, rng)
+        return batch
 
-    def _view(self, close: bool, rng: np.random.Generator) -> tuple[Prepared, Mask]:
+    def _view(self, close: bool, rng: np.random.Generator) -> tuple[tuple[Prepared, Mask], str]:
+        """A view, and what its defect is called."""
         for _ in range(TRIES):
             defect = self.sampler.draw(rng)
             views = self._views(defect.source)
-            pixels, mask, host = defect.look(views.good, rng)
+            pixels, mask, kind, host = defect.look(views.good, rng)
             if mask.any() and (view := views.of(pixels, mask, close, rng, host)) is not None:
-                return view
+                return view, kind
         raise ValueError(
             f"{TRIES} views in a row showed no defect, the last of {defect.category}; look at its masks."
         )

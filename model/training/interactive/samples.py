@@ -31,6 +31,9 @@ from model.training.interactive.views import TrainingViews
 MOST_GOOD = 24
 """Good images of a product that serve as references and as hosts of synthetic defects."""
 
+LACKING = "missing"
+"""What the defect of a drawn product is called that lacks a part."""
+
 PIECES_OF_DRAWN, DEFECTS_OF_DRAWN = 10, 12
 """Good pieces photographed of each drawn product, and defective ones."""
 
@@ -122,7 +125,7 @@ def build_drawn(
         views = TrainingViews(pieces, backbone, long_side, True, compare, matching=matching)
         for i in range(DEFECTS_OF_DRAWN):
             found = product.lacking(rng) if i % 3 == 0 else None
-            pixels, mask, kind = (*found, "missing") if found else add_defect(product.image(rng), rng)
+            pixels, mask, kind = (*found, LACKING) if found else add_defect(product.image(rng), rng)
             _save(folder / f"synthetic-{i:04d}.safetensors", views.of(pixels, mask, i % 2 == 0, rng), kind)
         (folder / "done.json").write_text("{}")
 

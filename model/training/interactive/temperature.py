@@ -46,10 +46,12 @@ def fit_temperature(
     for _ in range(count):
         batch = draw(rng)
         simulation = ClickSimulation(batch.mask, rng, JITTER)
+        words = None if batch.words is None else batch.words.to(device)
         valid = batch.mask[0] != IGNORE
         for _ in range(CLICKS):
             clicks, previous = simulation.tensor().to(device), simulation.previous.to(device)
-            logits: Tensor = network(*network.inputs(batch.prepared, clicks, previous)).float().cpu()
+            shown = network.inputs(batch.prepared, clicks, previous, words)
+            logits: Tensor = network(*shown).float().cpu()
             seen = logits[0, 0].numpy()[valid]
             looks.append((seen, iou(seen > 0, batch.mask[0][valid] > 0.5)))
             simulation.advance([0], logits.sigmoid())

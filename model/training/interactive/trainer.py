@@ -108,10 +108,10 @@ class ClickTrainer:
             rows = [int(i) for i in np.nonzero(rounds > done)[0]]
             self.network.eval()
             with torch.inference_mode():
-                logits = self._logits(self.network, take(batch.prepared, rows), simulation, rows)
+                logits = self._logits(self.network, batch, simulation, rows)
                 simulation.advance(rows, logits.sigmoid().cpu(), self.config.second_looks)
         self.network.train()
-        logits = self._logits(self.shared, batch.prepared, simulation, list(range(len(batch.mask))))
+        logits = self._logits(self.shared, batch, simulation, list(range(len(batch.mask))))
         labels = torch.from_numpy(batch.mask)[:, None].to(logits.device)
         whole = overlap_loss(logits, labels).mean()
         valid = (labels != IGNORE).float()
@@ -143,12 +143,14 @@ class ClickTrainer:
         follow(self.ema, self.network, self.config.ema, self.step)
 
     def _logits(
-        self, network: nn.Module, prepared: Prepared, simulation: ClickSimulation, rows: list[int]
+        self, network: nn.Module, batch: Batch, simulation: ClickSimulation, rows: list[int]
     ) -> Tensor:
-        """(len(rows), 1, 2s, 2s) for the samples ``rows`` of a batch, of which ``prepared`` is."""
+        """(len(rows), 1, 2s, 2s) for the samples ``rows`` of a batch."""
         device = self.worker.device
         clicks, previous = simulation.tensor()[rows].to(device), simulation.previous[rows].to(device)
-        shown = self.network.inputs(prepared, clicks, previous)
+        words = None if batch.words is None else batch.words.of(rows).to(device)
+        prepared = batch.prepared if len(rows) == len(batch.mask) else take(batch.prepared, rows)
+        shown = self.network.inputs(prepared, clicks, previous, words)
         with self.format.autocast(device):
             return network(*shown).float()  # type: ignore[no-any-return]
 

@@ -668,7 +668,7 @@ def logits_of(engine: Engine, bank: ReferenceBank, name: str, clicks: list[Click
     key, image = ImageKey("7", name * 64), draw(80 + ord(name), (60, 110))
     for count in range(1, len(clicks) + 1):
         engine.click(key, bank, lambda: image, clicks[:count])
-    found = engine._answers.get((key, bank.fingerprint, None, tuple(clicks)))
+    found = engine._answers.get((key, bank.fingerprint, None, (), tuple(clicks)))
     assert found is not None
     return found.whole.logits.tobytes()
 
@@ -699,7 +699,7 @@ def test_lost_answers_are_given_again_equal_to_the_digit(shelf: Shelf) -> None:
     again = Engine(shelf.settings)
     key, image = ImageKey("7", "k" * 64), draw(80 + ord("k"), (60, 110))
     again.click(key, shelf.bank, lambda: image, CLICKS)
-    found = again._answers.get((key, shelf.bank.fingerprint, None, tuple(CLICKS)))
+    found = again._answers.get((key, shelf.bank.fingerprint, None, (), tuple(CLICKS)))
     assert found is not None
     assert found.whole.logits.tobytes() == whole
 

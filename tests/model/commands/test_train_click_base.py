@@ -22,11 +22,13 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
 from model.checkpoint.manifest import PACKAGED_SEG, CheckpointError, read_manifest
 from model.clicks import Click
+from model.features import loading
 from model.features.backbones import WideResNet50
 from model.generation.synthesis import add_defect
 from model.interactive import presets
 from model.interactive.base import BaseClickNetwork
 from model.interactive.predictor import Predictor
+from model.language.encoders import text_encoder
 from model.training.state import read_clock
 from tests.helpers.small_base import BLOCKS
 
@@ -146,6 +148,7 @@ def test_the_manifest_says_what_the_checkpoint_holds(trained: Path) -> None:
     manifest = read_manifest(trained / "run" / "adclick-base.safetensors")
     assert manifest["preset"] == "base"
     assert manifest["network"]["residual"] == 32
+    assert manifest["encoder"] == text_encoder().name
     assert manifest["training"]["products"] == ["photographs/plate"]
     assert (manifest["training"]["real"], manifest["training"]["processes"]) == (2, 2)
 
@@ -225,8 +228,14 @@ def test_a_manifest_with_other_sizes_is_refused() -> None:
         presets.new({"preset": "base", "network": {"pyramid": [1, 2, 3, 4], "breadth": 3}}, "x")
 
 
-def test_the_command_says_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from adclick_backend.cli import main
 
-    assert main(["train", "click", str(tmp_path), "--preset", "base"]) == 2
-    assert "needs --backbone" in capsys.readouterr().out
+    monkeypatch.setattr(loading, "SHARED", tmp_path)
+    write_product(tmp_path / "photographs" / "plate")
+    assert main(["train", "click", str(tmp_path), "--preset", "base", "--run", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().out
+    assert "lite0-vit.json of the weights cannot be read" in said
+    assert "Name a file with the published wide_resnet50_2 weights with --backbone." in said

@@ -14,6 +14,7 @@ from model.evidence.relative import columns
 from model.features.backbones import EfficientNetLite0
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.predictor import Predictor
+from model.language.encoders import WIDTH
 from model.studies import ablation
 from model.studies.text_conditioning import TextConditionedNetwork
 from model.training.interactive.batches import ClickTraining, SampleFiles, Sampler, load_batch
@@ -92,10 +93,11 @@ def test_a_network_that_hears_is_told_the_kind_of_each_defect(samples: list[Samp
 
 def test_words_reach_the_logits_once_their_gate_is_open() -> None:
     network = TextConditionedNetwork().eval()
-    shown, words = torch.randn(1, CHANNELS, 32, 32), torch.randn(2, 1, 20, 385).abs()
-    assert torch.equal(network(shown, words[0]), network(shown, words[1]))  # closed at first
+    shown = torch.randn(1, CHANNELS, 32, 32)
+    words = [(torch.randn(1, 20, WIDTH), torch.rand(1, 20)) for _ in range(2)]
+    assert torch.equal(network(shown, *words[0]), network(shown, *words[1]))  # closed at first
     torch.nn.init.normal_(network.language.gate[2].weight)
-    assert not torch.allclose(network(shown, words[0]), network(shown, words[1]))
+    assert not torch.allclose(network(shown, *words[0]), network(shown, *words[1]))
 
 
 def test_the_packaged_network_is_far_better_than_chance(tmp_path: Path) -> None:
