@@ -24,7 +24,7 @@ class EncodedReferences:
     def __init__(self, predictor: Predictor, references: Sequence[Image]):
         self.predictor, self.pixels = predictor, references
         encoded = [predictor.encode(pixels) for pixels in references]
-        self.descriptors = np.array([e.descriptor.numpy() for e in encoded], np.float32)
+        self.descriptors = np.array([e.descriptor.cpu().numpy() for e in encoded], np.float32)
         # the finest level is the largest, and matching does not use it
         self.encoded = [
             Encoded(e.colour, {s: m for s, m in e.pyramid.items() if s > 2}, e.descriptor) for e in encoded
@@ -45,7 +45,7 @@ class EncodedReferences:
         """The references that an image is compared with, without the one it is, or is made of."""
         if not self.encoded:
             return []
-        order = self.predictor.retrieve(image.descriptor.numpy(), self.descriptors, host)
+        order = self.predictor.retrieve(image.descriptor.cpu().numpy(), self.descriptors, host)
         return [self.encoded[i] for i in order]
 
     def prepare(self, pixels: Image, host: int | None = None) -> Prepared:
