@@ -65,6 +65,9 @@ COMMANDS = {
     "ablation": Command(
         "model.commands.ablation", "Compare short trainings of the click network that each lack something."
     ),
+    "prepare-backbone": Command(
+        "model.commands.prepare_backbone", "Make a network of timm what images are seen with."
+    ),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."

@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adclick_backend.errors import SettingsError
-from model.checkpoint.manifest import BACKBONES, STATED_LICENCES, Packaged
+from model.checkpoint.manifest import BACKBONES, STATED_LICENCES, TIMM
 from model.features.number_format import AUTO, checked
 
 
@@ -26,6 +34,7 @@ def _either(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
+_TIMM_NAME = re.compile(rf"{TIMM}[\w.-]+", re.ASCII)
 _USER_INFO = re.compile(r"^(\s*(?:[a-z+.\-]*://)?).*@", re.IGNORECASE | re.DOTALL)
 
 
@@ -57,7 +66,8 @@ class Settings(BaseSettings):
 
     # --- where things are kept
     data_dir: Path = Field(default_factory=lambda: Path("data"))
-    # what images are seen with: vit, or lite, as quick and small as it gets (`model.checkpoint.manifest.BACKBONES`)
+    # what images are seen with: vit, or lite, as quick and small as it gets (`model.checkpoint.manifest.BACKBONES`);
+    # timm:NAME, or the path of a file that `adclick prepare-backbone` wrote
     backbone: str = next(iter(BACKBONES))
     # default: the weights inside the package; "stated-licences": those of them that saw no other data
     checkpoint: Path | None = None
@@ -119,14 +129,28 @@ class Settings(BaseSettings):
     llm_timeout_s: float = Field(60.0, gt=0)  # for the whole answer
 
     @property
-    def packaged(self) -> Packaged:
-        """The packaged networks behind the backbone."""
-        return BACKBONES[self.backbone]
-
-    @property
     def click_weights(self) -> Path:
         """The click network that all projects share."""
-        return self.checkpoint or self.packaged.click
+        if self.checkpoint is not None:
+            return self.checkpoint
+        if self.backbone in BACKBONES:
+            return BACKBONES[self.backbone].click
+        if not self.backbone.startswith(TIMM):
+            return Path(self.backbone)
+        return self.data_dir / "backbones" / f"{self.backbone.replace(':', '-')}.safetensors"
+
+    @property
+    def unprepared(self) -> str:
+        """What to run before a backbone that does not ship can be used, as a sentence; "" when nothing."""
+        weights = self.click_weights
+        if self.checkpoint is not None or self.backbone in BACKBONES or weights.exists():
+            return ""
+        named = self.backbone if self.backbone.startswith(TIMM) else f"{TIMM}NAME"
+        return (
+            f"The backbone {self.backbone} is not prepared: {weights} is not there. Run `adclick prepare-backbone "
+            f"{named} --out {weights}`, on a machine without internet with --pretrained FILE, and start the backend "
+            "again."
+        )
 
     @property
     def needs_password(self) -> bool:
@@ -181,16 +205,28 @@ class Settings(BaseSettings):
     @field_validator("backbone")
     @classmethod
     def _known_backbone(cls, value: str) -> str:
-        name = value.strip().lower()
-        if name not in BACKBONES:
-            raise ValueError(f"must be one of {', '.join(BACKBONES)}, and not {value!r}")
+        name = value.strip()
+        if name.lower() in BACKBONES:
+            return name.lower()
+        if not _TIMM_NAME.fullmatch(name) and not name.endswith(".safetensors"):
+            raise ValueError(
+                f"must be one of {', '.join(BACKBONES)}, or timm:NAME, or the path of a .safetensors file that "
+                f"`adclick prepare-backbone` wrote, and not {value!r}"
+            )
         return name
 
-    @model_validator(mode="after")
-    def _named_checkpoint(self) -> Settings:
-        if self.checkpoint == Path(STATED_LICENCES):
-            self.checkpoint = self.packaged.stated
-        return self
+    @field_validator("checkpoint")
+    @classmethod
+    def _named_checkpoint(cls, value: Path | None, other: ValidationInfo) -> Path | None:
+        if value != Path(STATED_LICENCES):
+            return value
+        backbone = str(other.data.get("backbone", next(iter(BACKBONES))))
+        if backbone not in BACKBONES:
+            raise ValueError(
+                f"{STATED_LICENCES} has networks behind the backbones {' and '.join(BACKBONES)} alone: leave it out, "
+                f"or ADCLICK_BACKBONE, which is {backbone}"
+            )
+        return BACKBONES[backbone].stated
 
     @field_validator("number_format")
     @classmethod

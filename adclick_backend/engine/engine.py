@@ -87,6 +87,8 @@ class Engine:
         self.hears = False
         """Whether the click network wants to be told what the clicked defect is called."""
         try:
+            if checkpoint is None and settings.unprepared:
+                raise EngineError(settings.unprepared)
             manifest = read_manifest(self.weights)
             check_click(manifest, self.weights.name)
             self.version, self._sha256 = str(manifest["version"]), str(manifest["sha256"])

@@ -41,6 +41,9 @@ VIT, LITE = Packaged.named("adclick-vit"), Packaged.named("adclick-lite")
 BACKBONES = {"vit": VIT, "lite": LITE}
 """What a setting calls a backbone -> its networks; the first is the usual one."""
 
+TIMM = "timm:"
+"""What the names of other backbones begin with, none of them packaged; timm's own name of the network follows."""
+
 PACKAGED, PACKAGED_SEG, PACKAGED_STATED = VIT
 
 FORMAT = 2

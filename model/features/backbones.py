@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.checkpoint.manifest import TIMM
 from model.features.vit import PATCH, WIDTH, ViT
 
 Pyramid = dict[int, Tensor]
@@ -25,6 +26,14 @@ CHANNELS: dict[str, dict[int, int]] = {
     "wide_resnet50": {4: 256, 8: 512, 16: 1024},
 }
 """Name of a backbone -> stride -> number of channels."""
+
+
+def channels_of(backbone: str) -> dict[int, int]:
+    """Stride -> number of channels; empty for a backbone that is not known here.
+
+    Those of timm (:mod:`model.features.timm_backbone`) stand in the place of the transformer, and have as many.
+    """
+    return CHANNELS.get("lite0_vit" if backbone.startswith(TIMM) else backbone, {})
 
 
 class Backbone(Protocol):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from model.checkpoint.files import build, part_of, read_weights
-from model.checkpoint.manifest import CheckpointError, read_manifest
+from model.checkpoint.manifest import TIMM, CheckpointError, read_manifest
 from model.features.backbones import BACKBONES
+from model.features.timm_backbone import TimmBackbone
 
 SHARED = Path(__file__).parents[1] / "weights"
 """Where the files of backbones lie that click checkpoints name by their sha256."""
@@ -45,14 +47,15 @@ def load_backbone(manifest: Mapping[str, Any], tensors: dict[str, Tensor], sourc
         CheckpointError: there is no such backbone here, or its file is another one than that of the training.
     """
     name = manifest["backbone"]
-    if name not in BACKBONES:
+    if name not in BACKBONES and not name.startswith(TIMM):
         *others, last = BACKBONES
         raise CheckpointError(
-            f"{source} needs the backbone {name!r}; this release has {', '.join(others)} and {last}."
+            f"{source} needs the backbone {name!r}; this release has {', '.join(others)} and {last}, and those of timm."
         )
     inside = part_of(tensors, "backbone")
     if inside:
-        return build(BACKBONES[name], inside, f"{source} (backbone)")
+        made = BACKBONES.get(name) or partial(TimmBackbone, name.removeprefix(TIMM))
+        return build(made, inside, f"{source} (backbone)")
     if not shared_file(name).exists():
         raise CheckpointError(
             f"{source} has no backbone inside, and {shared_file(name).name} is not among the weights here."

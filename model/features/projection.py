@@ -18,7 +18,7 @@ def principal_components(maps: Iterable[Tensor], count: int, seed: int = 0) -> t
 
     Args:
         maps: (1, C, h, w) of one image each; some hundred places for each of C channels are enough.
-        count: directions to keep, at most C.
+        count: directions to keep; beyond C of them there are none, and zero in their place.
         seed: of the places that are looked at.
 
     Returns:
@@ -34,6 +34,7 @@ def principal_components(maps: Iterable[Tensor], count: int, seed: int = 0) -> t
     cells = (cells - mean) / std
     variances, directions = torch.linalg.eigh(cells.T @ cells / len(cells))
     kept = directions[:, -count:].flip(1)
+    kept = torch.nn.functional.pad(kept, (0, count - kept.shape[1]))
     weight = (kept / std[:, None]).T.float()[..., None, None].contiguous()
     bias = (-(mean / std) @ kept).float()
     return weight, bias, float(variances[-count:].sum() / variances.sum())

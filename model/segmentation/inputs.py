@@ -7,7 +7,7 @@ from torch import Tensor
 
 from model.checkpoint.manifest import CheckpointError
 from model.evidence.prepared import Prepared
-from model.features.backbones import CHANNELS
+from model.features.backbones import channels_of
 
 VIEWS = {"stride2": 2, "stride4": 4, "stride8": 8, "stride16": 16}
 """The feature levels that the network is given beside the relative maps, and their strides."""
@@ -21,7 +21,7 @@ def views_behind(backbone: str) -> tuple[tuple[str, int], ...]:
     Raises:
         CheckpointError: the network cannot be used behind it, or there is no such backbone.
     """
-    channels = CHANNELS.get(backbone, {})
+    channels = channels_of(backbone)
     if not channels.keys() >= {*VIEWS.values()}:
         raise CheckpointError(f"No segmentation network can be used behind the backbone {backbone!r}.")
     return tuple((name, channels[stride] + (COLOURS if stride == 2 else 0)) for name, stride in VIEWS.items())

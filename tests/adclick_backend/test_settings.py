@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,13 +30,6 @@ def test_the_number_format_is_a_setting(
     assert Settings.model_validate_json(settings.model_dump_json()).number_format == taken  # a job's process
 
 
-def test_a_backbone_that_is_not_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADCLICK_BACKBONE", "resnet")
-    get_settings.cache_clear()
-    with pytest.raises(SettingsError, match="ADCLICK_BACKBONE: must be one of vit, lite, and not 'resnet'"):
-        get_settings()
-
-
 def test_a_number_format_that_is_not_is_refused_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,3 +51,51 @@ def test_every_setting_that_cannot_be_is_named_with_its_value(monkeypatch: pytes
     assert "'-3'" in str(refused.value)
     assert "ADCLICK_MODEL_THREADS: " in str(refused.value)
     assert "'many'" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights"),
+    [
+        (
+            "timm:vit_small_patch14_dinov2.lvd142m",
+            "backbones/timm-vit_small_patch14_dinov2.lvd142m.safetensors",
+        ),
+        ("eyes/own.safetensors", None),
+    ],
+)
+def test_a_backbone_that_does_not_ship_is_looked_for_where_it_was_prepared(
+    backbone: str, weights: str | None, tmp_path: Path
+) -> None:
+    settings = Settings(backbone=backbone, data_dir=tmp_path)
+    expected = Path(backbone) if weights is None else tmp_path / weights
+    assert settings.click_weights == expected
+    named = backbone if weights else "timm:NAME"
+    assert f"Run `adclick prepare-backbone {named} --out {expected}`" in settings.unprepared
+    assert Settings(data_dir=tmp_path).unprepared == ""
+
+
+def test_a_backbone_that_is_prepared_lacks_nothing(tmp_path: Path) -> None:
+    settings = Settings(backbone="timm:resnet18", data_dir=tmp_path)
+    settings.click_weights.parent.mkdir()
+    settings.click_weights.touch()
+    assert settings.unprepared == ""
+
+
+@pytest.mark.parametrize("backbone", ["timm:", "timm:../resnet18", "resnet", "own.pth"])
+def test_a_backbone_that_cannot_be_is_refused(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADCLICK_BACKBONE", backbone)
+    get_settings.cache_clear()
+    with pytest.raises(
+        SettingsError, match=r"ADCLICK_BACKBONE: must be one of vit, lite, or timm:NAME, or the path"
+    ):
+        get_settings()
+
+
+def test_stated_licences_know_no_other_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADCLICK_BACKBONE", "timm:resnet18")
+    monkeypatch.setenv("ADCLICK_CHECKPOINT", "stated-licences")
+    get_settings.cache_clear()
+    with pytest.raises(
+        SettingsError, match=r"ADCLICK_CHECKPOINT: stated-licences has networks behind the backbones"
+    ):
+        get_settings()
