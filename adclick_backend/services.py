@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from functools import lru_cache
 
+from adclick_backend.answers.clicker import Clicker
 from adclick_backend.answers.keeper import AnswerKeeper
 from adclick_backend.answers.proposer import Proposer
 from adclick_backend.answers.segmenter import Segmenter
@@ -69,6 +70,7 @@ class Services:
         self.segmenter = Segmenter(
             self.connections, self.references, self.prompts, self.engine, self.telemetry
         )
+        self.clicker = Clicker(self.segmenter, self.registry, self.engine.version)
         self.proposer = Proposer(settings, self.segmenter, self.registry, self.labels.vocabulary)
         self.traffic = ClickTraffic()
         self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)

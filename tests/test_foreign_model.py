@@ -66,7 +66,7 @@ def test_it_serves_and_its_jobs_start(
         try:
             assert wait_for(lambda: store.jobs.of_project("1")[0].state == "failed")
             # The job found its modules: it knows what it lacks.
-            assert "There is nothing to learn from" in store.jobs.of_project("1")[0].message
+            assert "missing.json of the weights cannot be read" in store.jobs.of_project("1")[0].message
         finally:
             store.close()
 

@@ -103,13 +103,27 @@ TESTED = {
     "adclick evaluate --project 1": "tests/adclick_backend/commands/test_evaluate.py",
     "adclick connect --project 1 --fix-config": "tests/adclick_backend/commands/test_connect.py",
 }
+PREPARED = "adclick prepare-backbone timm:resnet18 --out data/backbones/timm-resnet18.safetensors"
+# It needs timm and weights from the internet.
+TESTED[PREPARED] = "tests/model/features/test_timm_backbone.py"
 # Named in a sentence about what to change, with a port and a path that are examples.
 ADVICE = {"PORT=9091 make run": "PORT", "make run PYTHON=/path/to/python3": "PYTHON"}
+EXTRAS = ["pip install -e '.[timm]'"]
 
 
 def test_every_command_is_known() -> None:
     found = {*README.commands(), *EXAMPLES.commands()}
-    assert found == {*RUN, *SERVED, *TARGETS, *OFFLINE, *LABEL_STUDIO_STARTS, *READ, *TESTED, *ADVICE}
+    assert found == {
+        *RUN,
+        *SERVED,
+        *TARGETS,
+        *OFFLINE,
+        *LABEL_STUDIO_STARTS,
+        *READ,
+        *TESTED,
+        *ADVICE,
+        *EXTRAS,
+    }
 
 
 # --- a folder like a checkout

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.engine.engine import Engine
 from adclick_backend.store.versions import Registry, Version
 
 
 def loadable_version(project: str, registry: Registry, engine: Engine) -> Version | None:
-    """The version that serves a project, loaded; None when that is the packaged network.
+    """The version that serves a project, its networks loaded; None when that is the packaged network.
 
     What cannot be loaded is refused on the way, in all worker processes.
     """
     while (version := registry.current(project)) is not None:
-        try:
-            engine.load(version.weights)
-        except VersionError as error:
-            registry.refuse(project, version.weights, str(error))
-        else:
+        if (found := refusal(version, engine)) is None:
             return version
+        registry.refuse(project, *found)
+    return None
+
+
+def refusal(version: Version, engine: Engine) -> tuple[Path, str] | None:
+    """The network of a version that cannot be loaded, and why; None when all can."""
+    for weights, load in ((version.weights, engine.load), (version.clicks, engine.load_click)):
+        if weights is None:
+            continue
+        try:
+            load(weights)
+        except VersionError as error:
+            return weights, str(error)
     return None

@@ -32,7 +32,7 @@ class Answered:
         segmentation: mask and probability map.
         sha: SHA-256 of the image file.
         references: SHA-256 of the references it was compared with.
-        model_version: that answered.
+        model_version: name of the click network that answered.
     """
 
     segmentation: Segmentation
@@ -74,10 +74,27 @@ class Segmenter:
         """
         self._engine.look_ahead(*self._asked(project, task, image))
 
-    def segment(self, project: str, task: Task, wanted: ClickObject, shown: ImageSettings) -> Answered:
+    def segment(
+        self,
+        project: str,
+        task: Task,
+        wanted: ClickObject,
+        shown: ImageSettings,
+        weights: Path | None,
+        name: str,
+    ) -> Answered:
         """The mask that the clicks ask for, in their frame: ``wanted.height`` x ``wanted.width`` pixels.
 
+        Args:
+            project: project id.
+            task: the task.
+            wanted: the clicks.
+            shown: the image of the task that they lie in.
+            weights: the click network of a trained version; None for the one that all projects share.
+            name: of that network.
+
         Raises:
+            VersionError: the click network cannot be used.
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
         image = self._fetch(project, task, shown)
@@ -89,7 +106,7 @@ class Segmenter:
         bank = self._bank(project, task, shown)
         key = self._key(project, task, shown, image)
         found = self._engine.click(
-            key, bank, self._loader(image, key.white), clicks, phrases=self._phrases(project, wanted)
+            key, bank, self._loader(image, key.white), clicks, weights, self._phrases(project, wanted)
         )
         self._telemetry.phases(found.milliseconds)
         self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
@@ -97,7 +114,7 @@ class Segmenter:
             # The browser was shown a scaled copy, as a resizing proxy gives it: answer in the frame it knows.
             found = replace(found, mask=resize_mask(found.mask, wanted.height, wanted.width))
         references = bank.without(image.sha256).references
-        return Answered(found, image.sha256, references, self._engine.version)
+        return Answered(found, image.sha256, references, name)
 
     def source(self, project: str, task: Task, image: ImageSettings, weights: Path | None) -> Source:
         """What a proposal for the task would come from; costs no more than a look into the database."""

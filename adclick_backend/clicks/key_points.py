@@ -54,6 +54,7 @@ class ClickObject:
         background: all clicks carry a background label, so they belong to an object of another label.
         image: key of the clicked image, "" for the only one.
         box: the smart rectangle that asks, as Label Studio stores it; nothing outside of it is wanted.
+        version: name of the trained version whose click network answers; "" for the one that all projects share.
     """
 
     region_id: str
@@ -65,6 +66,7 @@ class ClickObject:
     background: bool = False
     image: str = ""
     box: Mapping[str, Any] | None = None
+    version: str = ""
 
 
 def read_context(

@@ -37,7 +37,7 @@ DELIVERY_S = 1.5
 _LONGEST_UPTIME_S = 1e9  # 31 years
 _SLACK_S = 5.0  # between reading the clock and writing, of another worker
 
-_VERSION = 1  # raised with every change of the table, or of what a row's state means
+_VERSION = 2  # raised with every change of the table, or of what a row's state means
 _SCHEMA = """
 CREATE TABLE clicked_objects (
     project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
@@ -55,6 +55,7 @@ class _Remembered:
         contexts: its clicks by the context they came in, which is known by the id that its first key point
             gives to an object. Label Studio sends a context again, one click longer, until it is accepted.
         background: the same for points of a background label.
+        version: whose click network answered its first click, and answers all others.
         by_hand: its key points outlived an answer, so the person accepts masks by hand.
         bbox: bounding box of its mask, None before the first answer.
         answered: when its newest click was answered with a mask, seconds; None while it is not.
@@ -64,6 +65,7 @@ class _Remembered:
     label: str
     width: int
     height: int
+    version: str
     contexts: dict[str, tuple[Click, ...]] = field(default_factory=dict)
     background: dict[str, tuple[Click, ...]] = field(default_factory=dict)
     by_hand: bool = False
@@ -134,7 +136,8 @@ class ClickMemory:
           answer: then they were accepted or rejected by hand, and the object is finished.
         * Everything else begins an object.
 
-        Background points with no object to join come back as they are and are not remembered.
+        Background points with no object to join come back as they are and are not remembered. An object keeps the
+        version that it was begun with: each of its answers builds on the one before.
         """
         moment = self._clock() if now is None else now
         return self._file.write(lambda db: self._merge(db, project, task, request, moment))
@@ -188,6 +191,7 @@ class ClickMemory:
             region_id=entry.region_id,
             label=entry.label,
             clicks=entry.clicks(self._max_clicks),
+            version=entry.version,
             background=False,
         )
 
@@ -208,7 +212,7 @@ class ClickMemory:
                 candidates.sort(key=lambda entry: entry.distance(click))  # stable: the newest of the nearest
             if candidates:
                 return candidates[0]
-        return _Remembered(request.region_id, request.label, request.width, request.height)
+        return _Remembered(request.region_id, request.label, request.width, request.height, request.version)
 
     def _put(self, contexts: dict[str, tuple[Click, ...]], request: ClickObject) -> None:
         """Make the context of a request the newest one; the oldest ones give way."""
@@ -243,17 +247,27 @@ def _load(db: sqlite3.Connection, project: str, task: str) -> list[_Remembered]:
 def _from_row(region_id: str, state: str, bbox: str, answered: float | None) -> _Remembered:
     label, width, height, by_hand, *groups = json.loads(state)
     contexts, background = (
-        {key: tuple(Click(*click) for click in clicks) for key, clicks in group.items()} for group in groups
+        {key: tuple(Click(*click) for click in clicks) for key, clicks in group.items()}
+        for group in groups[:2]
     )
+    version = "".join(groups[2:])  # before the file had a version, objects had none either
     return _Remembered(
-        region_id, label, width, height, contexts, background, by_hand, json.loads(bbox), answered
+        region_id, label, width, height, version, contexts, background, by_hand, json.loads(bbox), answered
     )
 
 
 def _save(db: sqlite3.Connection, project: str, task: str, entry: _Remembered, now: float) -> None:
     """Write an object as the one clicked last and not yet answered, and drop those beyond the cap."""
     state = json.dumps(
-        [entry.label, entry.width, entry.height, entry.by_hand, entry.contexts, entry.background]
+        [
+            entry.label,
+            entry.width,
+            entry.height,
+            entry.by_hand,
+            entry.contexts,
+            entry.background,
+            entry.version,
+        ]
     )
     db.execute(
         "REPLACE INTO clicked_objects (project, task, region_id, state, bbox, touched) "

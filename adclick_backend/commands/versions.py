@@ -72,10 +72,12 @@ def _compare(version: Version) -> int:
         print(f"Version {version.name} was not compared with another one.", file=sys.stderr)
         return 1
     print(found["reason"])
+    if clicks := found.get("clicks"):
+        print(clicks["reason"])
     print(f"{version.name:20} {_words(found['candidate'])}")
     if found["serving"]:
         print(f"{found['against']:20} {_words(found['serving'])}")
-    for picture in version.pictures:
+    for picture in (*version.pictures, *version.click_pictures):
         print(picture)
     return 0
 
@@ -83,5 +85,6 @@ def _compare(version: Version) -> int:
 def _words(scores: Mapping[str, float | None]) -> str:
     """Scores for a person: ``IoU 61.2 %``."""
     names = {"iou": "IoU", "ap": "pixel AP", "false_area": "marked in normal images"}
+    names |= {f"click_{n}": f"IoU after {n} clicks" for n in (1, 3, 5)}
     known = [f"{names.get(name, name)} {value:.1%}" for name, value in scores.items() if value is not None]
     return ", ".join(known)

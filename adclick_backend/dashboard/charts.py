@@ -9,6 +9,7 @@ from dataclasses import dataclass
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 520.0, 220.0  # of the drawing, in its own units
+POINTS = 300  # of a curve: more than the drawing has pixels for, and a page may ask for it every other second
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 30.0  # margins that hold the words
 
 
@@ -96,6 +97,12 @@ def draw_chart(
         rows=[Tick(place(0, y)[1], words(y)) for y in rows],
         columns=[Tick(place(x, 0)[0], f"{x:g}") for x in columns],
     )
+
+
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """At most about `POINTS` of many points, evenly spread, the last one among them."""
+    step = -(-len(points) // POINTS)
+    return [*points[:-1:step], points[-1]]
 
 
 def steps(most: float) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from adclick_backend.dashboard.figures import Figure, side_by_side
@@ -29,7 +30,8 @@ class Comparison:
     figures: Sequence[Figure]
     same_images: bool  # both were measured on the same ones
     pictures: Sequence[Picture]  # where they differ most first; none unless both looked at the same images
-    verdict: str  # why the second was promoted, or was not
+    click_pictures: Sequence[Picture]  # masks after one click, before and after the second was trained
+    verdict: Sequence[str]  # why the second was promoted, or was not; and the same of its click network
     learned: Sequence[str]  # from what the second was trained, and what it cannot do
 
 
@@ -39,7 +41,7 @@ def compare(first: Version, second: Version) -> Comparison:
         if newer.comparison.get("against") == older.name:
             return judgement(newer)
     figures = side_by_side(first.metrics, second.metrics)
-    return Comparison(first.name, second.name, figures, False, [], "", what_was_learned(second.manifest))
+    return Comparison(first.name, second.name, figures, False, [], [], [], what_was_learned(second.manifest))
 
 
 def judgement(version: Version) -> Comparison:
@@ -47,16 +49,22 @@ def judgement(version: Version) -> Comparison:
     kept = version.comparison
     ours = kept.get("candidate") or version.metrics
     images = kept.get("images") or []
-    types = [", ".join(image.get("types") or []) or "normal" for image in images]
+    clicks = kept.get("clicks") or {}
     return Comparison(
         first=str(kept.get("against", "")),
         second=version.name,
         figures=side_by_side(kept.get("serving") or {}, ours),
         same_images=True,
-        pictures=[Picture(path.name, said) for path, said in zip_longest(version.pictures, types) if path],
-        verdict=str(kept.get("reason", "")),
+        pictures=_pictures(version.pictures, images),
+        click_pictures=_pictures(version.click_pictures, clicks.get("images") or []),
+        verdict=[str(said["reason"]) for said in (kept, clicks) if said.get("reason")],
         learned=what_was_learned(version.manifest),
     )
+
+
+def _pictures(files: Sequence[Path], images: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    types = [", ".join(image.get("types") or []) or "normal" for image in images]
+    return [Picture(path.name, said or "") for path, said in zip_longest(files, types) if path]
 
 
 def what_was_learned(manifest: Mapping[str, Any]) -> list[str]:

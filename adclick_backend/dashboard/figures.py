@@ -12,11 +12,13 @@ WORDS = {
     "ap": "Pixel AP",
     "pro": "PRO",
     "false_area": "Marked in normal images",
+    **{f"click_{n}": f"IoU after {n} click{'s' if n > 1 else ''}" for n in (1, 3, 5)},
 }
 MEANINGS = {
     "iou": "how far the mask and the label are the same: what both cover, of all that one of them covers",
     "ap": "how well pixels of defects are told from all others, wherever the mask is cut; 100 % is without an error",
     "pro": "how much of each defect is found while hardly any normal pixel is marked",
+    "click_1": "the IoU of the mask of a defect that somebody clicked in the middle, once",
     "false_area": "how much of an image without a defect is marked all the same; 0 % is right",
 }
 SMALLER_IS_BETTER = frozenset({"false_area"})

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.dashboard.charts import Chart, Point, draw_chart
+from adclick_backend.dashboard.charts import Chart, Point, draw_chart, thinned
 from adclick_backend.dashboard.comparisons import what_was_learned
 from adclick_backend.dashboard.figures import words_of
 from adclick_backend.dashboard.labels import advise
@@ -21,7 +21,6 @@ from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.store.jobs import Job
 from adclick_backend.store.versions import Version
 
-POINTS = 300  # of a curve: more than the drawing has pixels for, and the page asks for it every other second
 LOG_LINES = 200  # of the end of a log that the page shows
 
 STATES = {
@@ -86,12 +85,6 @@ class JobPage:
     line: JobLine
     charts: Sequence[Chart]
     log: str
-
-
-def thinned(points: Sequence[Point]) -> list[Point]:
-    """At most about `POINTS` of many points, evenly spread, the last one among them."""
-    step = -(-len(points) // POINTS)
-    return [*points[:-1:step], points[-1]]
 
 
 def list_past(jobs: Sequence[Job], versions: Sequence[Version]) -> list[JobLine]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from flask import Blueprint, request, send_file
 from flask.typing import ResponseReturnValue
 
+from adclick_backend.answers.loadable import refusal
+from adclick_backend.dashboard.charts import Chart, draw_chart, thinned
 from adclick_backend.dashboard.comparisons import compare, judgement
 from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.pages import Pages
-from adclick_backend.engine.bank import EngineError, VersionError
+from adclick_backend.dashboard.words import count
+from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ApiError
 from adclick_backend.store.versions import RegistryError, Version
 
 log = logging.getLogger(__name__)
 
-SHOWN = 4  # measures in the table
+SHOWN = 6  # measures in the table
+AVERAGED = 10  # accepted masks in a row whose clicks a point of the curve averages
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,9 @@ class VersionTable:
     versions: Sequence[Version]
     columns: Sequence[str]  # names of measures
     figures: Mapping[str, Mapping[str, float]]  # of each version, by its name
+    spent: Mapping[
+        str, str
+    ]  # clicks for an accepted mask in words, by the version that answered; "": by none
 
     @property
     def serving(self) -> Version | None:
@@ -35,16 +43,41 @@ class VersionTable:
         return next((version for version in self.versions if version.serving), None)
 
 
-def list_versions(versions: Sequence[Version]) -> VersionTable:
-    """Lay out the versions of a project."""
+def list_versions(versions: Sequence[Version], spent: Mapping[str, tuple[int, float]]) -> VersionTable:
+    """Lay out the versions of a project.
+
+    Args:
+        versions: the newest first.
+        spent: name of a version, or "" for the shared click network -> accepted masks that were answered by its click
+            network, and the mean number of clicks.
+    """
     figures = {version.name: measures(version.metrics) for version in versions}
     columns = list(figures[versions[0].name])[:SHOWN] if versions else []
-    return VersionTable(versions, columns, figures)
+    words = {
+        name: f"{mean:.1f} for each of {count(masks, 'accepted mask')}"
+        for name, (masks, mean) in spent.items()
+    }
+    return VersionTable(versions, columns, figures, words)
+
+
+def draw_effort(spent: Sequence[tuple[float, int]]) -> Chart | None:
+    """Clicks for an accepted mask, over the accepted masks; None while there are too few for a curve.
+
+    Args:
+        spent: when each was answered last (Unix seconds), and how many clicks it took.
+    """
+    clicks = [number for _, number in sorted(spent)]
+    runs = [clicks[i : i + AVERAGED] for i in range(len(clicks) - AVERAGED + 1)]
+    points = [(float(i + AVERAGED), fmean(run)) for i, run in enumerate(runs)]
+    if len(points) < 2:
+        return None
+    title = f"Clicks for an accepted mask (mean of {AVERAGED})"
+    return draw_chart(title, {"clicks": thinned(points)}, across="accepted masks")
 
 
 def add_versions(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
-    registry, jobs = pages.services.registry, pages.services.jobs
+    registry, jobs, store = pages.services.registry, pages.services.jobs, pages.services.store
 
     def find(project: str, name: str) -> Version:
         try:
@@ -63,11 +96,17 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/projects/<project>/versions")
     def versions(project: str) -> ResponseReturnValue:
         project = pages.known(project)
+        spent = store.answers.clicks_by_version(project)
+        names = {"": pages.services.engine.version}
+        names |= {v.name: registry.full_name(project, v.name) for v in reversed(registry.list(project))}
         pushing = [job for job in jobs.of_project(project) if job.active and job.kind == "push"]
         return pages.show(
             "versions",
             project,
-            view=list_versions(registry.list(project)),
+            view=list_versions(
+                registry.list(project), {name: spent[full] for name, full in names.items() if full in spent}
+            ),
+            effort=draw_effort(store.answers.accepted_clicks(project)),
             before=registry.before(project),
             fallen=registry.fallen(project),
             pushing=bool(pushing),
@@ -88,7 +127,8 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/projects/<project>/versions/<name>/pictures/<picture>")
     def picture(project: str, name: str, picture: str) -> ResponseReturnValue:
-        known = {path.name: path for path in find(project, name).pictures}
+        found = find(project, name)
+        known = {path.name: path for path in (*found.pictures, *found.click_pictures)}
         if picture not in known:
             raise ApiError(404, "not_found", "There is no such picture.")
         return send_file(known[picture].resolve(), mimetype="image/png", conditional=True)
@@ -96,11 +136,9 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/projects/<project>/versions/<name>/activate")
     def activate(project: str, name: str) -> ResponseReturnValue:
         def activated(known: str) -> str:
-            weights = registry.get(known, name).weights
             try:
-                pages.services.engine.load(weights)
-            except VersionError as error:
-                registry.refuse(known, weights, str(error))
+                if (found := refusal(registry.get(known, name), pages.services.engine)) is not None:
+                    registry.refuse(known, *found)
             except EngineError as error:
                 log.warning("Whether %s of project %s can be loaded is not known: %s", name, known, error)
             return f"Version {registry.activate(known, name).name} serves now."

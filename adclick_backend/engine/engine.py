@@ -422,7 +422,9 @@ class Engine:
 
     def _key(self, sees: str, manifest: Mapping[str, Any]) -> str:
         """Under which is kept what a network sees: of its backbone, of the code, of size and way of looking."""
-        key = f"{sees[:16]}-{layout(manifest['long_side'])}"
+        key, sizes = f"{sees[:16]}-{layout(manifest['long_side'])}", manifest.get("network")
+        if isinstance(sizes, dict) and "shrinkage" in sizes:  # of the discriminant level
+            key += f"-{sizes['shrinkage']}"
         return key if self._config is None else f"{key}-{self._config.fingerprint}"
 
 

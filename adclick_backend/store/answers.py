@@ -134,6 +134,16 @@ class AnswerTable:
             ).fetchall()
         return [(float(answered), int(count)) for answered, count in rows]
 
+    def clicks_by_version(self, project: str) -> dict[str, tuple[int, float]]:
+        """``model_version`` -> how many accepted regions it answered, and how many clicks each took on average."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT model_version, COUNT(*), AVG(json_array_length(clicks)) FROM answers "
+                "WHERE project = ? AND accepted GROUP BY model_version",
+                (project,),
+            ).fetchall()
+        return {name: (int(count), float(mean)) for name, count, mean in rows}
+
     def accept(self, project: str, task_id: int, regions: Iterable[str]) -> None:
         """These regions were found in an annotation: their answers stay."""
         with self._database.write() as connection:

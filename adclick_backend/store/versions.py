@@ -6,17 +6,17 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from adclick_backend import __version__
 from adclick_backend.lock_file import locked
 from adclick_backend.store import project_id
 from model.checkpoint.atomic import flush, sweep_leftovers, write_atomically
-from model.checkpoint.described import check_segmentation
+from model.checkpoint.described import CLICK_PRESETS, check_click, check_segmentation
 from model.checkpoint.manifest import (
     PACKAGED,
     CheckpointError,
@@ -30,8 +30,11 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
 
-REFUSED = "refused.json"
-"""Beside the weights of a version that could not be loaded: by which release, and why."""
+CLICKS = "click.safetensors"
+"""A click network adapted to the project, in a version that has one."""
+
+REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json"}
+"""Beside weights of a version that could not be loaded: by which release, and why."""
 
 Signature = tuple[tuple[int, int, int], ...]
 
@@ -47,13 +50,15 @@ class Version:
     Attributes:
         name: ``"v4"``.
         folder: holds ``weights.safetensors``, its manifest ``weights.json``, ``comparison.json`` and
-            ``pictures/*.png``.
+            ``pictures/*.png``; with an adapted click network ``click.safetensors`` and ``click.json``. A version that
+            has nothing but that lets the packaged network propose masks.
         created: Unix seconds.
         metrics: of the hold-out, as its manifest has them.
         manifest: all of the manifest; empty when it cannot be read.
         serving: whether predictions come from it now.
         damage: a sentence that says why it cannot serve: what is wrong with its files, or why its network could not
             be loaded; "" when nothing is known against it.
+        click_damage: the same of its click network, without which it serves all the same.
     """
 
     name: str
@@ -63,11 +68,18 @@ class Version:
     manifest: dict[str, Any]
     serving: bool
     damage: str = ""
+    click_damage: str = ""
 
     @property
-    def weights(self) -> Path:
-        """The checkpoint."""
-        return self.folder / WEIGHTS
+    def weights(self) -> Path | None:
+        """The checkpoint of its segmentation network; None when the packaged one proposes masks."""
+        return None if self.manifest.get("preset") in CLICK_PRESETS else self.folder / WEIGHTS
+
+    @property
+    def clicks(self) -> Path | None:
+        """The checkpoint of its click network; None when it has none that can be used, and the shared one answers."""
+        path = self.folder / CLICKS
+        return path if not self.click_damage and manifest_path(path).exists() else None
 
     @property
     def comparison(self) -> dict[str, Any]:
@@ -81,7 +93,20 @@ class Version:
     @property
     def pictures(self) -> list[Path]:
         """Pictures of where it and the version before differ, the largest difference first."""
-        return sorted((self.folder / "pictures").glob("*.png"))
+        return sorted((self.folder / "pictures").glob("[0-9]*.png"))
+
+    @property
+    def click_pictures(self) -> list[Path]:
+        """Pictures of masks after one click, by the click network before and by the adapted one."""
+        return sorted((self.folder / "pictures").glob("click-*.png"))
+
+
+class _Looked(NamedTuple):
+    """What is known of one network of a version: its manifest, what is wrong, and whether that stays so."""
+
+    manifest: dict[str, Any]
+    damage: str
+    lasts: bool
 
 
 class Registry:
@@ -175,8 +200,9 @@ class Registry:
         folder = self._folder(project)
         folder.mkdir(parents=True, exist_ok=True)
         new = self._read(candidate)
-        if new is None or new.damage:
-            raise RegistryError(f"The new version was not kept. {new.damage if new else 'It has no files.'}")
+        damage = "It has no files." if new is None else new.damage or new.click_damage
+        if damage:
+            raise RegistryError(f"The new version was not kept. {damage}")
         with locked(folder / ".lock"):
             if name != self.new_name(project):
                 raise RegistryError(f"The next version of project {project} cannot be called {name[:40]!r}.")
@@ -211,13 +237,13 @@ class Registry:
         return replace(chosen, serving=True)
 
     def refuse(self, project: str, weights: Path, why: str) -> None:
-        """A version's network could not be loaded: in all worker processes it counts as damaged from now on.
+        """A network of a version could not be loaded: in all worker processes it counts as damaged from now on.
 
         That holds until its files change, or another release looks at it, or one with another click network.
 
         Args:
             project: project id.
-            weights: of the version.
+            weights: of the version, of its segmentation or of its click network.
             why: a sentence for a person.
         """
         folder = weights.parent
@@ -225,10 +251,10 @@ class Registry:
             return
         log.warning("Version %s of project %s cannot serve: %s", folder.name, project, why)
         note = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by, "why": why}
-        self._refused[folder] = note
+        self._refused[weights] = note
         self._checked.pop(folder, None)
         try:
-            write_atomically(folder / REFUSED, (json.dumps(note, indent=2) + "\n").encode())
+            write_atomically(folder / REFUSED[weights.name], (json.dumps(note, indent=2) + "\n").encode())
         except OSError as error:
             log.warning("That could not be written down: %s", error)
 
@@ -305,43 +331,53 @@ class Registry:
 
     def _read(self, folder: Path) -> Version | None:
         """The version in a folder; its weights are only read again when a file of it changed."""
-        weights = folder / WEIGHTS
-        signature = _signature(weights, manifest_path(weights), folder / REFUSED)
+        files = [folder / WEIGHTS, folder / CLICKS]
+        signature = _signature(
+            *files, *map(manifest_path, files), *(folder / name for name in REFUSED.values())
+        )
         known = self._checked.get(folder)
         if known is not None and known[0] == signature:
             return known[1]
         if not folder.is_dir():
             return None
-        manifest: dict[str, Any] = {}
-        damage, lasts = "", True
-        try:
-            found = read_manifest(weights)
-            check_segmentation(found, f"version {folder.name}")
-            manifest = found
-            read_checked(weights, manifest)
-            damage = self._refusal(folder)
-        except CheckpointError as error:
-            damage, lasts = str(error), not isinstance(error, UnreadableError)
+        clicks = self._look_at(files[1], check_click) if manifest_path(files[1]).exists() else None
+        if clicks is not None and clicks.manifest.get("alone") is True:  # the packaged network proposes
+            found, clicks = clicks, None
+        else:
+            found = self._look_at(files[0], check_segmentation)
         version = Version(
             folder.name,
             folder,
-            float(manifest.get("created", folder.stat().st_mtime)),
-            manifest.get("metrics", {}),
-            manifest,
+            float(found.manifest.get("created", folder.stat().st_mtime)),
+            found.manifest.get("metrics", {}),
+            found.manifest,
             serving=False,
-            damage=damage,
+            damage=found.damage,
+            click_damage="" if clicks is None else clicks.damage,
         )
-        if lasts:
+        if found.lasts and (clicks is None or clicks.lasts):
             self._checked[folder] = signature, version
         return version
 
-    def _refusal(self, folder: Path) -> str:
-        """Why the network of a version could not be loaded; "" when it never failed as it is now."""
+    def _look_at(self, weights: Path, check: Callable[[Mapping[str, Any], str], None]) -> _Looked:
+        """One network of a version: its manifest, and what is wrong with it."""
+        manifest: dict[str, Any] = {}
         try:
-            note = json.loads((folder / REFUSED).read_text("utf-8"))
+            found = read_manifest(weights)
+            check(found, f"version {weights.parent.name}")
+            manifest = found
+            read_checked(weights, manifest)
+            return _Looked(manifest, self._refusal(weights), True)
+        except CheckpointError as error:
+            return _Looked(manifest, str(error), not isinstance(error, UnreadableError))
+
+    def _refusal(self, weights: Path) -> str:
+        """Why a network of a version could not be loaded; "" when it never failed as it is now."""
+        try:
+            note = json.loads((weights.parent / REFUSED[weights.name]).read_text("utf-8"))
         except (OSError, ValueError):
-            note = self._refused.get(folder)
-        current = {"manifest": _digest(manifest_path(folder / WEIGHTS)), "release": self._looked_at_by}
+            note = self._refused.get(weights)
+        current = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by}
         if not isinstance(note, dict) or any(note.get(name) != value for name, value in current.items()):
             return ""
         return str(note.get("why", ""))

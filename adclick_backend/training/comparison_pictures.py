@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.training.click_verdict import Clicked
 from adclick_backend.training.promotion import Judged, Look, highest, truth_of
+from model.labels.labelled import LabelledImage
 
 SHOWN = 6
 SIDE = 320  # longer side of a panel, in pixels
@@ -43,12 +45,38 @@ def draw_pictures(folder: Path, judged: Sequence[Judged], candidate: Look, servi
     return [one.image.name for one in shown]
 
 
-def _picture(judged: Judged, candidate: Look, serving: Look | None) -> NDArray[np.uint8]:
-    """One image's panels, side by side, (h, w, 3) uint8 BGR."""
-    pixels = cv2.cvtColor(judged.image.load(), cv2.COLOR_RGB2BGR)
+def draw_click_pictures(folder: Path, clicked: Sequence[Clicked]) -> None:
+    """Draw the first few images into `folder`, as ``click-01.png`` ...: masks after one click, before and after.
+
+    Args:
+        folder: made when it is not there.
+        clicked: images, the one with the largest difference first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, one in enumerate(clicked[:SHOWN], 1):
+        small, size = _shrunk(one.image)
+        panels = [_panel(small, None, "image", INK)]
+        panels.append(_panel(small, truth_of(one.image, size[::-1]), "label", GREEN))
+        for mask, found, words, colour in (
+            (one.first[0], one.serving, "1 click, before", BLUE),
+            (one.first[1], one.candidate, "1 click, adapted", RED),
+        ):
+            shown = _cut(mask.astype(np.float32), size)
+            panels.append(_panel(small, shown, f"{words} {_score(found[0], None)}", colour))
+        cv2.imwrite(str(folder / f"click-{number:02d}.png"), np.concatenate(panels, axis=1))
+
+
+def _shrunk(image: LabelledImage) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """An image small enough for a panel, (h, w, 3) uint8 BGR, and its (w, h)."""
+    pixels = cv2.cvtColor(image.load(), cv2.COLOR_RGB2BGR)
     scale = SIDE / max(pixels.shape[:2])
     size = max(round(pixels.shape[1] * scale), 1), max(round(pixels.shape[0] * scale), 1)
-    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8), size
+
+
+def _picture(judged: Judged, candidate: Look, serving: Look | None) -> NDArray[np.uint8]:
+    """One image's panels, side by side, (h, w, 3) uint8 BGR."""
+    small, size = _shrunk(judged.image)
     truth = truth_of(judged.image, (size[1], size[0]))
     label = ", ".join(sorted(judged.image.labels)) or "normal"
     panels = [_panel(small, None, "image", INK), _panel(small, truth, f"label: {label}", GREEN)]

@@ -12,6 +12,10 @@ from model.labels.labelled import LabelledImage
 SHARE = 0.2
 FEWEST_LABELLED = 5
 """Labelled images below which all are trained on: a fifth of them would say nothing, and they are needed."""
+FEWEST_CLICKED = 3
+"""Images that an adapted click network is judged by, at least: by fewer, chance decides."""
+MOST_CLICKED = 16
+"""Images that it is judged by, at most: each is clicked five times by two networks."""
 MOST = 40
 """Images of each sort that are judged at most; the comparison is read by a person who waits for it."""
 
@@ -46,7 +50,7 @@ def split(images: Sequence[LabelledImage], seen: Collection[str] = ()) -> Split:
     """
     strata: defaultdict[tuple[str, ...], list[LabelledImage]] = defaultdict(list)
     for image in images:
-        if not image.labels or any(label.kind in ("mask", "clicked") for label in image.labels.values()):
+        if not image.labels or has_mask(image):
             strata[tuple(sorted(image.labels))].append(image)
     judged = sum(len(stratum) for types, stratum in strata.items() if types)
     held: list[LabelledImage] = []
@@ -70,6 +74,36 @@ def split(images: Sequence[LabelledImage], seen: Collection[str] = ()) -> Split:
         normal[:MOST],
         held_out=bool(labelled),
     )
+
+
+def split_for_clicks(
+    chosen: Split, seen: Collection[str] = ()
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """The images that a click network is adapted with, and the others, by which it is judged.
+
+    It is judged by what `split` holds out; where those are fewer than `FEWEST_CLICKED`, some that the segmentation
+    network is trained on are kept from the click network, and as it can learn from drawn defects alone, all if need be.
+
+    Args:
+        chosen: the split for the segmentation network.
+        seen: names of the images that the click network which serves was adapted with; they come last.
+
+    Returns:
+        Both lists; the second is empty when fewer than `FEWEST_CLICKED` images have a mask.
+    """
+    judged = chosen.labelled[:MOST_CLICKED] if chosen.held_out else []
+    others = [image for image in chosen.training if has_mask(image)]
+    others.sort(key=lambda image: (image.name in seen, _order(image)))
+    judged = [*judged, *others[: max(0, FEWEST_CLICKED - len(judged))]]
+    names = {image.name for image in judged}
+    if len(judged) < FEWEST_CLICKED:
+        return chosen.training, []
+    return [image for image in chosen.training if image.name not in names], judged
+
+
+def has_mask(image: LabelledImage) -> bool:
+    """Whether a label of the image says which pixels are defective."""
+    return any(label.kind in ("mask", "clicked") for label in image.labels.values())
 
 
 def _order(image: LabelledImage) -> str:

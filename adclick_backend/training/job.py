@@ -24,19 +24,23 @@ from adclick_backend.labels.since_training import note_learned
 from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 from adclick_backend.store.disk import is_full
-from adclick_backend.store.versions import WEIGHTS, Version
-from adclick_backend.training.comparison_pictures import draw_pictures
+from adclick_backend.store.versions import CLICKS, WEIGHTS, Version
+from adclick_backend.training.click_adaptation import ClickAdaptation, describe
+from adclick_backend.training.click_verdict import ClickVerdict
+from adclick_backend.training.combined_version import serve_clicks_of
+from adclick_backend.training.comparison_pictures import draw_click_pictures, draw_pictures
 from adclick_backend.training.holdout import Split, split
+from adclick_backend.training.memory import is_out_of_memory
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of, whole
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.backbone_id import start_of_training
-from model.checkpoint.manifest import manifest_path, read_manifest
+from model.checkpoint.manifest import read_manifest
 from model.checkpoint.sources import SAMPLING, fingerprint
 from model.labels.labelled import DEFECT, LabelledImage
 
 if TYPE_CHECKING:
-    from model.training.segmentation.project import Progress
+    from model.training.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +48,30 @@ Train = Callable[..., Mapping[str, Any]]
 References = dict[str, list[NDArray[np.uint8]]]
 Phrases = dict[str, list[str]]  # of each defect type
 
+BEFORE = "before any training"
+"""What a first version is compared with."""
+
 JUDGED_IMAGES = 6
 """Held-out images of each sort that a network is judged by while it is trained, for the curve that a person watches."""
 
 REFERENCE_MB = 400
 """Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
 
-STAGES = {"preparing": (0.1, 0.3), "training": (0.3, 0.85), "evaluating": (0.85, 0.88)}
-"""Where the stages of the trainer lie in the progress of the job; before them labels come in, after them is judged."""
+STAGES = {"preparing": (0.4, 0.5), "training": (0.5, 0.83), "evaluating": (0.83, 0.86)}
+"""Where the stages of the trainer of segmentation lie in the progress of the job; after them is judged."""
+
+
+@dataclass(frozen=True)
+class Trainers:
+    """What trains the networks of a version.
+
+    Attributes:
+        segmentation: ``model.training.segmentation.project.train_segmentation``.
+        clicks: ``model.training.interactive.adaptation.adapt_click_network``.
+    """
+
+    segmentation: Train
+    clicks: Train
 
 
 @dataclass(frozen=True)
@@ -69,16 +89,16 @@ class TrainingJob:
         project: project id.
         services: of this process.
         control: of the job.
-        train: the trainer, ``model.training.segmentation.project.train_segmentation`` by default.
+        trainers: those of the model by default.
     """
 
     def __init__(
-        self, project: str, services: Services, control: JobControl, train: Train | None = None
+        self, project: str, services: Services, control: JobControl, trainers: Trainers | None = None
     ) -> None:
         self._project = project
         self._services = services
         self._control = control
-        self._train = train or _trainer()
+        self._trainers = trainers or _trainers()
         self._files = JobFiles(services.settings.data_dir)
         self._candidate = self._files.candidate(project, control.job.id)
         self._name = services.registry.new_name(project)
@@ -102,16 +122,31 @@ class TrainingJob:
             note_learned(self._services.store, self._project, self._read_at)
             return Ending(known)
         chosen = split(data.images, _trained_on(serving))
-        self._fit(data, chosen, phrases)
+        clicks = ClickAdaptation(
+            self._project, self._services, self._control, serving, chosen, self._trainers.clicks
+        )
+        self._fit(data, chosen, phrases, clicks)
         comparison = self._compare(chosen, serving)
-        self._describe(describe(data, chosen, phrases), comparison, serving)
+        verdict = clicks.judge(self._candidate)
+        clicks.settle(verdict, self._candidate)
+        self._describe(snapshot(data, chosen, phrases), comparison, verdict, serving)
         version = self._services.registry.publish(self._project, self._candidate, self._name)
+        said = f"Version {version.name} was trained. {comparison.reason} {verdict.reason}"
         if comparison.promoted:
             self._services.registry.activate(self._project, version.name)
             if self._services.settings.push_after_training:
                 self._services.jobs.enqueue(self._project, "push", f"training of {version.name}", again=True)
+        elif verdict.adopted:
+            said += " " + serve_clicks_of(
+                version,
+                serving,
+                verdict,
+                self._services.registry,
+                self._project,
+                self._candidate.with_name("combined"),
+            )
         note_learned(self._services.store, self._project, self._read_at)
-        return Ending(f"Version {version.name} was trained. {comparison.reason}", version.name)
+        return Ending(said, version.name)
 
     def _collect(self) -> TrainingSet:
         """The labels as they are now; what Label Studio does not give is taken from the kept copy."""
@@ -150,8 +185,8 @@ class TrainingJob:
                 )
         return None
 
-    def _fit(self, data: TrainingSet, chosen: Split, phrases: Phrases) -> None:
-        """Train, once more with smaller batches when memory runs out."""
+    def _fit(self, data: TrainingSet, chosen: Split, phrases: Phrases, clicks: ClickAdaptation) -> None:
+        """Train both networks, once more with smaller batches when memory runs out."""
         references = read_references(data, {image.name for image in chosen.normal})
         self._candidate.mkdir(parents=True, exist_ok=True)
         judged = [*chosen.labelled[:JUDGED_IMAGES], *chosen.normal[:JUDGED_IMAGES]]
@@ -165,15 +200,18 @@ class TrainingJob:
         made_by = {
             "code": fingerprint(SAMPLING),
             "weights": [read_manifest(w)["sha256"] for w in (click, start)],
+            "clicks": sorted(image.name for image in clicks.training),
         }
-        state = self._files.resume(self._project, _digest({**describe(data, chosen, phrases), **made_by}))
+        state = self._files.resume(self._project, _digest({**snapshot(data, chosen, phrases), **made_by}))
+
+        version = self._services.registry.full_name(self._project, self._name)
 
         def attempt(**more: Any) -> None:
-            self._train(
+            self._trainers.segmentation(
                 chosen.training,
                 references,
                 self._candidate / WEIGHTS,
-                version=self._services.registry.full_name(self._project, self._name),
+                version=version,
                 prompts=phrases,
                 words=self._services.settings.data_dir / "words",
                 click=click,
@@ -187,6 +225,7 @@ class TrainingJob:
             )
 
         try:
+            clicks.fit(references, self._candidate / CLICKS, version, state.parent / "clicks")
             try:
                 attempt()
             except (MemoryError, RuntimeError) as error:
@@ -218,16 +257,17 @@ class TrainingJob:
     def _compare(self, chosen: Split, serving: Version | None) -> Comparison:
         """Judge the candidate, and draw where it differs from what serves."""
         candidate = self._look(self._candidate / WEIGHTS)
-        before = self._look(serving.weights) if serving else self._look_before_training(chosen)
+        proposing = None if serving is None else serving.weights
+        before = self._look(proposing) if proposing else self._look_before_training(chosen)
         words = "Comparing the new version with the one that serves."
         comparison = compare(
             candidate,
             before,
             chosen,
-            lambda share: self._control.report(words, 0.88 + 0.1 * share, "evaluating"),
+            lambda share: self._control.report(words, 0.86 + 0.08 * share, "evaluating"),
         )
         scores = {name: value for name, value in comparison.candidate.items() if math.isfinite(value)}
-        self._control.report("Drawing the comparison.", 0.98, "evaluating", metrics=scores)
+        self._control.report("Drawing the comparison.", 0.94, "evaluating", metrics=scores)
         draw_pictures(self._candidate / "pictures", comparison.images, candidate, before)
         return comparison
 
@@ -248,24 +288,31 @@ class TrainingJob:
         enough = all(self._services.engine.source(bank, None) != "none" for bank in fewest)
         return self._look(None) if enough else None
 
-    def _describe(self, data: dict[str, Any], comparison: Comparison, serving: Version | None) -> None:
+    def _describe(
+        self, data: dict[str, Any], comparison: Comparison, verdict: ClickVerdict, serving: Version | None
+    ) -> None:
         """Write into the candidate's folder what it was made from and how it did."""
-        path = manifest_path(self._candidate / WEIGHTS)
-        manifest = read_manifest(self._candidate / WEIGHTS)
-        manifest |= {
-            "created": time.time(),
-            "base": self._services.engine.version,
-            "metrics": {k: v for k, v in comparison.as_json()["candidate"].items() if v is not None},
-            "data": data,
-        }
-        write_atomically(path, _json(manifest))
-        names = {"version": self._name, "against": serving.name if serving else "before any training"}
+        told = comparison.as_json()
+        told["candidate"] |= verdict.candidate if verdict.adopted else verdict.serving
+        if comparison.serving:
+            told["serving"] |= verdict.serving
+        describe(
+            self._candidate / WEIGHTS,
+            created=time.time(),
+            base=self._services.engine.version,
+            metrics={k: v for k, v in told["candidate"].items() if v is not None},
+            data=data,
+        )
+        draw_click_pictures(self._candidate / "pictures", verdict.images)
+        names = {"version": self._name, "against": serving.name if serving else BEFORE}
         if not comparison.serving:
             names["against"] = ""
-        write_atomically(self._candidate / "comparison.json", _json({**names, **comparison.as_json()}))
+        write_atomically(
+            self._candidate / "comparison.json", _json({**names, **told, "clicks": verdict.as_json()})
+        )
 
 
-def describe(data: TrainingSet, chosen: Split, phrases: Phrases) -> dict[str, Any]:
+def snapshot(data: TrainingSet, chosen: Split, phrases: Phrases) -> dict[str, Any]:
     """The snapshot that a version was trained on, by content: the same for the same data, wherever and whenever."""
     return {
         "fingerprint": data.fingerprint,
@@ -304,27 +351,22 @@ def read_references(data: TrainingSet, held_out: Sequence[str] | set[str] = ()) 
     return found
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the processor or on a graphics card."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
 def _trained_on(version: Version | None) -> frozenset[str]:
     return frozenset(version.manifest.get("data", {}).get("images", ())) if version else frozenset()
 
 
-def _trainer() -> Train:
+def _trainers() -> Trainers:
+    from model.training.interactive.adaptation import adapt_click_network
     from model.training.segmentation.project import train_segmentation
 
-    return train_segmentation
+    return Trainers(train_segmentation, adapt_click_network)
 
 
 def _with_smaller_batches() -> Any:
     """The default settings of the trainer with half as many crops in a step."""
     from dataclasses import replace
 
-    from model.training.segmentation.project import SegTraining
+    from model.training.segmentation.trainer import SegTraining
 
     usual = SegTraining()
     return replace(

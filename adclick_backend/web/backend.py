@@ -176,6 +176,7 @@ class ADClickBackend(ProjectModel):
         for warning in drawn.warnings:
             log.warning("Task %s: %s", task.id, warning)
         name = _remembered_as(image.url(task.data) if task.id is None else str(task.id), image.key)
+        drawn = replace(drawn, version=services.clicker.serving(self._project))
         wanted = drawn if drawn.box else services.memory.merge(self._project, name, drawn)
         if not any(click.positive for click in wanted.clicks):
             return empty_prediction()
@@ -185,7 +186,7 @@ class ADClickBackend(ProjectModel):
             raise ClickError(
                 f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
             )
-        answered = services.segmenter.segment(self._project, task, wanted, image)
+        answered = services.clicker.answer(self._project, task, wanted, image)
         if wanted.box:
             answered = _inside(answered, wanted)
         found = answered.segmentation
@@ -197,7 +198,7 @@ class ADClickBackend(ProjectModel):
             region = brush_region(wanted.region_id, found.mask, label, found.score, image)
         if task.id is not None:
             services.answers.remember(self._project, task.id, wanted, answered, region)
-        version = services.registry.serving_name(self._project)
+        version = services.clicker.told(self._project, answered)
         return {"result": [region], "score": region["score"], "model_version": version}
 
 

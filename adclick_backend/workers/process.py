@@ -24,7 +24,8 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import DiskError
 from adclick_backend.store.disk import is_full
 from adclick_backend.store.versions import RegistryError
-from adclick_backend.training.job import Ending, Train, TrainingJob, is_out_of_memory
+from adclick_backend.training.job import Ending, Trainers, TrainingJob
+from adclick_backend.training.memory import is_out_of_memory
 from adclick_backend.web.server import secrets_of
 from adclick_backend.workers import unaccepted
 from model.checkpoint.atomic import SPARE_BYTES
@@ -40,14 +41,14 @@ def main(
     words: Sequence[str] | None = None,
     *,
     make_services: Callable[[Settings], Services] = Services,
-    train: Train | None = None,
+    trainers: Trainers | None = None,
 ) -> int:
     """Do one job; returns the exit status, 0 also when the job failed in an orderly way.
 
     Args:
         words: of the command line.
         make_services: from the settings.
-        train: the trainer; the one in ``model`` by default.
+        trainers: of the networks; those in ``model`` by default.
     """
     parser = argparse.ArgumentParser(prog="adclick_backend.workers.process")
     parser.add_argument("--job", type=int, required=True)
@@ -58,7 +59,7 @@ def main(
     configure_logging(settings.log_level, secrets_of(settings))
     services = make_services(settings.model_copy(update={"model_threads": settings.training_threads}))
     try:
-        return _run(args.job, services, train)
+        return _run(args.job, services, trainers)
     except DiskError as error:
         log.error("%s", error)
         return CANNOT_WRITE
@@ -66,7 +67,7 @@ def main(
         services.stop()
 
 
-def _run(number: int, services: Services, train: Train | None) -> int:
+def _run(number: int, services: Services, trainers: Trainers | None) -> int:
     """Do the job and write down how it ended."""
     table, files = services.store.jobs, JobFiles(services.settings.data_dir)
     job = table.find(number)
@@ -80,7 +81,7 @@ def _run(number: int, services: Services, train: Train | None) -> int:
         elif job.kind == "masks":
             ending = Ending(unaccepted.run(job.project, services, control))
         else:
-            ending = TrainingJob(job.project, services, control, train).run()
+            ending = TrainingJob(job.project, services, control, trainers).run()
     except Exception as error:
         shutil.rmtree(files.candidate(job.project, number), ignore_errors=True)  # the disk may be full
         if _is_cancellation(error):
@@ -130,7 +131,7 @@ def reason_of(error: Exception) -> str:
 
 def _is_cancellation(error: Exception) -> bool:
     """Whether the job was told to stop; the trainer has a word of its own for it, behind torch."""
-    module = sys.modules.get("model.training.segmentation.project")
+    module = sys.modules.get("model.training.progress")
     return isinstance(error, JobCancelled) or (module is not None and isinstance(error, module.Cancelled))
 
 

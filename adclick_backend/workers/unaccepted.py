@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adclick_backend.brush.regions import brush_region
@@ -87,7 +88,8 @@ def _region(
     task: LabelledTask, wanted: ClickObject, label: str, image: ImageSettings, services: Services
 ) -> list[dict[str, Any]]:
     asked = Task(id=task.task_id, data=task.data)
-    answered = services.segmenter.segment(task.project, asked, wanted, image)
+    wanted = replace(wanted, version=services.clicker.serving(task.project))
+    answered = services.clicker.answer(task.project, asked, wanted, image)
     if not answered.segmentation.mask.any():
         return []
     segmentation = answered.segmentation

@@ -1,4 +1,4 @@
-"""``adclick study``: what the labels of a few clicks are worth, and what each part of the method adds."""
+"""``adclick study``: what labels of a few clicks are worth, what each part of the method adds, what clicks learn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from model.commands.arguments import add_number_format, at_least_one
+from model.datasets.mvtec import Category
 from model.studies import label_study
 
 MEASURES = {
@@ -41,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", nargs="*", metavar="SETTING", help="what to compare (default: everything)"
     )
+    parser.add_argument(
+        "--clicks",
+        action="store_true",
+        help="measure how much better clicks are answered once the click network was adapted to each product, instead",
+    )
     add_number_format(parser)
 
 
@@ -63,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if not categories:
         print("No product with at least eight defect-free images was found in these folders.")
         return 2
+    if args.clicks:
+        return _run_clicks(args, categories)
     out = args.out / "results.jsonl"
     samples, asked = args.out / "samples", args.number_format
     for result in label_study.run(categories, out, args.splits, args.steps, names, samples, asked):
@@ -72,6 +80,46 @@ def run(args: argparse.Namespace) -> int:
         )
     print(table(label_study.read(out), known))
     return 0
+
+
+def _run_clicks(args: argparse.Namespace, categories: Sequence[Category]) -> int:
+    """Measure what clicks learn and print the table; returns the exit status."""
+    from model.studies import click_study
+
+    results = []
+    for result in click_study.run(
+        categories, args.out / "clicks.jsonl", args.splits, asked=args.number_format
+    ):
+        results.append(result)
+        shown = " / ".join(f"{100 * result[str(n)]:.1f}" for n in click_study.SHOWN)
+        print(f"{result['product']} {result['split']} {result['setting']}: {shown}", flush=True)
+    print(click_table(results))
+    return 0
+
+
+def click_table(results: Sequence[dict[str, Any]]) -> str:
+    """The mean IoU after 1, 2, 3 and 5 clicks of each product, and what was gained, as a Markdown table, in percent."""
+    from model.studies.click_study import BEFORE, LABELLED, SHOWN, SYNTHETIC
+
+    lines = [f"| IoU after 1 / 2 / 3 / 5 clicks | {BEFORE} | {SYNTHETIC} | {LABELLED} |", "|---|---|---|---|"]
+    products = sorted({r["product"] for r in results})
+    for name, chosen in [
+        *((p.split("/")[-1], {p}) for p in products),
+        (f"all {len(products)}", set(products)),
+    ]:
+        means = {
+            setting: [
+                100 * fmean(r[str(n)] for r in results if r["setting"] == setting and r["product"] in chosen)
+                for n in SHOWN
+            ]
+            for setting in (BEFORE, SYNTHETIC, LABELLED)
+        }
+        cells = [" / ".join(f"{value:.1f}" for value in means[BEFORE])]
+        for setting in (SYNTHETIC, LABELLED):
+            gains = zip(means[setting], means[BEFORE], strict=True)
+            cells.append(" / ".join(f"{after - before:+.1f}" for after, before in gains))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table(results: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:

@@ -30,6 +30,9 @@ from model.training.segmentation.batches import SegSampler
 from model.training.segmentation.samples import SampleWriter, SegSample
 from model.training.segmentation.trainer import SegTrainer, SegTraining
 
+OFFSETS = {"vit": 0.3, "lite": 0.0}
+"""Logits at which maps are cut, by backbone: round a striking defect a transformer sees more than what is wrong."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``adclick train segmentation``."""
@@ -42,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--version", help="name that predictions carry (default: adclick-vit-seg-1, or adclick-lite-seg-3)"
+    )
+    parser.add_argument(
+        "--start", type=Path, help="click checkpoint whose U-Net it starts from (default: the packaged one)"
     )
     parser.add_argument("--steps", type=at_least_one, default=1500, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0)
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     vocabulary = Vocabulary(text_encoder(), {t: builtin_prompts(t) for t in types})
     views = views_behind(predictor.backbone_id.name)
     network = ADClickSeg(SegConfig(words=vocabulary.width, views=views))
-    start_from_clicks(network, part_of(read_weights(packaged.click), "network"))
+    start_from_clicks(network, part_of(read_weights(args.start or packaged.click), "network"))
     sampler = SegSampler(samples, dict(config.shares), config.others)
     trainer = SegTrainer(network, sampler, vocabulary, config, args.run / "last.safetensors")
     trainer.run(
@@ -118,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         "number_format": predictor.format.name,
     }
     behind = predictor.backbone_id
-    write_seg(out, trainer.ema, vocabulary, [DEFECT], [0.0], version, about, behind=behind)
+    write_seg(out, trainer.ema, vocabulary, [DEFECT], [OFFSETS[args.behind]], version, about, behind=behind)
     print(f"Wrote {out} after {trainer.step} steps.")
     return 0
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.features.backbones import centred
 
-SHRINKAGE = 10.0
+SHRINKAGE = 60.0
 """Added to the variance along each direction, in mean variances: rare directions are not blown up."""
 
 DIRECTIONS = 96
@@ -25,12 +25,13 @@ WIDE = 5
 JOINED = ("stride16", "stride8", "texture", "stride4")
 
 
-def discriminant(levels: dict[str, Tensor], grid: tuple[int, int]) -> Tensor:
+def discriminant(levels: dict[str, Tensor], grid: tuple[int, int], shrinkage: float = SHRINKAGE) -> Tensor:
     """(1, DIRECTIONS, *grid): the levels of one image joined, decorrelated, and centred.
 
     Args:
         levels: name -> (1, C, h, w), as :func:`model.evidence.prepared.level_maps` makes them; ``JOINED`` is needed.
         grid: height and width of the stride-8 grid.
+        shrinkage: added to the variances, in mean variances.
     """
     wide = F.avg_pool2d(levels["texture"], WIDE, 1, WIDE // 2, count_include_pad=False)
     maps = torch.cat([_unit(_resized(m, grid)) for m in (*(levels[name] for name in JOINED), wide)], 1)
@@ -38,7 +39,7 @@ def discriminant(levels: dict[str, Tensor], grid: tuple[int, int]) -> Tensor:
     cells = cells - cells.mean(1, keepdim=True)
     variances, directions = torch.linalg.eigh(cells @ cells.T / cells.shape[1])
     variances, directions = variances[-DIRECTIONS:].clamp_min(0), directions[:, -DIRECTIONS:]
-    spread = (variances + SHRINKAGE * variances.sum() / len(cells)).sqrt()
+    spread = (variances + shrinkage * variances.sum() / len(cells)).sqrt()
     found: Tensor = (directions / spread).T @ cells
     return found.view(1, -1, *grid)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.evidence.discriminant import discriminant
+from model.evidence.discriminant import SHRINKAGE, discriminant
 from model.features.backbones import centred
 from model.features.encoding import Encoded
 from model.matching.nearest import MATCHING, MatchingConfig
@@ -133,14 +133,19 @@ def compare(
     normal: dict[str, float] | None,
     itself: bool = False,
     matching: MatchingConfig = MATCHING,
+    shrinkage: float = SHRINKAGE,
 ) -> Prepared:
     """Match an image with its references, or with itself, and :func:`prepare` it."""
     known = 0 if itself else len(compared.references)
-    return prepare(image, match(image, compared, itself=itself, config=matching), normal, known)
+    return prepare(image, match(image, compared, itself=itself, config=matching), normal, known, shrinkage)
 
 
 def prepare(
-    encoded: Encoded, residual: Residual, normal: dict[str, float] | None, references: int
+    encoded: Encoded,
+    residual: Residual,
+    normal: dict[str, float] | None,
+    references: int,
+    shrinkage: float = SHRINKAGE,
 ) -> Prepared:
     """Assemble what does not depend on the clicks.
 
@@ -149,9 +154,10 @@ def prepare(
         residual: the image against its references.
         normal: :func:`normal_levels` of its bank, or None (fewer than two references): the image's own level serves.
         references: how many references there are; the network may trust many more than none.
+        shrinkage: of :func:`model.evidence.discriminant.discriminant`.
     """
     levels, scales = level_maps(encoded)
-    levels[DISCRIMINANT] = discriminant(levels, encoded.grid)
+    levels[DISCRIMINANT] = discriminant(levels, encoded.grid, shrinkage)
     return replace(without_levels(encoded, residual, normal, references), levels=levels, scales=scales)
 
 

@@ -125,6 +125,8 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 up to stride 16: 0.6 M parameters, 16/24/40/112 channels at strides 2/4/8/16.
 
+    It computes in float32 whatever the rest computes in: it is small, and what lies close together must stay apart.
+
     Args:
         coarsest: the last stride that is wanted.
     """
@@ -149,13 +151,14 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, rgb: Tensor) -> Pyramid:
         """See :class:`Backbone`."""
-        x = ((rgb - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
-        x = F.relu6(self.stem(x))
-        pyramid: Pyramid = {}
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i in self.taps:
-                pyramid[2 << self.taps.index(i)] = x
+        with torch.autocast(rgb.device.type, enabled=False):
+            x = ((rgb - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
+            x = F.relu6(self.stem(x))
+            pyramid: Pyramid = {}
+            for i, block in enumerate(self.blocks):
+                x = block(x)
+                if i in self.taps:
+                    pyramid[2 << self.taps.index(i)] = x
         return pyramid
 
 

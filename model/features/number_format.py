@@ -19,12 +19,16 @@ Asked = Literal["auto", "float32", "bfloat16"]
 AUTO: Asked = "auto"
 
 CHOICES: tuple[Asked, ...] = (AUTO, "float32", "bfloat16")
-"""What may be asked for. ``auto`` is bfloat16 on processors that have it in hardware, where it is three times as fast,
-and float32 on others; on a graphics card float16 for matching and bfloat16 for the networks."""
+"""What may be asked for. ``auto`` is bfloat16 on processors that multiply it faster than float32, and float32 on
+others; on a graphics card float16 for matching and bfloat16 for the networks."""
 
 BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16", "asimdbf16")
 """Flags of processors, x86 and ARM, that multiply bfloat16 in hardware. With AVX-512 alone it is emulated, many times
 slower than float32."""
+
+NO_FASTER = {"GenuineIntel": ("avx512_bf16",)}
+"""Flags that do not count with some vendors. Intel's AVX-512 multiplies as many numbers a cycle in bfloat16 as in
+float32, and converting them costs: without AMX, which virtual machines often hide, networks take 1.5 times as long."""
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -76,18 +80,18 @@ def number_format(asked: str = AUTO, device: str = "cpu") -> NumberFormat:
         return NumberFormat(wanted, "Computing in float32, as asked for.")
     if flag := bfloat16_flag(_processor()):
         return NumberFormat(
-            "bfloat16", f"Computing in bfloat16, which this processor has in hardware ({flag})."
+            "bfloat16", f"Computing in bfloat16, with which this processor is faster ({flag})."
         )
     if wanted == "bfloat16":
         return NumberFormat(
             wanted,
-            "Computing in bfloat16, as asked for, which is slow here: this processor does not say that it has it in "
-            "hardware. It is faster with the number format auto, or float32.",
+            "Computing in bfloat16, as asked for, which is slow here: this processor does not say that it is any "
+            "faster with it. It is quicker with the number format auto, or float32.",
             slow=True,
         )
     return NumberFormat(
         "float32",
-        "Computing in float32, because this processor does not say that it has bfloat16 in hardware.",
+        "Computing in float32, because this processor does not say that it is faster with bfloat16.",
     )
 
 
@@ -104,9 +108,11 @@ def checked(asked: str) -> Asked:
 
 
 def bfloat16_flag(cpuinfo: str) -> str | None:
-    """The first of `BFLOAT16_FLAGS` that all processors of a ``/proc/cpuinfo`` have; None if there is none."""
+    """The first of `BFLOAT16_FLAGS` that all processors of a ``/proc/cpuinfo`` have and gain by; None without one."""
     listed = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     common = set.intersection(*(set(line.split()) for line in listed)) if listed else set()
+    for vendor in re.findall(r"^vendor_id\s*:\s*(\S+)", cpuinfo, re.MULTILINE):
+        common -= set(NO_FASTER.get(vendor, ()))
     return next((flag for flag in BFLOAT16_FLAGS if flag in common), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ Image = NDArray[np.uint8]
 
 MEASURED = 4
 """References whose residual energies say what is usual in a bank."""
+
+
+def fingerprint(references: Sequence[Image]) -> str:
+    """Changes when a reference comes or goes: samples compared with another bank must not be used again."""
+    return sha256(b"".join(sha256(pixels.tobytes()).digest() for pixels in references)).hexdigest()[:12]
 
 
 class EncodedReferences:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.checkpoint.ranges import COUNT, SHARE, check, refused
+from model.checkpoint.ranges import COUNT, NOT_NEGATIVE, SHARE, check, refused
+from model.evidence.discriminant import SHRINKAGE
 from model.evidence.prepared import CHANNELS, LAYOUT, Prepared, compare
 from model.evidence.previous_mask import MASK_CHANNELS, MASK_LAYOUT, mask_evidence
 from model.evidence.relative import evidence
@@ -25,12 +26,13 @@ class LiteConfig:
     """Sizes of the ``lite`` click network."""
 
     inputs: int = CHANNELS
+    shrinkage: float = SHRINKAGE  # of the discriminant level (:mod:`model.evidence.discriminant`)
     previous: bool = False  # whether it sees the previous mask, after the click before
     dropout: float = 0.15  # share of the kinds of evidence that a sample goes without in training
     widths: tuple[int, ...] = (24, 40, 64, 96, 128)  # strides 2, 4, 8, 16, 32
 
     def __post_init__(self) -> None:
-        check(self, {"inputs": COUNT, "dropout": SHARE, "widths": COUNT})
+        check(self, {"inputs": COUNT, "shrinkage": NOT_NEGATIVE, "dropout": SHARE, "widths": COUNT})
         if len(self.widths) != 5:
             raise refused(self, "widths", f"{len(self.widths)} widths are not one for each of the 5 strides")
 
@@ -93,7 +95,7 @@ class LiteClickNetwork(ClickNetwork):
         matching: MatchingConfig = MATCHING,
     ) -> Prepared:
         """See :class:`model.interactive.network.ClickNetwork`."""
-        return compare(image, compared, normal, itself, matching)
+        return compare(image, compared, normal, itself, matching, self.config.shrinkage)
 
     def inputs(
         self, prepared: Prepared, clicks: Tensor, previous: Tensor, words: Words | None = None

@@ -147,7 +147,8 @@ class Predictor:
 
     def encode(self, image: NDArray[np.uint8], long_side: int | None = None) -> Encoded:
         """Encode an image (H, W, 3), RGB, uint8, at ``long_side`` pixels (default: the checkpoint's)."""
-        return encode(image, self.backbone, long_side or self.long_side, self.device)  # type: ignore[arg-type]
+        with self.format.autocast(self.device):
+            return encode(image, self.backbone, long_side or self.long_side, self.device)  # type: ignore[arg-type]
 
     def look(
         self, image: NDArray[np.uint8], window: Window, references: Sequence[NDArray[np.uint8]]

@@ -12,6 +12,9 @@ from model.interactive.base import BaseClickNetwork, BaseConfig
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.network import ClickNetwork
 
+UNSAID_SHRINKAGE = 10.0
+"""What networks were trained with whose manifest does not say."""
+
 
 def new(manifest: Mapping[str, Any], source: str) -> ClickNetwork:
     """The untrained click network that a checkpoint's manifest describes.
@@ -32,7 +35,7 @@ def new(manifest: Mapping[str, Any], source: str) -> ClickNetwork:
     if preset != "lite":
         raise CheckpointError(f"{source} holds the preset {preset!r}; a click network is 'lite' or 'base'.")
     sizes = manifest.get("network", {"previous": bool(manifest.get("previous", False))})
-    lite = read_sizes(LiteConfig(), sizes, source, preset)
+    lite = read_sizes(LiteConfig(shrinkage=UNSAID_SHRINKAGE), sizes, source, preset)
     if lite.inputs != CHANNELS:
         raise CheckpointError(
             f"{source} was trained on {lite.inputs} maps of evidence, and this release makes {CHANNELS}: use a "

@@ -31,7 +31,8 @@ from model.labels.labelled import LabelledImage, WeakLabel, painted
 from model.labels.weak import strengthen
 from model.metrics.ranking import image_auroc, rank_pixels
 from model.segmentation.predictor import SegPredictor
-from model.training.segmentation.project import SegTraining, train_segmentation
+from model.training.segmentation.project import train_segmentation
+from model.training.segmentation.trainer import SegTraining
 
 CLICK_RADIUS_SHARE = 0.006  # ρ of Eq. 8, as a share of the longer side: 3 px at 512
 JITTER = (

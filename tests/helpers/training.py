@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,17 +15,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
+from adclick_backend.engine.engine import Segmentation
+from adclick_backend.training.job import Trainers
+from model.clicks import Click
 from model.labels.labelled import LabelledImage
 from tests.helpers.backend import Backend
 from tests.helpers.fake_engine import FakeEngine, Pixels, red_masks
 from tests.helpers.labels import annotated, brush, choice
-from tests.helpers.versions import candidate
+from tests.helpers.versions import candidate, click_candidate
 
 Maps = dict[str, NDArray[np.float32]]
 
 
 class TrainingEngine(FakeEngine):
-    """Sees the ``quality`` share of each defect's rows, as the weights say; without weights 0.3."""
+    """Sees the ``quality`` share of each defect's rows, as the weights say; without weights 0.3.
+
+    After clicks it marks the share of the clicked pixels' rows that the click network says; without one 0.5.
+    """
+
+    def click(
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Callable[[], Pixels],
+        clicks: Sequence[Click],
+        weights: Path | None = None,
+        phrases: Sequence[str] = (),
+    ) -> Segmentation:
+        found = super().click(key, bank, load, clicks, weights, phrases)
+        quality = 0.5 if weights is None else json.loads(weights.read_bytes())["clicks"]
+        rows = np.flatnonzero(found.mask.any(axis=1))
+        kept = np.zeros_like(found.mask)
+        kept[rows[: round(quality * len(rows))]] = True
+        return replace(found, mask=found.mask & kept)
 
     def maps(
         self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], weights: Path | None = None
@@ -44,8 +67,8 @@ class TrainingEngine(FakeEngine):
 
 def trainer(
     quality: float | None = 0.9, *, steps: int = 3, pause: float = 0.0, error: Exception | None = None
-) -> Callable[..., Mapping[str, Any]]:
-    """A trainer whose version finds the `quality` share of defects; None: its maps are NaN.
+) -> Trainers:
+    """Trainers whose version finds the `quality` share of defects; None: its maps are NaN.
 
     Args:
         quality: in [0, 1].
@@ -83,7 +106,36 @@ def trainer(
         report(SimpleNamespace(stage="evaluating", share=1.0, loss=None, metrics={}))
         return {}
 
-    return train
+    return Trainers(train, adapter())
+
+
+def adapter(quality: float = 0.5, error: Exception | None = None) -> Callable[..., Mapping[str, Any]]:
+    """A trainer of a click network that marks the `quality` share of a defect's rows after each click.
+
+    Args:
+        quality: in [0, 1]; without a click network of its own a project is answered with 0.5.
+        error: raised by it.
+    """
+
+    def adapt(
+        images: Sequence[LabelledImage],
+        references: Mapping[str, Sequence[Pixels]],
+        out: Path,
+        *,
+        version: str,
+        resume: Path,
+        report: Callable[[Any], None],
+        **more: Any,
+    ) -> Mapping[str, Any]:
+        report(SimpleNamespace(stage="preparing", share=0.0))
+        if error is not None:
+            resume.mkdir(parents=True, exist_ok=True)
+            raise error
+        report(SimpleNamespace(stage="training", share=0.5))
+        click_candidate(out.parent, json.dumps({"clicks": quality}).encode(), version=version)
+        return {}
+
+    return adapt
 
 
 def label_images(backend: Backend, count: int = 6, *, normal: int = 2, first: int = 1) -> None:

@@ -26,6 +26,22 @@ def candidate(folder: Path, content: bytes = b"weights", **manifest: Any) -> Pat
     return folder
 
 
+def click_candidate(folder: Path, content: bytes = b"clicks", **manifest: Any) -> Path:
+    """A click network in a folder that may become a version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "click.safetensors").write_bytes(content)
+    described = {
+        "version": "x",
+        "preset": "lite",
+        "backbone": "efficientnet_lite0",
+        "backbone_sha256": "0" * 64,
+        "long_side": 512,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / "click.json").write_text(json.dumps({**described, **manifest}))
+    return folder
+
+
 def publish(registry: Registry, folder: Path, project: str = "3", *, activate: bool = True) -> Version:
     """Publish the next version of a project, by default as the one that serves."""
     name = registry.new_name(project)

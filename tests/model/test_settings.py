@@ -22,6 +22,7 @@ from model.matching.nearest import MatchingConfig
 from model.segmentation.network import SegConfig
 from model.studies.ablation import Variant
 from model.studies.label_study import Setting
+from model.training.interactive.adaptation import Adaptation
 from model.training.interactive.batches import ClickTraining
 from model.training.segmentation.trainer import SegTraining
 
@@ -41,7 +42,11 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
         "steps": COUNT, "learning_rate": POSITIVE, "weight_decay": NOT_NEGATIVE, "ema": BELOW_ONE, "clip": POSITIVE,
         "focal": SWITCH, "cross_entropy": NOT_NEGATIVE, "overlap": NOT_NEGATIVE, "max_next_clicks": SOME,
         "jitter": NOT_NEGATIVE, "second_looks": SHARE, "synthetic_share": SHARE, "thinned": SHARE, "seed": SOME,
-        "crops": CROPS,
+        "save_seconds": NOT_NEGATIVE, "crops": CROPS,
+    },
+    Adaptation: {
+        "training": ([ClickTraining()], []), "moved": SHARE, "painted": NOT_NEGATIVE, "synthetic": SOME,
+        "most_labelled": SOME, "windows": SOME,
     },
     SegTraining: {
         "steps": COUNT, "seed": SOME, "learning_rate": POSITIVE, "fresh": NOT_NEGATIVE, "trust": NOT_NEGATIVE,
@@ -56,7 +61,7 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
         "pretrained": SWITCH, "patience": SHARE, "save_seconds": NOT_NEGATIVE,
     },
     LiteConfig: {
-        "inputs": COUNT, "previous": SWITCH, "dropout": SHARE,
+        "inputs": COUNT, "shrinkage": NOT_NEGATIVE, "previous": SWITCH, "dropout": SHARE,
         "widths": ([(1, 1, 1, 1, 1)], [(1, 1, 1, 1), (1, 1, 0, 1, 1), (1,) * 6]),
     },
     BaseConfig: {

@@ -34,6 +34,7 @@ class ClickTraining:
     synthetic_share: float = 0.45
     thinned: float = 0.55  # share of the steps in which samples go without some of the evidence
     seed: int = 0
+    save_seconds: float = 120.0  # between two writings of the state
     # (crop side in stride-2 cells, samples a step, share of steps): small crops for speed, whole images because in
     # use most places are far from any click
     crops: tuple[tuple[int, int, float], ...] = ((96, 8, 0.45), (128, 5, 0.3), (192, 2, 0.25))
@@ -43,7 +44,9 @@ class ClickTraining:
             self,
             {
                 **dict.fromkeys(("learning_rate", "clip"), POSITIVE),
-                **dict.fromkeys(("weight_decay", "cross_entropy", "overlap", "jitter"), NOT_NEGATIVE),
+                **dict.fromkeys(
+                    ("weight_decay", "cross_entropy", "overlap", "jitter", "save_seconds"), NOT_NEGATIVE
+                ),
                 **dict.fromkeys(("second_looks", "synthetic_share", "thinned"), SHARE),
                 "steps": COUNT,
                 "ema": BELOW_ONE,

@@ -38,16 +38,21 @@ PIECES_OF_DRAWN, DEFECTS_OF_DRAWN = 10, 12
 """Good pieces photographed of each drawn product, and defective ones."""
 
 
-def _save(out: Path, view: tuple[Prepared, Mask] | None, kind: str) -> None:
-    """Write a view of a kind of defect as a sample file, if there is one."""
-    if view is None:
-        return
-    prepared, mask = view
+def save_sample(
+    out: Path, prepared: Prepared, mask: NDArray[np.generic], kind: str, durable: bool = True
+) -> None:
+    """Write a view of a kind of defect as a sample file; its ``mask`` (H, W) is 1, 0, or -1 where nobody knows."""
     tensors = {name: prepared.levels[name][0].half() for name in (*LEVELS, DISCRIMINANT)}
     tensors |= {n: getattr(prepared, n)[0].half() for n in ("static", "vectors", "log_energies")}
-    tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(mask.astype(np.uint8))}
-    with replacing(out) as half:
+    tensors |= {"scales": prepared.scales[0], "mask": torch.from_numpy(mask.astype(np.int8))}
+    with replacing(out, durable=durable) as half:
         save_file({k: v.contiguous() for k, v in tensors.items()}, half, {"kind": kind})
+
+
+def _save(out: Path, view: tuple[Prepared, Mask] | None, kind: str) -> None:
+    """Write a view as a sample file, if there is one."""
+    if view is not None:
+        save_sample(out, *view, kind)
 
 
 def images_of(

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,23 +76,43 @@ class ClickTrainer:
         self.format = number_format(asked, str(worker.device))
         folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self) -> None:
-        """Train to the last step, writing ``curve.jsonl`` and ``last.safetensors`` on the way."""
+    def run(
+        self,
+        report: Callable[[float, float], None] = lambda share, loss: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Train to the last step, writing ``curve.jsonl`` and ``last.safetensors`` on the way.
+
+        Args:
+            report: told (share of the steps, mean loss) every few steps.
+            cancelled: asked after each step.
+
+        Returns:
+            False when it was cancelled; its state is kept then.
+        """
+        if self.progress() >= 1:  # it was interrupted after its last step
+            return True
         losses: list[float] = []
         saved = self.seconds
         started = time.monotonic() - self.seconds
         for batch in self._batches():
             losses.append(self.train_step(batch))
             self.seconds = time.monotonic() - started
+            if self.step % 10 == 0:
+                report(self.progress(), float(np.mean(losses[-10:])))
             if self.step % 100 == 0:
                 self._log(float(np.mean(losses)))
                 losses.clear()
-            if self.seconds - saved > 120:
+            if self.seconds - saved > self.config.save_seconds:
                 self.save()
                 saved = self.seconds
+            if cancelled():
+                self.save()
+                return False
             if self.progress() >= 1:
                 break
         self.save()
+        return True
 
     def progress(self) -> float:
         """Share of the steps that is over, in [0, 1]."""

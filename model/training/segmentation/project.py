@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from model.checkpoint.described import SEG_PRESET
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, manifest_path, read_manifest
 from model.features.number_format import AUTO, number_format
+from model.interactive.encoded_references import fingerprint
 from model.interactive.predictor import Predictor
 from model.labels.labelled import DEFECT, LabelledImage
 from model.language.encoders import text_encoder
@@ -29,35 +30,13 @@ from model.segmentation.inputs import views_behind
 from model.segmentation.network import ADClickSeg, SegConfig, start_from_clicks
 from model.segmentation.predictor import smooth, type_logits
 from model.segmentation.type_head import TypeHead, examples, learn_types
+from model.training.progress import Cancelled, Progress
 from model.training.segmentation.batches import SegSampler, read_inputs, read_targets
 from model.training.segmentation.calibration import calibrate
 from model.training.segmentation.samples import SampleWriter, SegSample
 from model.training.segmentation.trainer import SegTrainer, SegTraining
 
 JUDGED = (0.0, 0.25, 0.5, 0.75)  # shares of the training at which the network is judged
-
-__all__ = ["Cancelled", "Progress", "SegTraining", "train_segmentation"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands.
-
-    Attributes:
-        stage: what it is doing.
-        share: of that stage, in [0, 1].
-        loss: mean of the last steps, when training.
-        metrics: what is known of the result so far.
-    """
-
-    stage: Literal["preparing", "training", "evaluating"]
-    share: float
-    loss: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-class Cancelled(Exception):
-    """The training was stopped on request; with a resume file it can be gone on with."""
 
 
 def train_segmentation(
@@ -206,7 +185,7 @@ def prepare_samples(
         own = list(references.get(product, ()))
         mine = [i for i in images if i.product == product]
         go_on(Progress("preparing", p / len(names)))
-        place = folder / f"product-{p}-{SampleWriter.fingerprint(own)}"
+        place = folder / f"product-{p}-{fingerprint(own)}"
         writer = SampleWriter(place, predictor, product, own, config.seed)
         plan = _plan(writer, mine, len(own), config, len(names))
         for done, make in enumerate(plan):

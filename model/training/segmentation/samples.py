@@ -74,11 +74,6 @@ class SampleWriter:
         folder.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(folder)
 
-    @staticmethod
-    def fingerprint(references: Sequence[Image]) -> str:
-        """Changes when a reference comes or goes: samples compared with another bank must not be used again."""
-        return sha256(b"".join(sha256(pixels.tobytes()).digest() for pixels in references)).hexdigest()[:12]
-
     def labelled(self, image: LabelledImage) -> SegSample:
         """A labelled image; one without labels is normal."""
         path = self._path(f"labelled-{image.name}-{_fingerprint(image.labels)}")

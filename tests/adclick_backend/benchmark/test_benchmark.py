@@ -31,7 +31,7 @@ from adclick_backend.benchmark.rows import Results, Row, Setting
 from adclick_backend.benchmark.variants import ADCLICK, CHANGES
 from adclick_backend.cli import main
 from adclick_backend.engine.bank import ImageKey
-from adclick_backend.engine.engine import Engine
+from adclick_backend.engine.prepared_images import PreparedImages
 from adclick_backend.engine.windows import Windows
 from model.clicks import Click
 from model.datasets.mvtec import find_categories
@@ -180,7 +180,7 @@ def test_an_image_is_never_among_its_own_references(tmp_path: Path, monkeypatch:
         compared.append(bank.references)
         raise RuntimeError
 
-    monkeypatch.setattr(Engine, "_open", lambda self, *args: open_image(*args))
+    monkeypatch.setattr(PreparedImages, "open", lambda self, *args: open_image(*args))
     bank = local.bank("1", sorted((tmp_path / "p/train/good").iterdir()))
     with pytest.raises(RuntimeError):
         local.open(bank, image)([Click(9, 9, True)])

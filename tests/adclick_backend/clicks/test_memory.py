@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -322,7 +323,7 @@ def test_what_was_clicked_before_the_file_had_a_version_is_gone_on_with(tmp_path
     merged = memory.merge("1", "7", request("b", plus(120)))
     assert (merged.region_id, merged.clicks) == ("adclick-a", (plus(100), plus(120)))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_clicks_go_on_when_a_newer_program_was_here(tmp_path: Path) -> None:
@@ -375,3 +376,11 @@ def test_clicks_that_an_earlier_release_remembered_go_on(tmp_path: Path) -> None
     after = ClickMemory(path, ttl_s=600, clock=lambda: 5000.0)
     joined = after.merge("1", "7", request("b", minus(12)))
     assert (joined.region_id, joined.clicks) == (first.region_id, (plus(10), minus(12)))
+
+
+def test_an_object_keeps_the_version_that_it_was_begun_with(memory: ClickMemory) -> None:
+    first = replace(request("a", plus(100)), version="v3")
+    assert memory.merge("1", "7", first).version == "v3"
+    assert memory.merge("1", "7", replace(request("a", plus(100), plus(105)), version="v4")).version == "v3"
+    memory.forget("1", "7")
+    assert memory.merge("1", "7", replace(first, version="v4")).version == "v4"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from adclick_backend.dashboard.training import LOG_LINES, POINTS, draw_curves
+from adclick_backend.dashboard.charts import POINTS
+from adclick_backend.dashboard.training import LOG_LINES, draw_curves
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.store import Job
 from tests.helpers.backend import Backend

@@ -15,7 +15,7 @@ import pytest
 
 from adclick_backend.store.versions import Registry, RegistryError, Version
 from model.checkpoint.manifest import FORMAT
-from tests.helpers.versions import candidate, publish
+from tests.helpers.versions import candidate, click_candidate, publish
 
 
 @pytest.fixture
@@ -309,3 +309,72 @@ def test_readers_see_one_version_or_the_other_while_versions_switch(
     for reader in readers:
         reader.join()
     assert seen == {"v1", "v2"}
+
+
+def with_clicks(registry: Registry, folder: Path, **manifest: Any) -> Version:
+    """Publish a version that has a click network too, and let it serve."""
+    made = click_candidate(candidate(folder / registry.new_name("3")), **manifest)
+    return registry.activate("3", registry.publish("3", made, registry.new_name("3")).name)
+
+
+def test_a_version_brings_its_click_network_along_and_takes_it_back(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry, tmp_path)
+    version = with_clicks(registry, tmp_path)
+    assert version.clicks is not None and version.clicks.read_bytes() == b"clicks"
+    assert version.weights is not None and version.weights.read_bytes() == b"weights"
+    back = registry.roll_back("3")
+    assert back is not None and (back.name, back.clicks) == ("v1", None)
+    assert registry.activate("3", "v2").clicks == version.clicks
+
+
+@pytest.mark.parametrize("damage", ["exchanged", "gone", "of another network"])
+def test_a_version_with_a_damaged_click_network_serves_without_it(
+    registry: Registry, tmp_path: Path, damage: str
+) -> None:
+    """Reliability row 8."""
+    version = with_clicks(registry, tmp_path)
+    assert version.clicks is not None
+    if damage == "exchanged":
+        version.clicks.write_bytes(b"others")
+    elif damage == "gone":
+        version.clicks.unlink()
+    else:
+        click_candidate(version.folder, preset="lite-seg")
+    found = registry.current("3")
+    assert found is not None and (found.name, found.damage, found.clicks) == ("v1", "", None)
+    assert found.click_damage
+    with pytest.raises(RegistryError, match="was not kept"):
+        registry.publish("3", found.folder, "v2")
+
+
+def test_a_click_network_that_could_not_be_loaded_is_not_tried_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Reliability row 8: in no other worker process either, and the rest of the version goes on serving."""
+    version = with_clicks(registry, tmp_path)
+    assert version.clicks is not None
+    registry.refuse("3", version.clicks, "It lacks a layer.")
+    other = Registry(tmp_path / "data", "adclick-lite-2").current("3")
+    assert other is not None
+    assert (other.name, other.damage, other.click_damage, other.clicks) == (
+        "v1",
+        "",
+        "It lacks a layer.",
+        None,
+    )
+
+
+def test_a_version_may_answer_clicks_alone(registry: Registry, tmp_path: Path) -> None:
+    """Then the packaged network proposes masks; without a word of that, a version whose weights are gone is damaged."""
+    folder = click_candidate(tmp_path / "alone", alone=True, created=5.0, metrics={"click_1": 0.5})
+    version = registry.activate("3", registry.publish("3", folder, "v1").name)
+    assert (version.weights, version.damage, version.created) == (None, "", 5.0)
+    assert version.clicks is not None and version.metrics == {"click_1": 0.5}
+    version = with_clicks(registry, tmp_path)
+    for name in ("weights.safetensors", "weights.json"):
+        (version.folder / name).unlink()
+    assert registry.get("3", "v2").damage
+    found = registry.current("3")
+    assert found is not None and found.name == "v1"

@@ -15,14 +15,15 @@ import pytest
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
-from adclick_backend.training.job import is_out_of_memory, read_references
+from adclick_backend.training.job import Trainers, read_references
+from adclick_backend.training.memory import is_out_of_memory
 from adclick_backend.training.training_set import build_training_set
 from adclick_backend.workers import process as training_process
 from model.checkpoint.manifest import CheckpointError
 from tests.helpers.backend import CONFIG, Backend
 from tests.helpers.dashboard import page
 from tests.helpers.references import png
-from tests.helpers.training import TrainingEngine, label_images, trainer
+from tests.helpers.training import TrainingEngine, adapter, label_images, trainer
 
 
 @pytest.fixture
@@ -40,8 +41,13 @@ def train(backend: Backend, *given: Any, **options: Any) -> Job:
     services.connections.label_studio("1")._transport._sleep = lambda seconds: None
     job = services.jobs.enqueue("1", "train", "test")
     services.store.jobs.begin(job.id, "Starting.")
-    training_process._run(job.id, services, options.get("train") or trainer(*given, **options))
+    training_process._run(job.id, services, _trainers(*given, **options))
     return services.jobs.get("1", job.id)
+
+
+def _trainers(*given: Any, **options: Any) -> Trainers:
+    train, adapt = options.pop("train", None), options.pop("adapt", None) or adapter()
+    return Trainers(train or trainer(*given, **options).segmentation, adapt)
 
 
 def serving(backend: Backend) -> str:
@@ -73,7 +79,7 @@ def test_a_training_ends_with_a_version_that_serves(backend: Backend) -> None:
 
 def test_a_training_computes_in_the_number_format_of_the_settings(backend: Backend) -> None:
     told: list[object] = []
-    usual = trainer(0.9)
+    usual = trainer(0.9).segmentation
 
     def noting(*args: Any, **more: Any) -> Any:
         told.append(more["asked"])
@@ -111,7 +117,7 @@ def test_maps_that_are_not_numbers_are_never_promoted(backend: Backend) -> None:
 
 def test_labels_that_come_while_a_training_runs_are_not_forgotten(backend: Backend) -> None:
     """The page offers to train again, and the toggle that trains on every submission leads to one more job."""
-    quick, start = trainer(0.9), "/projects/1/training"
+    quick, start = trainer(0.9).segmentation, "/projects/1/training"
 
     def slow(*given: Any, **options: Any) -> Any:
         label_images(backend, 2, normal=1, first=20)
@@ -154,7 +160,7 @@ def test_the_phrases_of_the_labels_are_trained_with_and_new_ones_are_a_reason_to
 ) -> None:
     """The person's where there are any, and of any defect the built-in ones."""
     told: list[dict[str, list[str]]] = []
-    well = trainer(0.9)
+    well = trainer(0.9).segmentation
 
     def listening(*given: Any, prompts: dict[str, list[str]], **options: Any) -> Any:
         told.append(prompts)
@@ -218,7 +224,7 @@ def test_what_goes_wrong_fails_the_job_in_words_and_changes_nothing(
 def test_when_memory_runs_out_smaller_batches_are_tried_once(backend: Backend) -> None:
     """Reliability row 20: smaller batch once, then fail."""
     asked: list[int] = []
-    well = trainer(0.9)
+    well = trainer(0.9).segmentation
 
     def tight(*given: Any, config: Any = None, **options: Any) -> Any:
         asked.append(6 if config is None else config.crops[0][1])
@@ -370,6 +376,7 @@ def test_a_version_that_cannot_be_loaded_does_not_stop_the_training_of_the_next(
     train(backend, 0.9)
     broken = backend.services.registry.current("1")
     assert broken is not None
+    assert broken.weights is not None
     backend.engine.broken.add(broken.weights)
     label_images(backend, 1, normal=0, first=20)
     job = train(backend, 0.5)
@@ -384,7 +391,7 @@ def test_half_a_training_goes_on_with_the_code_that_began_it_or_begins_again(
 ) -> None:
     """Reliability row 25: samples that an earlier release prepared are not mixed with those of today."""
     states: list[Path] = []
-    learn = trainer(0.9)
+    learn = trainer(0.9).segmentation
 
     def killed(*given: Any, resume: Path, **options: Any) -> Any:
         states.append(resume)

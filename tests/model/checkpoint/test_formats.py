@@ -1,8 +1,8 @@
 """What was written before is read after an upgrade: a checkpoint of each format, and the digits that it gave then.
 
 ``tests/fixtures/checkpoints/format-0`` was written by the last release whose manifests had no number, format-1 by the
-first one that wrote it, format-2 by the first whose backbone may lie apart. Nothing in these folders ever changes; a new format gets a new folder
-(`tests.helpers.patterned`).
+first one that wrote it, format-2 by the first one whose backbone may lie apart. Nothing in these folders ever changes;
+a new format gets a new folder (`tests.helpers.patterned`).
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def test_without_timm_the_command_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timm_backbone, "find_spec", lambda name: None)
-    assert main(["prepare-backbone", "timm:resnet18", "--out", str(tmp_path / "a.safetensors")]) == 2
+    out = tmp_path / "data/backbones/timm-resnet18.safetensors"
+    assert main(["prepare-backbone", "timm:resnet18", "--out", str(out)]) == 2
     assert "pip install 'adclick-backend[timm]'" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 

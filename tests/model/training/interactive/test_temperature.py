@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.features.backbones import EfficientNetLite0
+from model.features.backbones import Lite0ViT
 from model.interactive.lite import LiteClickNetwork
 from model.interactive.predictor import Predictor
 from model.training.interactive.samples import Sample, build_drawn, find_samples
@@ -15,7 +15,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     cache = tmp_path_factory.mktemp("samples")
     predictor = Predictor()
     backbone = predictor.backbone
-    assert isinstance(backbone, EfficientNetLite0)
+    assert isinstance(backbone, Lite0ViT)
     build_drawn(range(900, 901), cache, backbone, long_side=256)
     return list(find_samples(cache))
 

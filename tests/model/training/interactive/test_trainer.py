@@ -84,13 +84,14 @@ def test_training_learns_and_can_be_resumed(samples: Path, tmp_path: Path) -> No
 
 
 def test_a_run_stops_when_its_time_is_up_and_leaves_a_curve(samples: Path, tmp_path: Path) -> None:
-    config = ClickTraining(steps=2, crops=((32, 2, 1.0),))
+    config = ClickTraining(steps=100, crops=((32, 2, 1.0),))
     sampler = Sampler(list(find_samples(samples)), 0.5)
     trainer = ClickTrainer(new_network(1), SampleFiles(sampler), config, tmp_path)
     trainer.step = 99
     trainer.run()
     assert json.loads((tmp_path / "curve.jsonl").read_text())["step"] == 100
     assert (tmp_path / "last.safetensors").exists()
+    assert trainer.run() and trainer.step == 100  # nothing is left to do
 
 
 def test_in_the_last_part_of_a_run_all_evidence_is_shown(samples: Path, tmp_path: Path) -> None:
