@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
-from adclick_backend.store.versions import Registry, RegistryError, Version
+from adclick_backend.store.versions import CLICK_COUNTS, Registry, RegistryError, Version, click_measure
 
 OLD_PREDICTIONS = (
     "Tasks keep the predictions that they have: the button on the dashboard's page Versions brings them those of the "
@@ -85,6 +85,6 @@ def _compare(version: Version) -> int:
 def _words(scores: Mapping[str, float | None]) -> str:
     """Scores for a person: ``IoU 61.2 %``."""
     names = {"iou": "IoU", "ap": "pixel AP", "false_area": "marked in normal images"}
-    names |= {f"click_{n}": f"IoU after {n} clicks" for n in (1, 3, 5)}
+    names |= {click_measure(n): f"IoU after {n} clicks" for n in CLICK_COUNTS}
     known = [f"{names.get(name, name)} {value:.1%}" for name, value in scores.items() if value is not None]
     return ", ".join(known)

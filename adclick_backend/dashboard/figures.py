@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from adclick_backend.store.versions import CLICK_COUNTS, click_measure
+
 # Names in manifests and comparisons -> what a person reads. All are shares in [0, 1].
 WORDS = {
     "iou": "IoU",
     "ap": "Pixel AP",
     "pro": "PRO",
     "false_area": "Marked in normal images",
-    **{f"click_{n}": f"IoU after {n} click{'s' if n > 1 else ''}" for n in (1, 3, 5)},
+    **{click_measure(n): f"IoU after {n} click{'s' if n > 1 else ''}" for n in CLICK_COUNTS},
 }
 MEANINGS = {
     "iou": "how far the mask and the label are the same: what both cover, of all that one of them covers",

@@ -36,7 +36,15 @@ CLICKS = "click.safetensors"
 REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json"}
 """Beside weights of a version that could not be loaded: by which release, and why."""
 
+CLICK_COUNTS = (1, 3, 5)
+"""Numbers of clicks after which the mean IoU of a version's click network is measured."""
+
 Signature = tuple[tuple[int, int, int], ...]
+
+
+def click_measure(count: int) -> str:
+    """Name of the mean IoU after so many clicks, among the metrics of a version."""
+    return f"click_{count}"
 
 
 class RegistryError(RuntimeError):

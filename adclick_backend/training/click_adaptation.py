@@ -19,7 +19,7 @@ from adclick_backend.store.disk import is_full
 from adclick_backend.store.versions import CLICKS, Version
 from adclick_backend.training.click_verdict import ClickVerdict, Press, judge_clicks
 from adclick_backend.training.holdout import FEWEST_CLICKED, Split, has_mask, split_for_clicks
-from adclick_backend.training.memory import is_out_of_memory
+from adclick_backend.training.memory import halved, is_out_of_memory, train_within_memory
 from adclick_backend.training.training_set import key_of, whole
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, manifest_path, read_manifest
@@ -111,13 +111,7 @@ class ClickAdaptation:
             )
 
         try:
-            try:
-                attempt()
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                log.warning("Memory ran out (%s); clicks are adapted with batches of half the size.", error)
-                attempt(config=_with_smaller_batches())
+            train_within_memory(attempt, lambda: attempt(config=_with_smaller_batches()))
         except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
             if is_full(error) or not (is_out_of_memory(error) or isinstance(error, _TOLD)):
                 raise
@@ -205,5 +199,4 @@ def _with_smaller_batches() -> Any:
     from model.training.interactive.adaptation import Adaptation
 
     usual = Adaptation()
-    crops = tuple((side, max(count // 2, 1), share) for side, count, share in usual.training.crops)
-    return replace(usual, training=replace(usual.training, crops=crops))
+    return replace(usual, training=replace(usual.training, crops=halved(usual.training.crops)))

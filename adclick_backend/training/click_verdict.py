@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.store.versions import CLICK_COUNTS, click_measure
 from adclick_backend.training.promotion import truth_of
 from adclick_backend.training.training_set import whole
 from model.clicks import Click, simulate_clicks
@@ -19,9 +20,6 @@ from model.metrics.masks import iou
 Mask = NDArray[np.bool_]
 Press = Callable[[LabelledImage, Sequence[Click]], Mask]
 """What a click network answers to clicks in an image, (H, W) bool of the image's size."""
-
-COUNTED = (1, 3, 5)
-"""Numbers of clicks after which the mean IoU is taken."""
 
 BETTER = 0.005
 """The mean IoU over all of those has to grow by so much: equal is not enough to leave what is known."""
@@ -48,8 +46,8 @@ class Clicked:
 
     @property
     def gain(self) -> float:
-        """How much larger the IoU is, on average over `COUNTED`."""
-        return float(np.mean([self.candidate[n - 1] - self.serving[n - 1] for n in COUNTED]))
+        """How much larger the IoU is, on average over `CLICK_COUNTS`."""
+        return float(np.mean([self.candidate[n - 1] - self.serving[n - 1] for n in CLICK_COUNTS]))
 
 
 @dataclass(frozen=True)
@@ -88,11 +86,6 @@ class ClickVerdict:
         return {"adopted": self.adopted, "reason": self.reason, **rounded, "images": rows}
 
 
-def click_measure(count: int) -> str:
-    """Name of the mean IoU after so many clicks, among the metrics of a version."""
-    return f"click_{count}"
-
-
 def judge_clicks(
     candidate: Press,
     serving: Press,
@@ -112,17 +105,21 @@ def judge_clicks(
     clicked = []
     for number, image in enumerate(images):
         progress(number / len(images))
-        (theirs, before), (ours, after) = (_click_through(press, image) for press in (serving, candidate))
+        pixels = whole(image)()
+        truth = truth_of(image, (pixels.shape[0], pixels.shape[1]))
+        (theirs, before), (ours, after) = (
+            _click_through(press, image, truth) for press in (serving, candidate)
+        )
         clicked.append(Clicked(image, ours, theirs, (before, after)))
     clicked.sort(key=lambda one: (-abs(one.candidate[0] - one.serving[0]), one.image.name))
     new, old = (
-        {n: float(np.mean([curve[n - 1] for curve in curves])) for n in COUNTED}
+        {n: float(np.mean([curve[n - 1] for curve in curves])) for n in CLICK_COUNTS}
         for curves in ([one.candidate for one in clicked], [one.serving for one in clicked])
     )
-    worst = min(COUNTED, key=lambda n: new[n] - old[n])
+    worst = min(CLICK_COUNTS, key=lambda n: new[n] - old[n])
     gain = float(np.mean([one.gain for one in clicked]))
     adopted = gain >= BETTER and new[worst] >= old[worst] - NOT_WORSE
-    shown = ", ".join(f"{old[n]:.1%} to {new[n]:.1%} after {n}" for n in COUNTED)
+    shown = ", ".join(f"{old[n]:.1%} to {new[n]:.1%} after {n}" for n in CLICK_COUNTS)
     changed = (
         f"the overlap (IoU) of masks went from {shown} clicks, on {len(images)} images that it was not shown"
     )
@@ -132,15 +129,13 @@ def judge_clicks(
         reason = (
             f"Clicks go on being answered by {answering}, for the adapted network is not better: {changed}."
         )
-    measures = [{click_measure(n): found[n] for n in COUNTED} for found in (new, old)]
+    measures = [{click_measure(n): found[n] for n in CLICK_COUNTS} for found in (new, old)]
     return ClickVerdict(adopted, reason, measures[0], measures[1], clicked)
 
 
-def _click_through(press: Press, image: LabelledImage) -> tuple[list[float], Mask]:
-    """The IoU after each click, and the mask after the first."""
-    pixels = whole(image)()
-    truth = truth_of(image, (pixels.shape[0], pixels.shape[1]))
+def _click_through(press: Press, image: LabelledImage, truth: Mask) -> tuple[list[float], Mask]:
+    """The IoU with the labelled mask ``truth`` (H, W) after each click, and the mask after the first."""
     seen = simulate_clicks(truth, lambda clicks, _: press(image, clicks), lambda mask: mask)
-    masks = [mask for _, mask in islice(seen, COUNTED[-1])] or [truth]  # no pixel of it is left to click
+    masks = [mask for _, mask in islice(seen, CLICK_COUNTS[-1])] or [truth]  # no pixel of it is left to click
     found = [iou(mask, truth) for mask in masks]
-    return found + [found[-1]] * (COUNTED[-1] - len(found)), masks[0]
+    return found + [found[-1]] * (CLICK_COUNTS[-1] - len(found)), masks[0]

@@ -30,7 +30,7 @@ from adclick_backend.training.click_verdict import ClickVerdict
 from adclick_backend.training.combined_version import serve_clicks_of
 from adclick_backend.training.comparison_pictures import draw_click_pictures, draw_pictures
 from adclick_backend.training.holdout import Split, split
-from adclick_backend.training.memory import is_out_of_memory
+from adclick_backend.training.memory import halved, train_within_memory
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
 from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of, whole
 from model.checkpoint.atomic import write_atomically
@@ -226,13 +226,7 @@ class TrainingJob:
 
         try:
             clicks.fit(references, self._candidate / CLICKS, version, state.parent / "clicks")
-            try:
-                attempt()
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                log.warning("Memory ran out (%s); trying once more with batches of half the size.", error)
-                attempt(config=_with_smaller_batches())
+            train_within_memory(attempt, lambda: attempt(config=_with_smaller_batches()))
         except Exception as error:
             # What diverged would diverge again; and on a full disk labels need the room of samples.
             if isinstance(error, ArithmeticError) or is_full(error):
@@ -369,9 +363,7 @@ def _with_smaller_batches() -> Any:
     from model.training.segmentation.trainer import SegTraining
 
     usual = SegTraining()
-    return replace(
-        usual, crops=tuple((side, max(count // 2, 1), share) for side, count, share in usual.crops)
-    )
+    return replace(usual, crops=halved(usual.crops))
 
 
 def _digest(content: Mapping[str, Any]) -> str:
