@@ -12,34 +12,32 @@ from adclick_backend.store.versions import Registry, Version
 
 def candidate(folder: Path, content: bytes = b"weights", **manifest: Any) -> Path:
     """A folder that may become a version."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "weights.safetensors").write_bytes(content)
-    described = {
-        "version": "x",
-        "preset": "lite-seg",
-        "backbone": "efficientnet_lite0",
-        "types": manifest.get("types", ["defect"]),
-        "offsets": {name: 0.0 for name in manifest.get("types", ["defect"])},
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    (folder / "weights.json").write_text(json.dumps({**described, **manifest}))
+    types = manifest.get("types", ["defect"])
+    offsets = {name: 0.0 for name in types}
+    _write(folder, "weights", content, {"preset": "lite-seg", "types": types, "offsets": offsets, **manifest})
     return folder
 
 
 def click_candidate(folder: Path, content: bytes = b"clicks", **manifest: Any) -> Path:
     """A click network in a folder that may become a version."""
+    _write(
+        folder,
+        "click",
+        content,
+        {"preset": "lite", "backbone_sha256": "0" * 64, "long_side": 512, **manifest},
+    )
+    return folder
+
+
+def _write(folder: Path, stem: str, content: bytes, manifest: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "click.safetensors").write_bytes(content)
+    (folder / f"{stem}.safetensors").write_bytes(content)
     described = {
         "version": "x",
-        "preset": "lite",
         "backbone": "efficientnet_lite0",
-        "backbone_sha256": "0" * 64,
-        "long_side": 512,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    (folder / "click.json").write_text(json.dumps({**described, **manifest}))
-    return folder
+    (folder / f"{stem}.json").write_text(json.dumps({**described, **manifest}))
 
 
 def publish(registry: Registry, folder: Path, project: str = "3", *, activate: bool = True) -> Version:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from draw_samples import save_image
 
 from adclick_backend.cli import main
 from model.checkpoint.files import export, part_of, read_weights
@@ -15,20 +13,15 @@ from model.checkpoint.manifest import LITE, PACKAGED, read_manifest
 from model.features.loading import shared_file
 from model.features.vit import ViT
 from model.interactive.predictor import Predictor
-from tests.helpers.plates import plate, stained
+from tests.helpers.plate_product import write_product
+from tests.helpers.plates import plate
 
 
 @pytest.fixture
 def plates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small product in MVTec layout."""
     monkeypatch.setattr("model.commands.train_backbone.LONG_SIDE", 128)
-    product = tmp_path / "data/set/plate"
-    for number in range(2):
-        image, mask = stained(number)
-        save_image(product / f"train/good/{number}.png", plate(20 + number))
-        save_image(product / f"test/stain/{number}.png", image)
-        save_image(product / f"ground_truth/stain/{number}_mask.png", mask.astype(np.uint8) * 255)
-    return tmp_path / "data"
+    return write_product(tmp_path / "data")
 
 
 def test_the_file_serves_click_networks_that_name_it(

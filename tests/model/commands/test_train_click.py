@@ -4,16 +4,14 @@ import json
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
-from draw_samples import save_image
 
 from adclick_backend.cli import main
 from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.manifest import BACKBONES, read_manifest
 from model.interactive.predictor import Predictor
 from model.training.interactive.temperature import fit_temperature
-from tests.helpers.plates import plate, stained
+from tests.helpers.plate_product import write_product
 
 
 @pytest.fixture
@@ -24,13 +22,7 @@ def plates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("model.commands.train_click.fit_temperature", partial(fit_temperature, count=2))
     monkeypatch.setattr("model.training.interactive.samples.PIECES_OF_DRAWN", 2)
     monkeypatch.setattr("model.training.interactive.samples.DEFECTS_OF_DRAWN", 2)
-    product = tmp_path / "data/set/plate"
-    for number in range(2):
-        image, mask = stained(number)
-        save_image(product / f"train/good/{number}.png", plate(20 + number))
-        save_image(product / f"test/stain/{number}.png", image)
-        save_image(product / f"ground_truth/stain/{number}_mask.png", mask.astype(np.uint8) * 255)
-    return tmp_path / "data"
+    return write_product(tmp_path / "data")
 
 
 @pytest.mark.parametrize(("behind", "told"), [("vit", False), ("lite", True)])
