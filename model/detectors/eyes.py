@@ -1,0 +1,50 @@
+"""What a detector sees with: a frozen backbone at one working size."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.checkpoint.backbone_id import BackboneId
+from model.features.backbones import Backbone
+from model.features.encoding import Encoded, encode
+
+Image = NDArray[np.uint8]
+"""(H, W, 3) uint8 RGB."""
+
+
+class Eyes(Protocol):
+    """Whatever encodes images; a :class:`model.interactive.predictor.Predictor` is one.
+
+    Attributes:
+        backbone_id: of the backbone.
+        long_side: longer side of the working frame, pixels.
+    """
+
+    backbone_id: BackboneId
+    long_side: int
+
+    def encode(self, image: Image) -> Encoded:
+        """The features of an image."""
+
+
+class BackboneEyes:
+    """A backbone that no click network sees with, one of timm's for example.
+
+    Args:
+        backbone: frozen, on its device.
+        backbone_id: of it.
+        long_side: longer side of the working frame, pixels.
+        device: where it computes.
+    """
+
+    def __init__(self, backbone: Backbone, backbone_id: BackboneId, long_side: int, device: str = "cpu"):
+        self.backbone, self.backbone_id, self.long_side = backbone, backbone_id, long_side
+        self._device = torch.device(device)
+
+    def encode(self, image: Image) -> Encoded:
+        """The features of an image."""
+        return encode(image, self.backbone, self.long_side, self._device)
