@@ -44,6 +44,19 @@ class Category:
         return pairs
 
 
+def good_split(category: Category) -> tuple[list[Path], list[Path]]:
+    """The good images of a product that a detector may learn from, and those that it is tested with.
+
+    Learned from are those of ``train/good``, as the sets have it. A product that has none there gives the first half of
+    ``test/good`` in the order of their names, the larger one of an odd number, and is tested with the others.
+    """
+    train, test = ([p for p in _images(category.root / s / "good") if p.exists()] for s in ("train", "test"))
+    if train:
+        return train, test
+    half = (len(test) + 1) // 2
+    return test[:half], test[half:]
+
+
 def find_categories(folders: Sequence[Path]) -> list[Category]:
     """Every product in MVTec layout at or below the given folders, also behind symbolic links; each of them once."""
     roots = [

@@ -9,7 +9,15 @@ import pytest
 from draw_samples import save_image
 
 from model.commands.products import find_products
-from model.datasets.mvtec import Category, broken_links, find_categories, read_mask, read_rgb, said_broken
+from model.datasets.mvtec import (
+    Category,
+    broken_links,
+    find_categories,
+    good_split,
+    read_mask,
+    read_rgb,
+    said_broken,
+)
 
 
 def a_product(root: Path) -> Path:
@@ -125,3 +133,25 @@ def test_products_that_are_left_out_do_not_count(tmp_path: Path, capsys: pytest.
     assert [c.name for c in find_products([tmp_path], ["set/bolt"])] == ["set/flange"]
     assert find_products([tmp_path], ["set/bolt", "set/flange"]) == []
     assert "No product in MVTec layout" in capsys.readouterr().out
+
+
+def good_names(root: Path) -> tuple[list[str], list[str]]:
+    """The names of the images to learn from, and of those to test with."""
+    train, test = good_split(Category(root))
+    return [p.name for p in train], [p.name for p in test]
+
+
+def test_what_is_learned_from_is_never_tested_with(tmp_path: Path) -> None:
+    pixels = np.full((8, 12, 3), 90, np.uint8)
+    for number in range(5):
+        save_image(tmp_path / f"test/good/{number}.png", pixels)
+    assert good_names(tmp_path) == (["0.png", "1.png", "2.png"], ["3.png", "4.png"])
+    save_image(tmp_path / "train/good/a.png", pixels)
+    assert good_names(tmp_path) == (["a.png"], ["0.png", "1.png", "2.png", "3.png", "4.png"])
+    link(tmp_path / "train/good/b.png", tmp_path / "nowhere.png")
+    assert good_names(tmp_path)[0] == ["a.png"]
+
+
+def test_a_product_without_good_images_has_none_to_split(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    assert good_names(tmp_path) == ([], [])
