@@ -21,6 +21,9 @@ CLICK_PRESETS = ("lite", "base")
 SEG_PRESET = "lite-seg"
 """Of the manifests of ADClick-Seg."""
 
+DETECTOR_PRESET = "detector"
+"""Of the manifests of detectors."""
+
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 MOST = 4096
@@ -56,6 +59,33 @@ def check_segmentation(manifest: Mapping[str, Any], source: str) -> None:
     if missing:
         raise CheckpointError(f"The manifest of {source} has no offset for the type {missing[0]!r}.")
     _check_given(manifest, source, ("created", "metrics", "data", "training", "backbone_sha256"))
+
+
+def check_detector(manifest: Mapping[str, Any], source: str) -> None:
+    """Make sure that a manifest says all that detectors need; see `check_click`."""
+    if manifest["preset"] != DETECTOR_PRESET:
+        raise CheckpointError(
+            f"{source} holds the preset {manifest['preset']!r}; anomaly maps need {DETECTOR_PRESET!r}."
+        )
+    names = (
+        "version",
+        "backbone",
+        "backbone_sha256",
+        "long_side",
+        "parts",
+        "serves",
+        "calibration",
+        "training",
+    )
+    _check_there(manifest, source, names)
+    _check_given(manifest, source, names)
+    held = [part["name"] for part in manifest["parts"]]
+    missing = [name for name in manifest["serves"] if name not in held]
+    if missing:
+        raise CheckpointError(
+            f"The manifest of {source} lets {missing[0]!r:.60} serve, which it does not hold; it holds "
+            f"{', '.join(held)}."
+        )
 
 
 def read_sizes(config: Config, sizes: object, source: str, preset: str) -> Config:
@@ -113,6 +143,20 @@ def _are_types(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_text, value)) and 0 < len(value) == len(set(value))
 
 
+def _are_parts(value: object) -> bool:
+    """Parts of a detector; a name begins those of its tensors, so that it has no dot and is not the backbone's."""
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        return False
+    names = [part.get("name") for part in value]
+    return _are_types(names) and all(
+        "." not in part["name"]
+        and part["name"] != "backbone"
+        and _is_text(part.get("method"))
+        and isinstance(part.get("network"), dict)
+        for part in value
+    )
+
+
 _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "version": ("the name that predictions carry", _is_text),
     "backbone": ("the name of a backbone", _is_text),
@@ -132,6 +176,9 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a number for each type",
         lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
     ),
+    "parts": ("a list of detectors with different names, methods and sizes", _are_parts),
+    "serves": ("a list of different names of parts", _are_types),
+    "calibration": ("a JSON object", lambda value: isinstance(value, dict)),
     "network": ("the sizes of the network", lambda value: isinstance(value, dict)),
     "created": ("a time in Unix seconds", _is_number),
     "metrics": (
@@ -147,10 +194,15 @@ def _check(manifest: Mapping[str, Any], source: str, names: tuple[str, ...]) -> 
     """What must be there is, and is what it should be; from format 1 on that includes the sizes."""
     if manifest.get("format", 0) >= 1:
         names = (*names, "network")
+    _check_there(manifest, source, names)
+    _check_given(manifest, source, names)
+
+
+def _check_there(manifest: Mapping[str, Any], source: str, names: tuple[str, ...]) -> None:
+    """What must be there is."""
     for name in names:
         if name not in manifest:
             raise CheckpointError(f"The manifest of {source} lacks {name}: {_FIELDS[name][0]}.")
-    _check_given(manifest, source, names)
 
 
 def _check_given(manifest: Mapping[str, Any], source: str, names: tuple[str, ...]) -> None:

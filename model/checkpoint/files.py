@@ -42,7 +42,8 @@ def read_weights(weights: Path, manifest: Mapping[str, Any] | None = None) -> di
 def write_checkpoint(weights: Path, state: dict[str, Tensor], manifest: dict[str, Any]) -> None:
     """Write weights (float16) and manifest so that a crash leaves either the old pair or the new one usable.
 
-    The manifest must have the sizes of the network as ``network``; the format and the sha256 are added to it.
+    The manifest must have the sizes of the network as ``network``, or its ``parts``; the format and the sha256 are
+    added to it.
 
     The manifest is replaced last: a reader that meets new weights beside an old manifest sees a wrong sha256 and
     says so, instead of serving a mixture.
