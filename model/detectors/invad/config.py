@@ -24,13 +24,24 @@ class InvADConfig:
     style: int = 64  # channels of the style maps
     squeezed: int = 16  # of the bottleneck that ends the merging
     code: int = 16  # channels of the spatial style code
+    pooled: int = 1  # side of the squares of places of which each level is the mean
     blocks: int = 2  # of each stage
     constant: tuple[int, int] = (16, 16)  # places of the learned constant, height and width
     weight: float = 1.0  # of the loss
     standardised: bool = False  # whether each channel is brought to mean 0 and deviation 1 first
 
     def __post_init__(self) -> None:
-        counts = ("strides", "channels", "widths", "style", "squeezed", "code", "blocks", "constant")
+        counts = (
+            "strides",
+            "channels",
+            "widths",
+            "style",
+            "squeezed",
+            "code",
+            "pooled",
+            "blocks",
+            "constant",
+        )
         check(self, {**dict.fromkeys(counts, COUNT), "weight": POSITIVE})
         fine, middle, coarse = self.strides
         if (middle, coarse) != (2 * fine, 4 * fine):
@@ -68,5 +79,7 @@ INVAD = InvADConfig()
 INVAD_LITE = InvADConfig(channels=(64, 128, 256), widths=(64, 128, 256), blocks=4, weight=5.0)
 """The paper's light one, behind ResNet34."""
 
-INVAD_TINY = InvADConfig(channels=(24, 40, 192), widths=(24, 40, 96), constant=(32, 32), standardised=True)
+INVAD_TINY = InvADConfig(
+    channels=(24, 40, 192), widths=(24, 40, 96), style=32, pooled=2, blocks=1, standardised=True
+)
 """What trains on two cores, behind the packaged backbone. Its levels come of two networks, so they are standardised."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.detectors.channel_statistics import ChannelStatistics
@@ -36,16 +37,17 @@ class InvAD(nn.Module):
             pyramid: feature maps by stride, (B, C, h, w) float32; more strides than are made anew may be there.
         """
         levels = [self.statistics[str(s)](pyramid[s]) for s in self.config.strides]
+        if self.config.pooled > 1:
+            levels = [F.avg_pool2d(level, self.config.pooled) for level in levels]
         return levels, self.decoder(self.fuser(levels))
 
     @torch.no_grad()
-    def fit(self, images: Iterable[Mapping[int, Tensor]]) -> None:
-        """Take the statistics of the channels from training images, their pyramids; only if the sizes ask for it."""
+    def fit(self, pyramids: Sequence[Mapping[int, Tensor]]) -> None:
+        """Take the statistics of the channels from training images, if the sizes ask for it."""
         if not self.config.standardised:
             return
-        kept = list(images)
         for stride in self.config.strides:
-            self.statistics[str(stride)].fit(pyramid[stride] for pyramid in kept)  # type: ignore[operator]
+            self.statistics[str(stride)].fit(pyramid[stride] for pyramid in pyramids)  # type: ignore[operator]
 
 
 def inversion_loss(levels: Sequence[Tensor], made: Sequence[Tensor], weight: float = 1.0) -> Tensor:

@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 
 class Learner(Protocol):
-    """How one method learns.
+    """How one method learns."""
 
-    Attributes:
-        network: what is trained, on its device and in training mode; buffers included in its state.
-        optimiser: of its parameters, as the paper has it.
-        clip: largest norm of the gradient.
-    """
+    @property
+    def network(self) -> nn.Module:
+        """What is trained, on its device and in training mode; buffers included in its state."""
 
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    clip: float
+    @property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Of its parameters, as the paper has it."""
+
+    @property
+    def clip(self) -> float:
+        """Largest norm of the gradient."""
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Draw a batch of good images and return the loss on it, a scalar; the same for the same ``rng``."""

@@ -67,8 +67,11 @@ def test_every_stage_has_the_size_of_its_level(config: InvADConfig) -> None:
         network, image = InvAD(config), pyramid(config, 192, 256)
         levels, made = network(image)
         styles = network.fuser(levels)
-    assert [tuple(s.shape) for s in styles] == [(2, 64, 12, 16), (2, 64, 24, 32), (2, 64, 48, 64)]
-    assert [m.shape for m in made] == [m.shape for m in levels] == [image[s].shape for s in config.strides]
+    side, width = config.pooled, config.style
+    sizes = [(12 // side, 16 // side), (24 // side, 32 // side), (48 // side, 64 // side)]
+    assert [tuple(s.shape) for s in styles] == [(2, width, *size) for size in sizes]
+    expected = [(2, c, *size) for c, size in zip(config.channels, sizes[::-1], strict=True)]
+    assert [tuple(m.shape) for m in made] == [tuple(m.shape) for m in levels] == expected
 
 
 def test_equalised_weights_keep_the_deviation_whatever_the_fan_in() -> None:

@@ -1,0 +1,87 @@
+"""The good images of a training of detectors: those that are learned from, and those that are kept back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.detectors.eyes import Eyes, Image
+from model.features.encoding import Encoded
+from model.interactive.scenes import Scenes
+from model.training.detectors.settings import DetectorTraining
+
+
+@dataclass(frozen=True)
+class GoodImages:
+    """What a detector learns from.
+
+    Attributes:
+        eyes: what sees the images.
+        images: product -> its good images, (H, W, 3) uint8 RGB, read when they are asked for.
+        scenes: the same, encoded.
+    """
+
+    eyes: Eyes
+    images: Mapping[str, Sequence[Image]]
+    scenes: Scenes
+
+    def encoded(self, product: str) -> Sequence[Encoded]:
+        """The images of a product as the backbone sees them, in the same order."""
+        return self.scenes.references(product)
+
+
+class Chosen(Sequence[Image]):
+    """Some of a sequence of images, read when they are asked for."""
+
+    def __init__(self, images: Sequence[Image], places: Sequence[int]):
+        self.images, self.places = images, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
+        if isinstance(place, slice):
+            return Chosen(self.images, self.places[place])
+        return self.images[self.places[place]]
+
+
+def split(
+    references: Mapping[str, Sequence[Image]], config: DetectorTraining
+) -> tuple[dict[str, Sequence[Image]], dict[str, Sequence[Image]], list[str]]:
+    """Draw the images that are learned from, and those that are kept back: product -> images each, and what to say.
+
+    A product with one image has none to keep back. Where there are more images than memory is meant for, each product
+    gives up to an equal share.
+
+    Args:
+        references: product -> its good images.
+        config: how many; the same ``seed`` draws the same images.
+    """
+    there = {product: images for product, images in sorted(references.items()) if len(images)}
+    shares = _shares({product: len(images) for product, images in there.items()}, config.images)
+    train: dict[str, Sequence[Image]] = {}
+    kept: dict[str, Sequence[Image]] = {}
+    notes = []
+    for number, (product, images) in enumerate(there.items()):
+        order = np.random.default_rng([config.seed, number]).permutation(len(images))[: shares[product]]
+        places = [int(i) for i in order]
+        back = min(config.most_held_out, max(1, round(config.held_out * len(places)))) * (len(places) > 1)
+        kept[product], train[product] = Chosen(images, places[:back]), Chosen(images, sorted(places[back:]))
+        if len(places) < len(images):
+            named = f" of {product!r}" if product else ""
+            notes.append(
+                f"Of the {len(images)} good images{named}, {len(places)} were drawn for the detectors: "
+                "more do not fit into the memory that is meant for them."
+            )
+    return train, kept, notes
+
+
+def _shares(counts: Mapping[str, int], most: int) -> dict[str, int]:
+    """How many of ``counts`` each may give, so that they are at most ``most`` together, and one each at least."""
+    shares, left = dict.fromkeys(counts, 0), most
+    for done, product in enumerate(sorted(counts, key=lambda p: counts[p])):
+        shares[product] = min(counts[product], max(1, left // (len(counts) - done)))
+        left -= shares[product]
+    return shares

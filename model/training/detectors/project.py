@@ -1,0 +1,264 @@
+"""From good images to a checkpoint of detectors: the part of "Start Training" that needs no label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.checkpoint.manifest import PACKAGED
+from model.checkpoint.sources import SAMPLING, fingerprint
+from model.detectors.checkpoint import DetectorCheckpoint, Part, write_detector
+from model.detectors.eyes import BackboneEyes, Eyes, Image
+from model.detectors.methods import METHODS, PRESETS
+from model.features.backbones import channels_of
+from model.features.number_format import AUTO
+from model.interactive.predictor import Predictor
+from model.interactive.scenes import Scenes
+from model.training.detectors.good_images import GoodImages, split
+from model.training.detectors.held_out import HeldOut
+from model.training.detectors.recipes import RECIPES, TINY
+from model.training.detectors.settings import DetectorTraining
+from model.training.detectors.trainer import DetectorTrainer
+from model.training.distributed import ALONE, Worker
+from model.training.progress import Cancelled, Progress
+
+
+def train_detector(
+    references: Mapping[str, Sequence[Image]],
+    out: Path,
+    *,
+    version: str,
+    methods: Sequence[str] = TINY,
+    config: DetectorTraining | None = None,
+    click: Path = PACKAGED,
+    resume: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    asked: str = AUTO,
+) -> dict[str, Any]:
+    """Train detectors behind the backbone of a click network, one after the other, and write one checkpoint of them.
+
+    It also holds the detectors that learn nothing. The one that serves is the one that does best on images that were
+    kept back, with synthetic defects drawn on them.
+
+    Args:
+        references: product -> its good images, (H, W, 3) uint8 RGB.
+        out: ``.safetensors`` to write, its manifest beside it.
+        version: name of the checkpoint.
+        methods: names of the detectors, of :data:`model.training.detectors.recipes.RECIPES`.
+        config: settings.
+        click: checkpoint of the click network.
+        resume: file beside which the state of each interrupted training is kept.
+        report: told where the training stands.
+        cancelled: asked often whether to stop.
+        asked: the number format that is asked for (:mod:`model.features.number_format`).
+
+    Returns:
+        What the manifest says of the training: settings, and of each detector its steps, seconds and held-out checks;
+        ``notes``, sentences for a person.
+
+    Raises:
+        ValueError: too little to train from, or there is no such detector; the message says what is missing.
+        FloatingPointError: the loss is not a number any more.
+        Cancelled: ``cancelled`` said so.
+    """
+    _known(methods, packaged=True)
+    eyes = Predictor(click, asked=asked)
+    return train_behind(
+        eyes,
+        references,
+        out,
+        version=version,
+        methods=methods,
+        config=config,
+        resume=resume,
+        report=report,
+        cancelled=cancelled,
+    )
+
+
+def train_behind(
+    eyes: Eyes,
+    references: Mapping[str, Sequence[Image]],
+    out: Path,
+    *,
+    version: str,
+    methods: Sequence[str],
+    config: DetectorTraining | None = None,
+    resume: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    worker: Worker = ALONE,
+) -> dict[str, Any]:
+    """The same behind any backbone; one that is not packaged is written into the checkpoint.
+
+    Args:
+        eyes: what sees the images.
+        worker: this process among those that train together; the first one checks, writes and speaks.
+        references, out, version, methods, config, resume, report, cancelled: see :func:`train_detector`.
+    """
+    config = config or DetectorTraining()
+    train, kept_back, notes = split(references, config)
+    methods, lacking = _enough(methods, sum(len(images) for images in train.values()))
+    notes += lacking
+
+    def go_on(progress: Progress) -> None:
+        if cancelled():
+            raise Cancelled("The training was cancelled.")
+        if worker.first:
+            report(progress)
+
+    go_on(Progress("preparing", 0.0))
+    good = GoodImages(eyes, train, Scenes(eyes, train))
+    held_out = HeldOut(
+        good.scenes,
+        kept_back if worker.first else {},
+        config.defects,
+        config.seed,
+        lambda share: go_on(Progress("preparing", share)),
+    )
+    if not held_out.held and worker.first:
+        notes.append(
+            "There is one good image of each product, so that none could be kept back: nothing says how good the "
+            "detectors are, or what is usual on good images. Add at least one more."
+        )
+    parts: list[Part] = []
+    about: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(methods):
+        trainer = _trainer(name, good, held_out, config, resume, cancelled, worker)
+
+        def training(share: float, loss: float | None, checked: float | None) -> None:
+            metrics = {} if checked is None else {name: checked}  # noqa: B023 (called before the next one)
+            done = (number + share) / len(methods)  # noqa: B023
+            go_on(Progress("training", done, loss, metrics))
+
+        if not trainer.run(training, cancelled):
+            raise Cancelled("The training was cancelled.")
+        parts.append(Part(name, PRESETS[name].method, asdict(trainer.best.config), trainer.best.state_dict()))  # type: ignore[call-overload]
+        about[name] = {
+            "steps": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "loss": trainer.loss,
+            "checks": [[step, round(found, 4)] for step, found in trainer.curve],
+        }
+    go_on(Progress("evaluating", 0.0))
+    said = {
+        "settings": asdict(config),
+        "images": {product: len(images) for product, images in train.items()},
+        "kept_back": {product: len(images) for product, images in kept_back.items()},
+        "detectors": about,
+        "notes": notes,
+    }
+    if worker.first:
+        best = max(methods, key=lambda name: max((found for _, found in about[name]["checks"]), default=0.0))
+        write_detector(
+            out,
+            DetectorCheckpoint(
+                version,
+                eyes.backbone_id,
+                eyes.long_side,
+                parts,
+                serves=[best],
+                training=said,
+                backbone=_backbone(eyes),
+            ),
+        )
+        for name in methods:
+            if resume is not None:
+                _state(resume, name).unlink(missing_ok=True)
+    report(Progress("evaluating", 1.0))
+    return said
+
+
+def _known(methods: Sequence[str], packaged: bool) -> None:
+    """Refuse names that are none, and detectors that need another backbone than the packaged one."""
+    there = [name for name in RECIPES if not (packaged and PRESETS[name].timm)]
+    unknown = [name for name in methods if name not in there]
+    if unknown or not methods:
+        named = f"{unknown[0]!r:.60}" if unknown else "none at all"
+        raise ValueError(f"There is no detector {named} to be trained here; there are: {', '.join(there)}.")
+
+
+def _enough(methods: Sequence[str], images: int) -> tuple[list[str], list[str]]:
+    """The detectors for which there are images enough, and what is said of the others."""
+    if not images:
+        raise ValueError(
+            "There is nothing to learn from: detectors learn from defect-free images, and there is none. Add at least "
+            "one."
+        )
+    enough = [name for name in methods if RECIPES[name].least <= images]
+    lacking = list(dict.fromkeys(RECIPES[name].lacking for name in methods if name not in enough))
+    if not enough:
+        raise ValueError(" ".join(lacking))
+    return enough, lacking
+
+
+def _trainer(
+    name: str,
+    good: GoodImages,
+    held_out: HeldOut,
+    config: DetectorTraining,
+    resume: Path | None,
+    cancelled: Callable[[], bool],
+    worker: Worker,
+) -> DetectorTrainer:
+    """What trains one detector, or goes on with it."""
+    preset, recipe, behind = PRESETS[name], RECIPES[name], good.eyes.backbone_id
+    method = METHODS[preset.method]
+    torch.manual_seed(config.seed)
+    network = method.network(preset.config.behind(_channels(good.eyes), behind.name))
+    learner = recipe.learner(network, good, config, worker, cancelled)
+
+    def judge() -> float:
+        detector = method.detector(name, learner.network, behind, good.eyes.long_side, str(worker.device))
+        return held_out.measure(detector)["pixel_ap"]
+
+    steps = config.steps or recipe.steps
+    return DetectorTrainer(
+        name,
+        learner,
+        config,
+        steps,
+        judge if held_out.held else None,
+        None if resume is None else _state(resume, name),
+        _identity(name, good, config, worker),
+        worker,
+    )
+
+
+def _state(resume: Path, name: str) -> Path:
+    """The state of the training of one detector."""
+    return resume.with_name(f"{resume.stem}-{name}{resume.suffix}")
+
+
+def _identity(name: str, good: GoodImages, config: DetectorTraining, worker: Worker) -> str:
+    """What an interrupted training must agree in to be gone on with: code, sizes, settings, backbone, images."""
+    seen = sha256()
+    for product in good.images:
+        seen.update(f"{product}\n".encode())
+        for encoded in good.encoded(product):
+            seen.update(encoded.descriptor.float().cpu().numpy().tobytes())
+    sizes = asdict(PRESETS[name].config)
+    parts = [name, sizes, asdict(config), list(good.eyes.backbone_id), worker.count, seen.hexdigest()]
+    return json.dumps([fingerprint(("detectors", *SAMPLING)), *parts])
+
+
+def _channels(eyes: Eyes) -> Mapping[int, int]:
+    """Stride -> channels of the backbone."""
+    if isinstance(eyes, BackboneEyes):
+        return eyes.backbone.channels
+    return channels_of(eyes.backbone_id.name)
+
+
+def _backbone(eyes: Eyes) -> Mapping[str, Tensor]:
+    """The state of a backbone that is written into the checkpoint; a click network's is with that."""
+    if isinstance(eyes, BackboneEyes):
+        return eyes.backbone.state_dict()  # type: ignore[attr-defined, no-any-return]
+    return {}

@@ -1,0 +1,60 @@
+"""How each detector is trained: by which learner, for how long, from how many images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from model.training.detectors.good_images import GoodImages
+from model.training.detectors.invad import InvADLearner
+from model.training.detectors.learner import Learner
+from model.training.detectors.settings import DetectorTraining
+from model.training.distributed import Worker
+
+
+class Recipe(NamedTuple):
+    """How one detector is trained.
+
+    Attributes:
+        steps: unless the settings say otherwise.
+        learner: makes what learns of an untrained network, the images, the settings, this process, and a function that
+            says whether to stop.
+        least: good images that it takes, over all products.
+        lacking: what is said where there are fewer.
+    """
+
+    steps: int
+    learner: Callable[[Any, GoodImages, DetectorTraining, Worker, Callable[[], bool]], Learner]
+    least: int = 1
+    lacking: str = ""
+
+
+def _invad(steps: int, batch: int, pace: float = 1.0) -> Recipe:
+    def learner(
+        network: Any,
+        good: GoodImages,
+        config: DetectorTraining,
+        worker: Worker,
+        cancelled: Callable[[], bool],
+    ) -> Learner:
+        return InvADLearner(network, good, config, batch, pace, worker)
+
+    return Recipe(
+        steps,
+        learner,
+        least=2,
+        lacking="InvAD learns what good images have in common, so that one of them teaches it nothing: add at least "
+        "one more defect-free image, better eight.",
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    # the authors' 300 epochs of MVTec AD
+    "invad": _invad(33_900, 32),
+    "invad-lite": _invad(33_900, 32),
+    "invad-tiny": _invad(240, 4, pace=3.0),
+}
+"""Name of a detector (:data:`model.detectors.methods.PRESETS`) -> how it is trained."""
+
+TINY = ("invad-tiny",)
+"""What two processor cores train behind the packaged backbone in some minutes."""
