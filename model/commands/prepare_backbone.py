@@ -17,13 +17,17 @@ from model.checkpoint.manifest import PACKAGED, TIMM, CheckpointError, read_mani
 from model.commands.arguments import at_least_one
 from model.features.encoding import to_working_frame
 from model.features.loading import load_backbone
-from model.features.timm_backbone import TimmBackbone, check_sizes
+from model.features.timm_backbone import TimmBackbone
+from model.features.timm_networks import check_sizes
 from model.generation.products import Product
 from model.interactive import presets
 from model.interactive.network import ClickNetwork
 from model.training.interactive.batches import ClickTraining
 from model.training.interactive.on_the_fly import LiveBatches, drawn
 from model.training.interactive.temperature import fit_temperature
+
+PROBE = 96
+"""Side of an image that a network must take, besides the one that it was trained on, in pixels."""
 
 HELD_BACK = range(1000, 1008)
 """Drawn products that nothing was trained on: the temperature is fitted on them."""
@@ -64,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         usual = load_backbone(manifest, tensors, PACKAGED.name)
         backbone = TimmBackbone(name, args.pretrained or "hub").requires_grad_(False).eval()
         backbone.fine.load_state_dict(usual.fine.state_dict())  # type: ignore[union-attr]
-        check_sizes(backbone, name)
+        check_sizes(backbone, name, PROBE)
         network = build(
             lambda: presets.new(manifest, PACKAGED.name), part_of(tensors, "network"), PACKAGED.name
         )

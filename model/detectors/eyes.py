@@ -9,8 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from model.checkpoint.backbone_id import BackboneId
+from model.checkpoint.files import load_into
+from model.checkpoint.manifest import CheckpointError
+from model.detectors.checkpoint import DetectorCheckpoint
 from model.features.backbones import Backbone
 from model.features.encoding import Encoded, encode
+from model.features.timm_pyramid import named_pyramid
 
 Image = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
@@ -48,3 +52,26 @@ class BackboneEyes:
     def encode(self, image: Image) -> Encoded:
         """The features of an image."""
         return encode(image, self.backbone, self.long_side, self._device)
+
+
+def own_eyes(checkpoint: DetectorCheckpoint, source: str, device: str = "cpu") -> BackboneEyes | None:
+    """The eyes of detectors whose checkpoint holds their backbone; None for those that see with a click network.
+
+    Args:
+        checkpoint: of the detectors.
+        source: its name, for messages.
+        device: where they compute.
+
+    Raises:
+        CheckpointError: the backbone cannot be made here, or is another one than that of the training.
+    """
+    if not checkpoint.backbone:
+        return None
+    backbone = named_pyramid(checkpoint.backbone_id.name)
+    load_into(backbone, dict(checkpoint.backbone), f"{source} (backbone)")
+    if backbone.backbone_id != checkpoint.backbone_id:
+        raise CheckpointError(
+            f"{source} holds another backbone than the one that its manifest says (sha256 "
+            f"{backbone.backbone_id.sha256[:12]} instead of {checkpoint.backbone_id.sha256[:12]}): train it again."
+        )
+    return BackboneEyes(backbone.to(device), checkpoint.backbone_id, checkpoint.long_side, device)

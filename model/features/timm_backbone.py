@@ -8,8 +8,6 @@ exchanged without any training; what it needs is a projection to as many channel
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +18,13 @@ from torch import Tensor, nn
 from model.checkpoint.manifest import TIMM, CheckpointError
 from model.features.backbones import EfficientNetLite0, Pyramid, channels_of
 from model.features.projection import principal_components
+from model.features.timm_networks import describe_network, maps_of
 
 STRIDES = (8, 16)
 """Of a convolutional network's maps that are used; of a transformer's blocks, that at half its depth and at 3/4."""
 
 CELL = 16
 """Pixels that a place of the coarsest map stands for."""
-
-PROBE = 96
-"""Side of an image that a network must take, besides the one that it was trained on, in pixels."""
 
 
 class TimmBackbone(nn.Module):
@@ -92,68 +88,13 @@ class TimmBackbone(nn.Module):
 
 def _network(model: str, pretrained: Path | str | None) -> tuple[Any, int | None, dict[str, Any]]:
     """The network as maps, the side of its patches (None for convolutions), and how timm describes it."""
-    if find_spec("timm") is None:
-        raise CheckpointError(
-            f"The backbone {TIMM}{model} needs the package timm, which is not installed here: install the extra timm "
-            "(pip install 'adclick-backend[timm]')."
-        )
-    timm = import_module("timm")
-    try:
-        with torch.device("meta"):
-            whole = timm.create_model(model)
-        levels = [int(level["reduction"]) for level in whole.feature_info]
-    except Exception as error:  # timm raises whatever its networks do
-        raise CheckpointError(
-            f"timm has no network {model!r} whose maps can be used: {_first_line(error)}"
-        ) from error
-    config, transformer = dict(whole.pretrained_cfg), len(set(levels)) == 1 and len(levels) > 1
-    taps = [i for i, stride in enumerate(levels) if stride in STRIDES]
-    if transformer:
-        taps = [len(levels) // 2 - 1, 3 * len(levels) // 4 - 1]
-    if not taps:
+    there = describe_network(f"{TIMM}{model}", model)
+    levels = [i for i, stride in enumerate(there.strides) if stride in STRIDES]
+    if there.transformer:
+        depth = len(there.strides)
+        levels = [depth // 2 - 1, 3 * depth // 4 - 1]
+    if not levels:
         raise CheckpointError(f"The network {model!r} of timm has no maps of the strides 8 and 16.")
-    options: dict[str, Any] = {
-        "features_only": True,
-        "out_indices": taps,
-        "pretrained": pretrained is not None,
-    }
-    if transformer:
-        options["dynamic_img_size"] = True
-    if isinstance(pretrained, Path):
-        options["pretrained_cfg_overlay"] = {"file": str(pretrained)}
-    try:
-        network = timm.create_model(model, **options)
-    except Exception as error:
-        raise CheckpointError(_without_weights(model, pretrained, error)) from error
-    return network.eval(), levels[0] if transformer else None, config
-
-
-def check_sizes(backbone: TimmBackbone, model: str) -> None:
-    """Make sure that a network takes images of any size.
-
-    Raises:
-        CheckpointError: it does not.
-    """
-    try:
-        with torch.inference_mode():
-            backbone(torch.zeros(1, 3, PROBE, 2 * PROBE))
-    except Exception as error:
-        raise CheckpointError(
-            f"The network {model!r} of timm cannot be shown images of any size ({_first_line(error)}): use a "
-            "convolutional one, such as resnet18, or a plain vision transformer."
-        ) from error
-
-
-def _without_weights(model: str, pretrained: Path | str | None, error: Exception) -> str:
-    if pretrained is None:
-        return f"The network {model!r} of timm cannot be made: {_first_line(error)}"
-    if isinstance(pretrained, Path):
-        return f"{pretrained} cannot be read as the weights of {model!r}: {_first_line(error)}"
-    return (
-        f"The weights of {model!r} cannot be fetched ({_first_line(error)}): on a machine without internet, name a "
-        "file that holds them with --pretrained FILE."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:200].rstrip(".")
+    options = {"dynamic_img_size": True} if there.transformer else {}
+    network = maps_of(model, levels, pretrained, **options)
+    return network, there.strides[0] if there.transformer else None, there.config

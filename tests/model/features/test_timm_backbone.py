@@ -13,11 +13,12 @@ from adclick_backend.cli import main
 from model.checkpoint.manifest import PACKAGED, CheckpointError, read_manifest
 from model.clicks import Click
 from model.commands import prepare_backbone
-from model.features import timm_backbone
+from model.features import timm_networks
 from model.features.backbones import channels_of
 from model.features.encoding import Frame
 from model.features.projection import principal_components
-from model.features.timm_backbone import TimmBackbone, check_sizes
+from model.features.timm_backbone import TimmBackbone
+from model.features.timm_networks import check_sizes
 from model.interactive.predictor import Predictor
 from model.segmentation.inputs import views_behind
 from tests.helpers.plates import plate, stained
@@ -51,7 +52,7 @@ def test_a_network_that_ships_is_seen_with_as_many_channels() -> None:
 def test_without_timm_the_command_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timm_backbone, "find_spec", lambda name: None)
+    monkeypatch.setattr(timm_networks, "find_spec", lambda name: None)
     out = tmp_path / "data/backbones/timm-resnet18.safetensors"
     assert main(["prepare-backbone", "timm:resnet18", "--out", str(out)]) == 2
     assert "pip install 'adclick-backend[timm]'" in capsys.readouterr().out
@@ -88,7 +89,7 @@ def test_maps_lie_on_the_grids_of_their_strides(model: str) -> None:
 @with_timm
 def test_a_network_for_images_of_one_size_is_refused() -> None:
     with pytest.raises(CheckpointError, match="cannot be shown images of any size"):
-        check_sizes(TimmBackbone("swin_tiny_patch4_window7_224").eval(), "swin_tiny_patch4_window7_224")
+        check_sizes(TimmBackbone("swin_tiny_patch4_window7_224").eval(), "swin_tiny_patch4_window7_224", 96)
 
 
 @with_timm
