@@ -15,6 +15,7 @@ from model.detectors.detector import Detector
 from model.detectors.invad.config import INVAD, INVAD_LITE, INVAD_TINY, InvADConfig
 from model.detectors.invad.detector import InvADDetector
 from model.detectors.invad.network import InvAD
+from model.detectors.patchcore import PatchCoreBanks, PatchCoreConfig, PatchCoreDetector
 
 
 class Method(NamedTuple):
@@ -31,7 +32,10 @@ class Method(NamedTuple):
     detector: Callable[[str, Any, BackboneId, int, str], Detector]
 
 
-METHODS: dict[str, Method] = {"invad": Method(InvADConfig.read, InvAD, InvADDetector)}
+METHODS: dict[str, Method] = {
+    "invad": Method(InvADConfig.read, InvAD, InvADDetector),
+    "patchcore": Method(PatchCoreConfig.read, PatchCoreBanks, PatchCoreDetector),
+}
 
 
 class Preset(NamedTuple):

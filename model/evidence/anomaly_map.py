@@ -85,7 +85,19 @@ def residual_probability(prepared: Prepared, frame: Frame, peaks: Sequence[float
     Returns:
         (frame.height, frame.width) float32 in [0, MOST_TRUST]; above 0.5 in a defect.
     """
-    excess = anomaly_score(prepared) - threshold(peaks)
+    return defect_probability(anomaly_score(prepared) - threshold(peaks), frame)
+
+
+def defect_probability(excess: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    """How probably each place is a defect, from the excess of an anomaly score over its `threshold`.
+
+    Args:
+        excess: (h, w) float32 on any grid of the working frame, in units of the residual's log-energy.
+        frame: the working frame.
+
+    Returns:
+        (frame.height, frame.width) float32 in [0, MOST_TRUST]; above 0.5 in a defect.
+    """
     labels = cv2.connectedComponents((excess > -REACH).astype(np.uint8), connectivity=8)[1]
     highest = np.full(
         int(labels.max()) + 1, -np.inf, np.float32

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.features.backbones import Pyramid
 from model.features.encoding import Encoded
 from model.matching.nearest import MATCHING, Cells, Matches, MatchingConfig, around, nearest
 from model.matching.retrieval import MATCH_STRIDES, Retrieved
@@ -31,7 +33,14 @@ class Residual:
     matches: Matches
 
 
-def joint_features(encoded: Encoded, retrieved: Retrieved) -> dict[int, Tensor]:
+class Standards(Protocol):
+    """Whatever knows the mean and standard deviation of each channel; :class:`Retrieved` is one."""
+
+    def standardise(self, pyramid: Pyramid, stride: int) -> Tensor:
+        """The feature map of a stride in units of the standard deviations, (1, C, h, w)."""
+
+
+def joint_features(encoded: Encoded, standards: Standards) -> dict[int, Tensor]:
     """Standardised features of all strides on the stride-8 grid, each level weighing the same, 3 x 3 averaged.
 
     Returns:
@@ -40,7 +49,7 @@ def joint_features(encoded: Encoded, retrieved: Retrieved) -> dict[int, Tensor]:
     grid = encoded.grid
     levels = {}
     for stride in MATCH_STRIDES:
-        maps = retrieved.standardise(encoded.pyramid, stride)
+        maps = standards.standardise(encoded.pyramid, stride)
         maps = F.adaptive_avg_pool2d(maps, grid) if stride < 8 else maps
         maps = F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False)
         if stride > 8:

@@ -196,7 +196,7 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
         the defect images whose type is named right; ``steps`` and ``seconds`` of training.
     """
     if name == PATCHCORE:
-        core = PatchCore(split.bank.encoded)
+        core = PatchCore.fitted(split.bank.encoded)
         return score(split, [core.map(image) for image, _, _ in split.tested])
     if name == UNTRAINED:
         return score(split, highest(_maps(split, PACKAGED_SEG)))
