@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint.manifest import PACKAGED
+from model.checkpoint.backbone_id import packaged_behind
+from model.checkpoint.manifest import PACKAGED, manifest_path
 from model.checkpoint.sources import SAMPLING, fingerprint
 from model.detectors.checkpoint import DetectorCheckpoint, Part, write_detector
 from model.detectors.eyes import BackboneEyes, Eyes, Image
 from model.detectors.methods import METHODS, PRESETS
+from model.detectors.patchcore import PatchCoreBanks
+from model.detectors.residual import RESIDUAL_NAME
 from model.features.backbones import channels_of
 from model.features.number_format import AUTO
 from model.interactive.predictor import Predictor
 from model.interactive.scenes import Scenes
+from model.segmentation.detector import PACKAGED_NAME
+from model.segmentation.detector_predictor import DetectorPredictor
 from model.training.detectors.good_images import GoodImages, split
 from model.training.detectors.held_out import HeldOut
 from model.training.detectors.recipes import RECIPES, TINY
@@ -28,6 +33,9 @@ from model.training.detectors.settings import DetectorTraining
 from model.training.detectors.trainer import DetectorTrainer
 from model.training.distributed import ALONE, Worker
 from model.training.progress import Cancelled, Progress
+
+PATCHCORE = "patchcore"
+"""The name of the detector that is fitted, and not trained."""
 
 
 def train_detector(
@@ -52,7 +60,7 @@ def train_detector(
         references: product -> its good images, (H, W, 3) uint8 RGB.
         out: ``.safetensors`` to write, its manifest beside it.
         version: name of the checkpoint.
-        methods: names of the detectors, of :data:`model.training.detectors.recipes.RECIPES`.
+        methods: names of the detectors, of :data:`model.training.detectors.recipes.RECIPES`, or "patchcore".
         config: settings.
         click: checkpoint of the click network.
         resume: file beside which the state of each interrupted training is kept.
@@ -61,7 +69,8 @@ def train_detector(
         asked: the number format that is asked for (:mod:`model.features.number_format`).
 
     Returns:
-        What the manifest says of the training: settings, and of each detector its steps, seconds and held-out checks;
+        What the manifest says of the training: settings; of each detector that was trained its steps, seconds and
+        held-out checks; of each that the checkpoint holds its measures on images that were kept back (``held_out``);
         ``notes``, sentences for a person.
 
     Raises:
@@ -81,6 +90,7 @@ def train_detector(
         resume=resume,
         report=report,
         cancelled=cancelled,
+        asked=asked,
     )
 
 
@@ -95,6 +105,7 @@ def train_behind(
     resume: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
+    asked: str = AUTO,
     worker: Worker = ALONE,
 ) -> dict[str, Any]:
     """The same behind any backbone; one that is not packaged is written into the checkpoint.
@@ -102,7 +113,7 @@ def train_behind(
     Args:
         eyes: what sees the images.
         worker: this process among those that train together; the first one checks, writes and speaks.
-        references, out, version, methods, config, resume, report, cancelled: see :func:`train_detector`.
+        references, out, version, methods, config, resume, report, cancelled, asked: see :func:`train_detector`.
     """
     config = config or DetectorTraining()
     train, kept_back, notes = split(references, config)
@@ -131,24 +142,24 @@ def train_behind(
         )
     parts: list[Part] = []
     about: dict[str, dict[str, Any]] = {}
-    for number, name in enumerate(methods):
+    trained = [name for name in methods if name in RECIPES]
+    for number, name in enumerate(trained):
         trainer = _trainer(name, good, held_out, config, resume, cancelled, worker)
 
         def training(share: float, loss: float | None, checked: float | None) -> None:
             metrics = {} if checked is None else {name: checked}  # noqa: B023 (called before the next one)
-            done = (number + share) / len(methods)  # noqa: B023
+            done = (number + share) / len(trained)  # noqa: B023
             go_on(Progress("training", done, loss, metrics))
 
         if not trainer.run(training, cancelled):
             raise Cancelled("The training was cancelled.")
-        parts.append(Part(name, PRESETS[name].method, asdict(trainer.best.config), trainer.best.state_dict()))  # type: ignore[call-overload]
+        parts.append(_part(name, PRESETS[name].method, trainer.best))
         about[name] = {
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
             "loss": trainer.loss,
             "checks": [[step, round(found, 4)] for step, found in trainer.curve],
         }
-    go_on(Progress("evaluating", 0.0))
     said = {
         "settings": asdict(config),
         "images": {product: len(images) for product, images in train.items()},
@@ -157,29 +168,75 @@ def train_behind(
         "notes": notes,
     }
     if worker.first:
-        best = max(methods, key=lambda name: max((found for _, found in about[name]["checks"]), default=0.0))
-        write_detector(
-            out,
-            DetectorCheckpoint(
-                version,
-                eyes.backbone_id,
-                eyes.long_side,
-                parts,
-                serves=[best],
-                training=said,
-                backbone=_backbone(eyes),
-            ),
+        go_on(Progress("evaluating", 0.0))
+        if PATCHCORE in methods:
+            banks = PatchCoreBanks.fitted(
+                {product: good.encoded(product) for product in train}, seed=config.seed
+            )
+            parts.append(_part(PATCHCORE, PATCHCORE, banks))
+        parts += [Part(name, name) for name in _unlearned(eyes)]
+        checkpoint = DetectorCheckpoint(
+            version, eyes.backbone_id, eyes.long_side, parts, [parts[0].name], backbone=_backbone(eyes)
         )
-        for name in methods:
+        write_detector(out, _judged(checkpoint, out, held_out, said, go_on, str(worker.device), asked))
+        for name in trained:
             if resume is not None:
                 _state(resume, name).unlink(missing_ok=True)
-    report(Progress("evaluating", 1.0))
+        report(Progress("evaluating", 1.0))
     return said
+
+
+def _part(name: str, method: str, network: Any) -> Part:
+    """A network as a checkpoint holds it."""
+    return Part(name, method, asdict(network.config), network.state_dict())
+
+
+def _unlearned(eyes: Eyes) -> list[str]:
+    """The detectors that learn nothing: they compare an image with references as the click network sees both."""
+    if not isinstance(eyes, Predictor):
+        return []
+    networks = packaged_behind(eyes.backbone_id)
+    return (
+        [RESIDUAL_NAME] if networks is None or not networks.seg.exists() else [RESIDUAL_NAME, PACKAGED_NAME]
+    )
+
+
+def _judged(
+    checkpoint: DetectorCheckpoint,
+    out: Path,
+    held_out: HeldOut,
+    said: dict[str, Any],
+    go_on: Callable[[Progress], None],
+    device: str,
+    asked: str,
+) -> DetectorCheckpoint:
+    """The same with what the images that were kept back say of it: what is usual, how good each part is, which serves.
+
+    The parts are looked at as they are read from a file, at half precision. What the check says is added to ``said``.
+    """
+    so_far = out.with_name(f"so-far-{out.name}")
+    try:
+        write_detector(so_far, checkpoint)
+        predictor = DetectorPredictor(so_far, device, asked)
+    finally:
+        for file in (so_far, manifest_path(so_far)):
+            file.unlink(missing_ok=True)
+    steps, calibration = len(predictor.detectors) + 1, {}
+    for product in said["kept_back"]:
+        if scenes := held_out.good(product):
+            calibration[product] = predictor.calibrate(product, scenes)
+    measures = {}
+    for number, (name, detector) in enumerate(predictor.detectors.items(), 1):
+        go_on(Progress("evaluating", number / steps))
+        measures[name] = {key: round(value, 4) for key, value in held_out.measure(detector).items()}
+    said["held_out"] = measures
+    best = max(measures, key=lambda name: measures[name].get("pixel_ap", 0.0))
+    return replace(checkpoint, serves=[best], calibration=calibration, training=said)
 
 
 def _known(methods: Sequence[str], packaged: bool) -> None:
     """Refuse names that are none, and detectors that need another backbone than the packaged one."""
-    there = [name for name in RECIPES if not (packaged and PRESETS[name].timm)]
+    there = [*(name for name in RECIPES if not (packaged and PRESETS[name].timm)), PATCHCORE]
     unknown = [name for name in methods if name not in there]
     if unknown or not methods:
         named = f"{unknown[0]!r:.60}" if unknown else "none at all"
@@ -193,7 +250,7 @@ def _enough(methods: Sequence[str], images: int) -> tuple[list[str], list[str]]:
             "There is nothing to learn from: detectors learn from defect-free images, and there is none. Add at least "
             "one."
         )
-    enough = [name for name in methods if RECIPES[name].least <= images]
+    enough = [name for name in methods if name not in RECIPES or RECIPES[name].least <= images]
     lacking = list(dict.fromkeys(RECIPES[name].lacking for name in methods if name not in enough))
     if not enough:
         raise ValueError(" ".join(lacking))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from model.detectors.checkpoint import read_detector
 from model.detectors.eyes import Image
 from model.detectors.methods import METHODS, PRESETS, detector_of
 from model.interactive.scenes import Scenes
+from model.segmentation.detector_predictor import DetectorPredictor
 from model.training.detectors import project
 from model.training.detectors.project import train_detector
 from model.training.detectors.settings import DetectorTraining
@@ -47,15 +49,22 @@ def test_good_images_alone_teach_what_a_stain_is(tmp_path: Path) -> None:
     assert (about["images"], about["kept_back"], about["notes"]) == ({"plate": 6}, {"plate": 2}, [])
     assert [p.stage for p in told if p.stage != "training"][-1] == "evaluating"
     assert [p.share for p in told if p.stage == "training"] == pytest.approx([i / 60 for i in range(1, 61)])
-    assert told[-3].metrics == {"invad-tiny": pytest.approx(checks[-1][1], abs=1e-3)}
+    last = [p for p in told if p.stage == "training"][-1]
+    assert last.metrics == {"invad-tiny": pytest.approx(checks[-1][1], abs=1e-3)}
 
     read = read_detector(out)
-    assert (read.version, read.serves, read.training) == ("d-1", ["invad-tiny"], about)
+    assert (read.version, read.training) == ("d-1", about)
+    assert [p.name for p in read.parts] == ["invad-tiny", "residual", "packaged"]
+    assert about["held_out"].keys() == {"invad-tiny", "residual", "packaged"}
+    assert about["held_out"]["invad-tiny"]["pixel_ap"] == pytest.approx(max(ap for _, ap in checks), abs=0.02)
+    best = max(about["held_out"], key=lambda name: about["held_out"][name]["pixel_ap"])
+    assert read.serves == [best]
+    assert [p.name for p in tmp_path.iterdir() if "so-far" in p.name] == []
     part = read.part("invad-tiny")
     assert part is not None
     detector = detector_of(part, read.backbone_id, read.long_side, out.name)
-    eyes = SmallPredictor(asked="float32")
-    scenes = Scenes(eyes, {})
+    scenes = Scenes(SmallPredictor(asked="float32"), {"plate": [plate(i) for i in range(6)]})
+    predictor = DetectorPredictor(out, asked="float32")
     ratios = []
     for seed in (20, 21, 22):
         image, mask = stained(seed)
@@ -64,6 +73,9 @@ def test_good_images_alone_teach_what_a_stain_is(tmp_path: Path) -> None:
         assert found.score == found.map.max()
         ratios.append(found.map[mask].mean() / found.map[~mask].mean())
         assert found.score > detector.look(scenes.of(plate(seed), "plate")).score
+        assert predictor.maps(scenes.of(plate(seed), "plate"))["defect"].max() < 0.5
+        marked = predictor.maps(scenes.of(image, "plate"))["defect"] > 0.5
+        assert (marked & (cv2.resize(mask.astype(np.uint8), (128, 96)) > 0)).sum() > 0.3 * mask.sum()
     assert min(ratios) > 1.3
 
 
@@ -80,7 +92,7 @@ def test_one_good_image_is_too_few_for_invad_and_said_so(tmp_path: Path) -> None
 def test_detectors_that_are_not_there_are_named(tmp_path: Path) -> None:
     for name in ("oracle", "invad"):
         with pytest.raises(
-            ValueError, match=f"no detector '{name}' to be trained here; there are: invad-tiny"
+            ValueError, match=f"no detector '{name}' to be trained here; there are: invad-tiny, patchcore"
         ):
             train_detector(plates(3), tmp_path / "d.safetensors", version="d", methods=(name,))
 
@@ -91,6 +103,34 @@ def test_one_image_of_each_product_can_be_learned_from_and_not_checked(tmp_path:
     about = train_detector(there, tmp_path / "d.safetensors", version="d", methods=ONLY_INVAD, config=config)
     assert about["detectors"]["invad-tiny"]["checks"] == []
     assert "There is one good image of each product" in about["notes"][0]
+    assert not any(about["held_out"].values())
+    assert not read_detector(tmp_path / "d.safetensors").calibration
+
+
+def test_a_bank_of_patches_is_fitted_beside_and_needs_one_image_only(tmp_path: Path) -> None:
+    out = tmp_path / "d.safetensors"
+    about = train_detector(plates(2), out, version="d", methods=("patchcore",), config=SMALL, asked="float32")
+    assert about["detectors"] == {}
+    assert about["held_out"].keys() == {"patchcore", "residual", "packaged"}
+    read = read_detector(out)
+    assert [p.name for p in read.parts] == ["patchcore", "residual", "packaged"]
+    assert read.calibration["plate"].keys() >= {
+        "patchcore",
+        "residual",
+        "packaged",
+        "patchcore+residual+packaged",
+    }
+    image, mask = stained(9)
+    found = (
+        DetectorPredictor(out)
+        .detectors["patchcore"]
+        .look(Scenes(SmallPredictor(), {}).of(image, "plate"))
+        .map
+    )
+    large = cv2.resize(mask.astype(np.uint8), found.shape[::-1]) > 0
+    assert found[large].mean() > 1.3 * found[~large].mean()
+    train_detector(plates(1), out, version="d", methods=("patchcore",), config=SMALL, asked="float32")
+    assert [p.name for p in read_detector(out).parts] == ["patchcore", "residual", "packaged"]
 
 
 def test_a_cancelled_training_goes_on_where_it_was(tmp_path: Path) -> None:
