@@ -35,6 +35,9 @@ TRAININGS = {
     "segmentation": Command(
         "model.commands.train_segmentation", "Train the network that every project's ADClick-Seg starts from."
     ),
+    "detector": Command(
+        "model.commands.train_detector", "Train detectors that learn from defect-free images alone."
+    ),
 }
 
 COMMANDS = {

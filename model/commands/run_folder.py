@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.checkpoint.manifest import BACKBONES
+
 SAMPLES = "samples"
 MARK = "backbone.txt"
 
@@ -20,7 +22,8 @@ def taken(run: Path, behind: str) -> str:
     # Before there was a mark there was but one backbone.
     before = mark.read_text("utf-8").strip() if mark.exists() else "lite"
     if begun and before != behind:
-        return f"{run} holds what the backbone {before!r} saw: take another folder with --run, or --behind {before}."
+        or_behind = f", or --behind {before}" if before in BACKBONES else ""
+        return f"{run} holds what the backbone {before!r} saw: take another folder with --run{or_behind}."
     run.mkdir(parents=True, exist_ok=True)
     mark.write_text(f"{behind}\n", "utf-8")
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,22 +33,25 @@ class GoodImages:
 
 
 class Chosen(Sequence[Image]):
-    """Some of a sequence of images, read when they are asked for."""
+    """Some of a sequence of images, read when they are asked for; before each of them ``reading`` is called."""
 
-    def __init__(self, images: Sequence[Image], places: Sequence[int]):
-        self.images, self.places = images, places
+    def __init__(self, images: Sequence[Image], places: Sequence[int], reading: Callable[[], None]):
+        self.images, self.places, self.reading = images, places, reading
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, place):  # type: ignore[no-untyped-def]
         if isinstance(place, slice):
-            return Chosen(self.images, self.places[place])
+            return Chosen(self.images, self.places[place], self.reading)
+        self.reading()
         return self.images[self.places[place]]
 
 
 def split(
-    references: Mapping[str, Sequence[Image]], config: DetectorTraining
+    references: Mapping[str, Sequence[Image]],
+    config: DetectorTraining,
+    reading: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Sequence[Image]], dict[str, Sequence[Image]], list[str]]:
     """Draw the images that are learned from, and those that are kept back: product -> images each, and what to say.
 
@@ -58,6 +61,7 @@ def split(
     Args:
         references: product -> its good images.
         config: how many; the same ``seed`` draws the same images.
+        reading: called before each image is read; may raise.
     """
     there = {product: images for product, images in sorted(references.items()) if len(images)}
     shares = _shares({product: len(images) for product, images in there.items()}, config.images)
@@ -68,7 +72,10 @@ def split(
         order = np.random.default_rng([config.seed, number]).permutation(len(images))[: shares[product]]
         places = [int(i) for i in order]
         back = min(config.most_held_out, max(1, round(config.held_out * len(places)))) * (len(places) > 1)
-        kept[product], train[product] = Chosen(images, places[:back]), Chosen(images, sorted(places[back:]))
+        kept[product], train[product] = (
+            Chosen(images, places[:back], reading),
+            Chosen(images, sorted(places[back:]), reading),
+        )
         if len(places) < len(images):
             named = f" of {product!r}" if product else ""
             notes.append(

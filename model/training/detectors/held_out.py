@@ -80,10 +80,19 @@ class HeldOut:
         return [h.scene for h in self.held if h.scene.product == product and not h.mask.any()]
 
     def measure(self, detector: Detector) -> dict[str, float]:
-        """Pixel AP and image AUROC of a detector, means over the products, in [0, 1]; empty without any image."""
+        """Pixel AP and image AUROC of a detector, means over the products, in [0, 1]; empty without any image.
+
+        Raises:
+            FloatingPointError: a map holds values that are no numbers.
+        """
         found: dict[str, list[tuple[NDArray[np.float32], float, NDArray[np.bool_]]]] = {}
         for held in self.held:
             map_, score = detector.look(held.scene)
+            if not np.isfinite(map_).all():
+                raise FloatingPointError(
+                    f"{detector.name} gives values that are no numbers for good images that were kept back; it was "
+                    "given up. Lower the learning rate, or look for damaged images."
+                )
             resized = cv2.resize(map_, held.mask.shape[::-1], interpolation=cv2.INTER_AREA)
             rows = found.setdefault(held.scene.product, [])
             rows.append((np.asarray(resized, np.float32), score, held.mask))

@@ -116,9 +116,7 @@ def train_behind(
         references, out, version, methods, config, resume, report, cancelled, asked: see :func:`train_detector`.
     """
     config = config or DetectorTraining()
-    train, kept_back, notes = split(references, config)
-    methods, lacking = _enough(methods, sum(len(images) for images in train.values()))
-    notes += lacking
+    read = 0
 
     def go_on(progress: Progress) -> None:
         if cancelled():
@@ -126,14 +124,22 @@ def train_behind(
         if worker.first:
             report(progress)
 
-    go_on(Progress("preparing", 0.0))
+    def reading() -> None:
+        nonlocal read
+        go_on(Progress("preparing", 0.5 * min(1.0, read / total)))
+        read += 1
+
+    train, kept_back, notes = split(references, config, reading)
+    total = sum(len(train[product]) + len(kept_back[product]) for product in train)
+    methods, lacking = _enough(methods, total)
+    notes += lacking
     good = GoodImages(eyes, train, Scenes(eyes, train))
     held_out = HeldOut(
         good.scenes,
         kept_back if worker.first else {},
         config.defects,
         config.seed,
-        lambda share: go_on(Progress("preparing", share)),
+        lambda share: go_on(Progress("preparing", 0.5 + 0.5 * share)),
     )
     if not held_out.held and worker.first:
         notes.append(
@@ -251,7 +257,9 @@ def _enough(methods: Sequence[str], images: int) -> tuple[list[str], list[str]]:
             "one."
         )
     enough = [name for name in methods if name not in RECIPES or RECIPES[name].least <= images]
-    lacking = list(dict.fromkeys(RECIPES[name].lacking for name in methods if name not in enough))
+    lacking = list(
+        dict.fromkeys(RECIPES[n].lacking.format(images=images) for n in methods if n not in enough)
+    )
     if not enough:
         raise ValueError(" ".join(lacking))
     return enough, lacking

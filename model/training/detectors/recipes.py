@@ -19,8 +19,8 @@ class Recipe(NamedTuple):
         steps: unless the settings say otherwise.
         learner: makes what learns of an untrained network, the images, the settings, this process, and a function that
             says whether to stop.
-        least: good images that it takes, over all products.
-        lacking: what is said where there are fewer.
+        least: good images that it takes, over all products, with those that are kept back.
+        lacking: what is said where there are fewer; how many there are stands for ``{images}``.
     """
 
     steps: int
@@ -42,9 +42,9 @@ def _invad(steps: int, batch: int, pace: float = 1.0) -> Recipe:
     return Recipe(
         steps,
         learner,
-        least=2,
-        lacking="InvAD learns what good images have in common, so that one of them teaches it nothing: add at least "
-        "one more defect-free image, better eight.",
+        least=3,
+        lacking="InvAD learns what good images have in common, so that it takes at least 3 of them, better 8, and "
+        "there are fewer: {images}. Add defect-free images.",
     )
 
 
@@ -52,7 +52,7 @@ RECIPES: dict[str, Recipe] = {
     # the authors' 300 epochs of MVTec AD
     "invad": _invad(33_900, 32),
     "invad-lite": _invad(33_900, 32),
-    "invad-tiny": _invad(240, 4, pace=3.0),
+    "invad-tiny": _invad(600, 4, pace=3.0),
 }
 """Name of a detector (:data:`model.detectors.methods.PRESETS`) -> how it is trained."""
 

@@ -81,7 +81,7 @@ class DetectorTrainer:
             False when it was cancelled; its state is kept then.
 
         Raises:
-            FloatingPointError: the loss is not a number any more.
+            FloatingPointError: the loss, or a map of the held-out check, is not a number any more.
         """
         started, saved = time.monotonic() - self.seconds, time.monotonic()
         while self.step < self.steps:

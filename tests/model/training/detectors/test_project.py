@@ -79,11 +79,9 @@ def test_good_images_alone_teach_what_a_stain_is(tmp_path: Path) -> None:
     assert min(ratios) > 1.3
 
 
-def test_one_good_image_is_too_few_for_invad_and_said_so(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"InvAD learns what good images have in common, .* add at least one more"
-    ):
-        train_detector(plates(1), tmp_path / "d.safetensors", version="d", methods=ONLY_INVAD, config=SMALL)
+def test_two_good_images_are_too_few_for_invad_and_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"InvAD learns .* at least 3 of them, better 8, .*: 2\. Add"):
+        train_detector(plates(2), tmp_path / "d.safetensors", version="d", methods=ONLY_INVAD, config=SMALL)
     with pytest.raises(ValueError, match=r"There is nothing to learn from: .* Add at least one"):
         train_detector({"a": []}, tmp_path / "d.safetensors", version="d", methods=ONLY_INVAD, config=SMALL)
     assert not list(tmp_path.iterdir())
@@ -98,7 +96,7 @@ def test_detectors_that_are_not_there_are_named(tmp_path: Path) -> None:
 
 
 def test_one_image_of_each_product_can_be_learned_from_and_not_checked(tmp_path: Path) -> None:
-    there: dict[str, Sequence[Image]] = {"a": [plate(0)], "b": [plate(1)]}
+    there: dict[str, Sequence[Image]] = {name: [plate(i)] for i, name in enumerate("abc")}
     config = replace(SMALL, steps=2)
     about = train_detector(there, tmp_path / "d.safetensors", version="d", methods=ONLY_INVAD, config=config)
     assert about["detectors"]["invad-tiny"]["checks"] == []
@@ -166,6 +164,20 @@ def test_a_cancelled_training_goes_on_where_it_was(tmp_path: Path) -> None:
     resumed = train("a.safetensors", 99, resume)
     assert not list(resume.parent.iterdir())
     assert np.array_equal(resumed, train("b.safetensors", 99, None))
+
+
+def test_it_can_be_cancelled_while_images_are_encoded(tmp_path: Path) -> None:
+    told = list[Progress]()
+    with pytest.raises(Cancelled):
+        train_detector(
+            plates(6),
+            tmp_path / "d.safetensors",
+            version="d",
+            methods=ONLY_INVAD,
+            report=told.append,
+            cancelled=lambda: len(told) >= 3,
+        )
+    assert [p.share for p in told] == pytest.approx([0, 0.5 / 6, 1 / 6])
 
 
 def test_every_recipe_belongs_to_a_detector() -> None:
