@@ -56,7 +56,7 @@ def split(
     """Draw the images that are learned from, and those that are kept back: product -> images each, and what to say.
 
     A product with one image has none to keep back. Where there are more images than memory is meant for, each product
-    gives up to an equal share.
+    gives up to an equal share; so it is with those that are kept back.
 
     Args:
         references: product -> its good images.
@@ -65,13 +65,16 @@ def split(
     """
     there = {product: images for product, images in sorted(references.items()) if len(images)}
     shares = _shares({product: len(images) for product, images in there.items()}, config.images)
+    most_back = min(
+        config.most_held_out, max(1, config.checked // ((1 + config.defects) * max(1, len(there))))
+    )
     train: dict[str, Sequence[Image]] = {}
     kept: dict[str, Sequence[Image]] = {}
     notes = []
     for number, (product, images) in enumerate(there.items()):
         order = np.random.default_rng([config.seed, number]).permutation(len(images))[: shares[product]]
         places = [int(i) for i in order]
-        back = min(config.most_held_out, max(1, round(config.held_out * len(places)))) * (len(places) > 1)
+        back = min(most_back, max(1, round(config.held_out * len(places)))) * (len(places) > 1)
         kept[product], train[product] = (
             Chosen(images, places[:back], reading),
             Chosen(images, sorted(places[back:]), reading),

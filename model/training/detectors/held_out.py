@@ -6,7 +6,7 @@ It picks the state of a training that is kept, so that no test image has a say i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.detectors.detector import Detector, Scene
 from model.detectors.eyes import Image
+from model.features.encoding import Encoded
 from model.generation.synthesis import add_defect
 from model.interactive.scenes import Scenes
 from model.metrics.ranking import image_auroc, pixel_average_precision
@@ -73,6 +74,10 @@ class HeldOut:
         scale = SIDE / max(scene.frame.height, scene.frame.width)
         size = round(scene.frame.width * scale), round(scene.frame.height * scale)
         resized = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        if scene.prepared is not None:  # the finest level is the largest, and no detector uses it there
+            image = scene.image
+            coarser = {stride: maps for stride, maps in image.pyramid.items() if stride > 2}
+            scene = replace(scene, image=Encoded(image.colour, coarser, image.descriptor))
         self.held.append(Held(scene, np.asarray(resized > 0.25)))
 
     def good(self, product: str) -> list[Scene]:

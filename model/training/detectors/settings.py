@@ -22,6 +22,9 @@ class DetectorTraining:
     held_out: float = 0.2  # share of the good images of a product that is kept back for it
     most_held_out: int = 8  # of a product
     defects: int = 3  # synthetic ones drawn on each image that is kept back, one at a time
+    checked: int = (
+        64  # images of the check at most, whole and with defects, over all products; 15 MB of memory each
+    )
     images: int = 120  # good images at most, over all products; their features are kept in memory
     save_seconds: float = 30.0  # between two writings of the resume file
 
@@ -30,7 +33,7 @@ class DetectorTraining:
         check(
             self,
             {
-                **dict.fromkeys((*given, "checks", "defects", "images"), COUNT),
+                **dict.fromkeys((*given, "checks", "checked", "defects", "images"), COUNT),
                 "learning_rate": POSITIVE,
                 "seed": SEED,
                 "held_out": SHARE,

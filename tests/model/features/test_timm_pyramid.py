@@ -85,6 +85,7 @@ def test_weights_come_from_a_file_and_the_identity_from_the_weights(tmp_path: Pa
 
 @with_timm
 def test_a_checkpoint_brings_its_backbone_along() -> None:
+    """Reliability row 8."""
     backbone = TimmPyramid("test_resnet", (4, 8, 16))
     parts = [Part("residual", "residual")]
     held = DetectorCheckpoint(

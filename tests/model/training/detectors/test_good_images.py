@@ -31,6 +31,14 @@ def test_a_fifth_is_kept_back_but_never_the_only_one(count: int, back: int) -> N
     assert count < 30 or numbers(other[1]["flange"]) != numbers(kept["flange"])
 
 
+def test_many_products_keep_back_fewer_images_each() -> None:
+    there = {str(number): images(40, number) for number in range(8)}
+    kept = split(there, DetectorTraining(images=400, checked=64, defects=3))[1]
+    assert {len(images) for images in kept.values()} == {2}
+    kept = split(there, DetectorTraining(images=400, checked=8, defects=3))[1]
+    assert {len(images) for images in kept.values()} == {1}
+
+
 def test_of_more_than_fit_into_memory_each_product_gives_a_share() -> None:
     there = {"a": images(5000), "b": images(10, 1), "c": [], "": images(300, 2)}
     train, kept, notes = split(there, DetectorTraining(images=100))

@@ -119,7 +119,7 @@ def test_a_loss_that_is_no_number_ends_the_training_in_words(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("steps", 0), ("batch", 0.5), ("learning_rate", 0.0), ("checks", 0), ("held_out", 1.5), ("seed", -1),
-     ("images", 0), ("defects", 0), ("most_held_out", -1)],
+     ("images", 0), ("defects", 0), ("checked", 0), ("most_held_out", -1)],
 )  # fmt: skip
 def test_settings_out_of_their_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"DetectorTraining\.{field}: "):
