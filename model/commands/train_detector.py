@@ -185,7 +185,8 @@ def _train(
     version = args.version or f"adclick-{'-'.join(names)}-1"
     if not args.one_class:
         out = args.out or args.run / f"{version}.safetensors"
-        return _one(args, names, good, config, version, out, args.run / "last.safetensors", eyes, me)
+        _one(args, names, good, config, version, out, args.run / "last.safetensors", eyes, me)
+        return 0
     status = 0
     for product, images in good.items():
         out = (args.out or args.run) / f"{product}.safetensors"
@@ -193,7 +194,11 @@ def _train(
             print(f"{out} is there already: delete it to train it again.")
             continue
         state = args.run / "states" / product / "last.safetensors"
-        status = max(status, _one(args, names, {product: images}, config, version, out, state, eyes, me))
+        try:
+            _one(args, names, {product: images}, config, version, out, state, eyes, me)
+        except ValueError as error:  # too few images of this one
+            print(f"{product}: {error}")
+            status = 2
     return status
 
 
@@ -217,8 +222,8 @@ def _one(
     state: Path,
     eyes: Eyes,
     me: Worker,
-) -> int:
-    """Train one checkpoint; returns the exit status."""
+) -> None:
+    """Train one checkpoint."""
     with tqdm(total=100, disable=not me.first, bar_format=BAR) as bar:
         about = train_behind(
             eyes,
@@ -240,7 +245,6 @@ def _one(
             steps = f" after {about['detectors'][name]['steps']} steps" if name in about["detectors"] else ""
             print(f"{name}{steps}: {said or 'not measured'}")
         print(f"Wrote {out}.")
-    return 0
 
 
 def _shown(bar: tqdm) -> Callable[[Progress], None]:  # type: ignore[type-arg]

@@ -75,11 +75,13 @@ def test_each_product_gets_a_model_and_none_twice(data: Path, capsys: pytest.Cap
     outs = [data.parent / f"models/set/{name}.safetensors" for name in ("disc", "plate")]
     assert [list(read_detector(out).training["images"]) for out in outs] == [["set/disc"], ["set/plate"]]
     outs[1].unlink()
+    save_image(data / "set/bolt/test/good/0.png", plate(50))
     kept = outs[0].read_bytes()
     capsys.readouterr()
-    assert train(data, "--one-class", "--out", str(data.parent / "models")) == 0
+    assert train(data, "--one-class", "--out", str(data.parent / "models")) == 2
     printed = capsys.readouterr().out
     assert f"{outs[0]} is there already: delete it to train it again." in printed
+    assert "set/bolt: InvAD learns what good images have in common" in printed
     assert f"Wrote {outs[1]}." in printed
     assert outs[0].read_bytes() == kept
 
