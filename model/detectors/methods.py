@@ -15,6 +15,9 @@ from model.detectors.detector import Detector
 from model.detectors.invad.config import INVAD, INVAD_LITE, INVAD_TINY, InvADConfig
 from model.detectors.invad.detector import InvADDetector
 from model.detectors.invad.network import InvAD
+from model.detectors.onenip.config import ONENIP, ONENIP_TINY, OneNIPConfig
+from model.detectors.onenip.detector import OneNIPDetector
+from model.detectors.onenip.network import OneNIP
 from model.detectors.patchcore import PatchCoreBanks, PatchCoreConfig, PatchCoreDetector
 
 
@@ -35,6 +38,7 @@ class Method(NamedTuple):
 METHODS: dict[str, Method] = {
     "invad": Method(InvADConfig.read, InvAD, InvADDetector),
     "patchcore": Method(PatchCoreConfig.read, PatchCoreBanks, PatchCoreDetector),
+    "onenip": Method(OneNIPConfig.read, OneNIP, OneNIPDetector),
 }
 
 
@@ -60,6 +64,8 @@ PRESETS: dict[str, Preset] = {
     "invad": Preset("invad", INVAD, "wide_resnet50_2", INVAD.strides),
     "invad-lite": Preset("invad", INVAD_LITE, "resnet34", INVAD_LITE.strides),
     "invad-tiny": Preset("invad", INVAD_TINY),
+    "onenip": Preset("onenip", ONENIP, "tf_efficientnet_b4.aa_in1k", ONENIP.strides, long_side=224),
+    "onenip-tiny": Preset("onenip", ONENIP_TINY),
 }
 
 

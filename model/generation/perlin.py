@@ -72,8 +72,7 @@ def perlin_defect(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
 def texture(shape: tuple[int, int], rng: np.random.Generator) -> Image:
     """A drawn texture (H, W, 3) uint8, perhaps mirrored, inverted, and with its channels exchanged."""
     name = str(rng.choice(list(SURFACES)))
-    drawn = SURFACES[name](rng, rng)
-    drawn = cv2.resize(drawn, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    drawn = np.asarray(cv2.resize(SURFACES[name](rng, rng), shape[::-1], interpolation=cv2.INTER_AREA))
     if rng.random() < 0.5:
         drawn = drawn[:, ::-1]
     if rng.random() < 0.5:

@@ -42,6 +42,7 @@ class OneNIPConfig:
     channels: tuple[int, ...] = (24, 32, 56, 160)  # of the levels
     standardised: bool = False  # each channel by the training images, for levels of widely different scales
     patch: int = 1  # side of the square of cells that is one token; frames have an even number of cells
+    assembled: bool = False  # the prompt is put together for each image, and the network corrects it
     width: int = 256  # of a token
     heads: int = 8
     feed_forward: int = 1024
@@ -55,10 +56,11 @@ class OneNIPConfig:
     learning_rate: float = 1e-4
     clip: float = 0.1  # largest norm of the gradient
     warm: float = 0.0  # share of the training in which the learning rate rises
+    anomalies: int = 16  # pseudo-anomalies of each training image, all drawn at the start
     drawn: float = 0.0  # share of the pseudo-anomalies that are drawn defects instead of the paper's
 
     def __post_init__(self) -> None:
-        counts = ("channels", "heads", "feed_forward", "encoder", "decoder", "grid", "refiner")
+        counts = ("channels", "heads", "feed_forward", "encoder", "decoder", "grid", "refiner", "anomalies")
         ranges = dict.fromkeys(counts, COUNT)
         ranges |= {"strides": STRIDE, "patch": PATCH, "width": EVEN, "neighbourhood": ODD, "drawn": SHARE}
         ranges |= dict.fromkeys(("dropout", "warm"), BELOW_ONE) | dict.fromkeys(
@@ -112,6 +114,7 @@ ONENIP_TINY = OneNIPConfig(
     channels=(24, 40, 192),
     standardised=True,
     patch=2,
+    assembled=True,
     width=128,
     feed_forward=512,
     encoder=2,
@@ -121,6 +124,7 @@ ONENIP_TINY = OneNIPConfig(
     learning_rate=1e-3,
     clip=1.0,
     warm=0.05,
+    anomalies=4,
     drawn=0.5,
 )
 """What trains on two cores, behind the packaged backbone. Its levels come of two networks, so they are standardised."""

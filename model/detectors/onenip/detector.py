@@ -18,8 +18,8 @@ POOLED = 14
 class OneNIPDetector:
     """A trained network behind one backbone.
 
-    The prompt is the first reference of a scene, the most similar one. The authors draw one of the product's training
-    images for each image anew: what the network says of an image then changes from one time to the next.
+    The prompt of the paper's network is the first reference of a scene, the most similar one. The authors draw one of
+    the product's training images for each image anew: what is said of an image then changes from one time to the next.
 
     Args:
         name: of the method and its size.
@@ -50,9 +50,10 @@ class OneNIPDetector:
                 f"{self.name} compares an image with a good image of its product, and there is none: mark one as good."
             )
         levels = self._network.levels
-        image, prompt = (
-            levels(levels.joint(seen.to(self._device).pyramid)) for seen in (scene.image, scene.references[0])
+        image, *references = (
+            levels(levels.joint(seen.to(self._device).pyramid)) for seen in (scene.image, *scene.references)
         )
+        prompt = self._network.prompt(image, references)
         found = self._network.map(image, self._network(image, prompt))
         return Found(np.asarray(found[0, 0].cpu().numpy(), np.float32), image_score(found))
 

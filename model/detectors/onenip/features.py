@@ -35,7 +35,7 @@ class Levels(nn.Module):
                 f"The network was made for features of {said(self.levels)}, and is given {said(found)}: use it "
                 "behind the backbone that it was trained with."
             )
-        grid = pyramid[CELL].shape[-2:]
+        grid = int(pyramid[CELL].shape[-2]), int(pyramid[CELL].shape[-1])
         maps = [pyramid[stride].float() for stride in self.levels]
         return torch.cat([m if m.shape[-2:] == grid else F.adaptive_avg_pool2d(m, grid) for m in maps], 1)
 
@@ -55,4 +55,5 @@ def jittered(features: Tensor, strength: float) -> Tensor:
     UniAD's feature jitter (You et al., NeurIPS 2022, section 3.4), so that copying the input does not pay.
     """
     spread = torch.linalg.vector_norm(features, dim=1, keepdim=True) * (strength / features.shape[1])
-    return features + spread * torch.randn_like(features)
+    noisy: Tensor = features + spread * torch.randn_like(features)
+    return noisy

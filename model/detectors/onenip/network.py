@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.detectors.onenip.alignment import assembled
 from model.detectors.onenip.attention import Positions, neighbour_mask
 from model.detectors.onenip.config import OneNIPConfig
 from model.detectors.onenip.decoder import Decoder
@@ -41,8 +43,8 @@ class OneNIP(nn.Module):
 
     Attributes:
         levels: from a pyramid to features.
-        lowest, highest: the error of reconstruction at the best and at the worst place of an image, a running mean
-            over training images with and without pseudo-anomalies.
+        lowest, highest: the error of reconstruction at the best and at the worst place of a good image, a running mean
+            over the training.
     """
 
     lowest: Tensor
@@ -62,10 +64,27 @@ class OneNIP(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if config.assembled:  # the start: the prompt as it is
+            nn.init.zeros_(self.out.weight)
         self.positions = Positions(config)
         self.register_buffer("lowest", torch.zeros(()))
         self.register_buffer("highest", torch.zeros(()))
         self.register_buffer("measured", torch.zeros(()))
+
+    def prompt(self, image: Tensor, references: Sequence[Tensor]) -> Tensor:
+        """What an image is restored with, (1, C, h, w).
+
+        The paper's network takes a good image as it is; one whose prompt is assembled takes the most similar place of
+        all of them for each place of the image, and learns what to add to it. That is nearly right from the start, so
+        that minutes of training are enough, and lies right for products that have no fixed place in the picture.
+
+        Args:
+            image: features (1, C, h, w).
+            references: features of good images of the product, the most similar one first; at least one.
+        """
+        if self.config.assembled:
+            return assembled(image, references, self.config.channels)
+        return fitted(references[0], image)
 
     def forward(self, image: Tensor, prompt: Tensor) -> Restored:
         """An image's features as they would be without defects, and where they are not.
@@ -79,6 +98,8 @@ class OneNIP(nn.Module):
         tokens = self.encode(jittered(both, self.config.jitter) if self.training else both)
         seen, hint = tokens.chunk(2)
         restored = self.decode(seen, hint, (int(image.shape[2]), int(image.shape[3])))
+        if self.config.assembled:
+            restored = prompt + restored
         return Restored(restored, self.refiner((restored - image).abs()))
 
     def encode(self, features: Tensor) -> Tensor:
@@ -103,7 +124,7 @@ class OneNIP(nn.Module):
 
         Half of it is the length of the error, half the refiner's probability times (highest + lowest) / 2, which
         brings it to the same range (section 3.5). The authors take both ends from the maps of the whole test set; here
-        they were measured in training, so that an image's map depends on no other image.
+        they were measured on good images in training, so that an image's map depends on no other image.
 
         Args:
             image: its features.
@@ -131,7 +152,8 @@ def fitted(prompt: Tensor, image: Tensor) -> Tensor:
 
 def error_of(image: Tensor, restored: Tensor) -> Tensor:
     """The length of the difference of two features at each place, (B, 1, h, w) (section 3.5)."""
-    return torch.linalg.vector_norm(restored - image, dim=1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(restored - image, dim=1, keepdim=True)
+    return length
 
 
 def enlarged(maps: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ FINER = 4
 """How many places a side the refined map has for each place of the features."""
 
 
-class Refiner(nn.Sequential):
+class Refiner(nn.Module):
     """Two times: a convolution, normalised, and a doubling of the grid; then one number a place.
 
     Args:
@@ -17,6 +17,7 @@ class Refiner(nn.Sequential):
     """
 
     def __init__(self, inputs: int, width: int):
+        super().__init__()
         blocks: list[nn.Module] = []
         for channels in (inputs, width):
             blocks += [
@@ -25,8 +26,8 @@ class Refiner(nn.Sequential):
                 nn.ReLU(),
                 nn.ConvTranspose2d(width, width, 2, 2),
             ]
-        super().__init__(*blocks, nn.Conv2d(width, 1, 1))
+        self.layers = nn.Sequential(*blocks, nn.Conv2d(width, 1, 1))
 
     def forward(self, error: Tensor) -> Tensor:
         """(B, inputs, h, w) float32 >= 0 -> logits (B, 1, 4 h, 4 w)."""
-        return super().forward(error)  # type: ignore[no-any-return]
+        return self.layers(error)  # type: ignore[no-any-return]

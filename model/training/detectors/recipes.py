@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from model.training.detectors.good_images import GoodImages
 from model.training.detectors.invad import InvADLearner
 from model.training.detectors.learner import Learner
+from model.training.detectors.onenip import OneNIPLearner
 from model.training.detectors.settings import DetectorTraining
 from model.training.distributed import Worker
 
@@ -48,13 +49,29 @@ def _invad(steps: int, batch: int, pace: float = 1.0) -> Recipe:
     )
 
 
+def _onenip(steps: int, batch: int) -> Recipe:
+    def learner(
+        network: Any,
+        good: GoodImages,
+        config: DetectorTraining,
+        worker: Worker,
+        cancelled: Callable[[], bool],
+    ) -> Learner:
+        return OneNIPLearner(network, good, config, batch, worker, cancelled)
+
+    return Recipe(steps, learner)
+
+
 RECIPES: dict[str, Recipe] = {
     # the authors' 300 epochs of MVTec AD
     "invad": _invad(33_900, 32),
     "invad-lite": _invad(33_900, 32),
     "invad-tiny": _invad(600, 4, pace=3.0),
+    # the authors' 1 000 epochs of MVTec AD
+    "onenip": _onenip(56_700, 64),
+    "onenip-tiny": _onenip(120, 4),
 }
 """Name of a detector (:data:`model.detectors.methods.PRESETS`) -> how it is trained."""
 
-TINY = ("invad-tiny",)
+TINY = ("invad-tiny", "onenip-tiny")
 """What two processor cores train behind the packaged backbone in some minutes."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from model.detectors.onenip.alignment import assembled
 from model.detectors.onenip.attention import Attention, Positions, neighbour_mask
 from model.detectors.onenip.config import ONENIP, ONENIP_TINY
 from model.detectors.onenip.detector import image_score
@@ -78,7 +79,7 @@ def test_positions_of_another_grid_are_the_same_ones_stretched() -> None:
 
 def test_another_prompt_gives_another_reconstruction_and_so_does_another_image() -> None:
     torch.manual_seed(0)
-    network = OneNIP(SMALL).eval()
+    network = OneNIP(replace(SMALL, assembled=False)).eval()
     image, prompt, other = torch.randn(3, 1, 256, 8, 8)
     restored = network(image, prompt)
     assert error_of(restored.features, network(image, other).features).mean() > 0.05
@@ -93,6 +94,29 @@ def test_a_prompt_of_another_size_is_brought_to_the_image_s_and_images_may_be_ob
     flat = torch.ones(1, 256, 12, 20)
     same = network(image, torch.ones(1, 256, 6, 10)).features
     assert torch.allclose(network(image, flat).features, same, atol=1e-5)
+
+
+def test_an_assembled_prompt_has_the_most_similar_place_of_all_good_images_and_is_the_start() -> None:
+    """An image made of moved pieces of two others is found again whole, and its error is nothing but the noise."""
+    torch.manual_seed(0)
+    network = OneNIP(SMALL).eval()
+    first, second = torch.randn(1, 256, 6, 8), torch.randn(1, 256, 4, 4)
+    whole = torch.roll(first, (2, 3), (2, 3))
+    whole[..., 1:3, 2:5] = second[..., :2, 1:4]
+    image = whole + 0.01 * torch.randn_like(whole)
+    prompt = network.prompt(image, [first, second])
+    assert torch.equal(prompt, whole)
+    with torch.no_grad():
+        error = error_of(image, network(image, prompt).features)
+    assert float(error.max()) == pytest.approx(0.16, abs=0.04)
+    assert torch.equal(OneNIP(replace(SMALL, assembled=False)).prompt(image, [first, second]), first)
+
+
+def test_all_levels_count_the_same_when_a_prompt_is_assembled() -> None:
+    """The difference in one channel of 24 outweighs the same in two of 192."""
+    image, near, far = (torch.zeros(1, 256, 1, 1) for _ in range(3))
+    far[0, 0], near[0, 64:66] = 1.0, 1.0
+    assert torch.equal(assembled(image, [far, near], (24, 40, 192)), near)
 
 
 def test_levels_are_averaged_over_each_cell() -> None:

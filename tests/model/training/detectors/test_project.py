@@ -16,7 +16,7 @@ from model.detectors.eyes import Image
 from model.detectors.methods import METHODS, PRESETS, detector_of
 from model.interactive.scenes import Scenes
 from model.segmentation.detector_predictor import DetectorPredictor
-from model.training.detectors import project
+from model.training.detectors import onenip, project
 from model.training.detectors.project import train_detector
 from model.training.detectors.settings import DetectorTraining
 from model.training.progress import Cancelled, Progress
@@ -90,7 +90,8 @@ def test_two_good_images_are_too_few_for_invad_and_it_says_so(tmp_path: Path) ->
 def test_detectors_that_are_not_there_are_named(tmp_path: Path) -> None:
     for name in ("oracle", "invad"):
         with pytest.raises(
-            ValueError, match=f"no detector '{name}' to be trained here; there are: invad-tiny, patchcore"
+            ValueError,
+            match=f"no detector '{name}' to be trained here; there are: invad-tiny, onenip-tiny, patchcore",
         ):
             train_detector(plates(3), tmp_path / "d.safetensors", version="d", methods=(name,))
 
@@ -129,6 +130,31 @@ def test_a_bank_of_patches_is_fitted_beside_and_needs_one_image_only(tmp_path: P
     assert found[large].mean() > 1.3 * found[~large].mean()
     train_detector(plates(1), out, version="d", methods=("patchcore",), config=SMALL, asked="float32")
     assert [p.name for p in read_detector(out).parts] == ["patchcore", "residual", "packaged"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_onenip_is_trained_from_one_good_image_or_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    sizes = {"width": 16, "heads": 2, "feed_forward": 32, "grid": 4, "neighbourhood": 3, "refiner": 8}
+    config = replace(PRESETS["onenip-tiny"].config, **sizes)
+    monkeypatch.setitem(PRESETS, "onenip-tiny", PRESETS["onenip-tiny"]._replace(config=config))
+    monkeypatch.setattr(onenip, "LEAST", 6)
+    out = tmp_path / "d.safetensors"
+    settings = replace(SMALL, steps=4, checks=2)
+    about = train_detector(
+        plates(count), out, version="d", methods=("onenip-tiny",), config=settings, asked="float32"
+    )
+    assert about["detectors"]["onenip-tiny"]["steps"] == 4
+    read = read_detector(out)
+    part = read.part("onenip-tiny")
+    assert part is not None
+    detector = detector_of(part, read.backbone_id, read.long_side, out.name)
+    scenes = Scenes(SmallPredictor(asked="float32"), plates(count))
+    image, mask = stained(9)
+    found = detector.look(scenes.of(image, "plate")).map
+    large = cv2.resize(mask.astype(np.uint8), found.shape[::-1]) > 0
+    assert found[large].mean() > 1.3 * found[~large].mean()
 
 
 def test_a_cancelled_training_goes_on_where_it_was(tmp_path: Path) -> None:
