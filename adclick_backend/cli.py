@@ -40,6 +40,12 @@ TRAININGS = {
     ),
 }
 
+DATA_SETS = {
+    "coco-ad": Command(
+        "model.commands.build_coco_ad", "Make a split of COCO-AD from a folder of COCO 2017, in MVTec layout."
+    ),
+}
+
 COMMANDS = {
     "serve": Command("adclick_backend.commands.serve", "Serve Label Studio."),
     "connect": Command(
@@ -71,6 +77,7 @@ COMMANDS = {
     "prepare-backbone": Command(
         "model.commands.prepare_backbone", "Make a network of timm what images are seen with."
     ),
+    "build": Command("", "Make a data set from another one.", DATA_SETS),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
