@@ -74,6 +74,10 @@ COMMANDS = {
     "ablation": Command(
         "model.commands.ablation", "Compare short trainings of the click network that each lack something."
     ),
+    "evaluate-detectors": Command(
+        "model.commands.evaluate_detectors",
+        "Measure anomaly detectors side by side on images with known masks.",
+    ),
     "prepare-backbone": Command(
         "model.commands.prepare_backbone", "Make a network of timm what images are seen with."
     ),

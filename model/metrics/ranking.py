@@ -53,6 +53,11 @@ class Ranking:
         """Area under the receiver operating characteristic; 0.5 = chance, ties count half."""
         return _area(np.append(0.0, self.alarms), np.append(0.0, self.hits))
 
+    @property
+    def best_f1(self) -> float:
+        """The highest F1 of any threshold (F1-max of ADer): every distinct score is tried, not a grid of them."""
+        return float((2 * self.precision * self.hits / (self.precision + self.hits).clip(1e-300)).max())
+
     def per_region_overlap(self, limit: float = PRO_LIMIT) -> float:
         """Area under ``overlap`` against ``alarms`` up to ``limit``; see :func:`per_region_overlap`."""
         alarms, overlap = np.append(0.0, self.alarms), np.append(0.0, self.overlap)
