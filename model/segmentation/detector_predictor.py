@@ -14,6 +14,7 @@ from model.detectors.calibration import Calibration, logarithm
 from model.detectors.checkpoint import DetectorCheckpoint, Part, read_detector
 from model.detectors.combination import calibrate, combined, joined
 from model.detectors.detector import Detector, Scene
+from model.detectors.eyes import own_eyes
 from model.detectors.methods import detector_of
 from model.detectors.residual import RESIDUAL_NAME, ResidualDetector
 from model.features.number_format import AUTO
@@ -35,6 +36,7 @@ class DetectorPredictor:
         long_side: longer side of the working frame whose features it must be given, pixels.
         detectors: its parts by name, in the order of the checkpoint.
         serves: names of those that make the map, unless others are asked for.
+        own_eyes: what its detectors see with; None for those that see with the backbone of a click network.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another network.
@@ -44,6 +46,7 @@ class DetectorPredictor:
     def __init__(self, weights: Path, device: str = "cpu", asked: str = AUTO):
         checkpoint = read_detector(weights)
         self._source = weights.name
+        self.own_eyes = own_eyes(checkpoint, weights.name, device)
         self.version, self.serves = checkpoint.version, tuple(checkpoint.serves)
         self.backbone_id, self.long_side = checkpoint.backbone_id, checkpoint.long_side
         self.detectors: dict[str, Detector] = {

@@ -43,6 +43,9 @@ PATCHCORE_NAME = "patchcore"
 COMBINATION = "combination"
 """All other detectors that are asked for, as one."""
 
+MATCHED = (RESIDUAL_NAME, PACKAGED_NAME)
+"""What is usual for these is known from a single good image too, which is matched with itself."""
+
 NAMES = (RESIDUAL_NAME, PATCHCORE_NAME, PACKAGED_NAME, COMBINATION)
 """What can be measured without a file."""
 
@@ -113,7 +116,8 @@ class Row(NamedTuple):
 
     Attributes:
         detector: its name.
-        weights: of the files it comes from, the beginnings of their sha256; "" for none.
+        weights: of the files it comes from, the beginnings of their sha256; "" for none. Of detectors that come from no
+            file, that of the backbone, unless it is the usual one.
     """
 
     detector: str
@@ -193,31 +197,35 @@ class Bench:
         self._fixed: dict[Row, Detector] = {}
         self._calibrated: dict[Row, tuple[DetectorPredictor, str]] = {}
         self._eyes: dict[BackboneId, Eyes] = {}
-        self._usual = backbone_of(PACKAGED, read_manifest(PACKAGED))
+        self._usual = packaged = backbone_of(PACKAGED, read_manifest(PACKAGED))
         for path in (Path(name) for name in setting.names if name not in NAMES):
             self._add_file(path)
         side = self._see(self._usual).long_side
+        behind = "" if self._usual == packaged else self._usual.sha256[:12]
+        self._patchcore_row = Row(PATCHCORE_NAME, behind)
         if RESIDUAL_NAME in setting.names:
-            self._fixed[Row(RESIDUAL_NAME, "")] = ResidualDetector(self._usual, side)
+            self._fixed[Row(RESIDUAL_NAME, behind)] = ResidualDetector(self._usual, side)
         if PACKAGED_NAME in setting.names:
-            packaged = packaged_detector(self._usual, side, asked=setting.asked)
-            self._fixed[Row(PACKAGED_NAME, "")] = packaged
+            network = packaged_detector(self._usual, side, asked=setting.asked)
+            self._fixed[Row(PACKAGED_NAME, behind)] = network
         self.rows = list(self._fixed)
         if PATCHCORE_NAME in setting.names:
-            self.rows.append(Row(PATCHCORE_NAME, ""))
+            self.rows.append(self._patchcore_row)
         self._combination = [row for row in self.rows if COMBINATION in setting.names]
         if len(self._combination) > 1:
             names = joined([row.detector for row in self._combination])
             self.rows.append(Row(names, joined([row.weights for row in self._combination if row.weights])))
 
     def _add_file(self, path: Path) -> None:
-        """Take the trained parts of a file; the first one says behind which backbone everything is measured."""
+        """Take the trained parts of a file; the first one says behind which packaged backbone the others are."""
         file, sha256 = DetectorPredictor(path, asked=self.setting.asked), read_manifest(path)["sha256"]
-        if not self._fixed:
-            self._usual = file.backbone_id
-        self._see(file.backbone_id)
+        if file.own_eyes is not None:
+            self._eyes[file.backbone_id] = file.own_eyes
+        else:
+            self._usual = self._usual if self._fixed else file.backbone_id
+            self._see(file.backbone_id)
         for name, detector in file.detectors.items():
-            if name not in NAMES:
+            if name not in MATCHED:
                 row = Row(f"{path.stem}/{name}", str(sha256)[:12])
                 self._fixed[row], self._calibrated[row] = detector, (file, name)
 
@@ -236,8 +244,11 @@ class Bench:
         scenes = {b: Scenes(eyes, {product.name: product.references}) for b, eyes in self._eyes.items()}
         detectors = self._detectors(product, scenes)
         usual: dict[str, Calibration] = {}
-        if any(row not in detectors for row in wanted) and all(row in detectors for row in self._combination):
-            usual = self._calibrations(product, scenes)
+        if len(self._combination) > 1 and self.rows[-1] in wanted:
+            if all(row in detectors for row in self._combination):
+                usual = self._calibrations(product, scenes)
+        else:
+            detectors = {row: detector for row, detector in detectors.items() if row in wanted}
         found: dict[Row, Measured] = {row: Measured() for row in detectors}
         together, opened = Measured(), 0.0
         for test in product.tests:
@@ -268,7 +279,7 @@ class Bench:
         there = len(product.references)
         detectors = {row: detector for row, detector in self._fixed.items() if detector.needs <= there}
         if PATCHCORE_NAME in self.setting.names and there:
-            detectors[Row(PATCHCORE_NAME, "")] = self._patchcore(product, scenes, range(there))
+            detectors[self._patchcore_row] = self._patchcore(product, scenes, range(there))
         return detectors
 
     def _patchcore(
@@ -298,7 +309,8 @@ class Bench:
                 )
             elif said is None:
                 detector = self._fixed[row]
-                if len(hosts) <= detector.needs > 0 and detector.name not in (RESIDUAL_NAME, PACKAGED_NAME):
+                alone = len(hosts) == 1 and row.detector in MATCHED
+                if len(hosts) - 1 < detector.needs and not alone:
                     return {}
                 said = self._seen_on(product, scenes, detector, hosts)
             usual[row.detector] = said
