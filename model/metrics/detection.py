@@ -30,7 +30,9 @@ SUMMED_UP = ("image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "
 """The seven whose mean is mAD."""
 
 
-def detection_figures(maps: Maps, masks: Masks, scores: Sequence[float]) -> dict[str, float | None]:
+def detection_figures(
+    maps: Maps, masks: Masks, scores: Sequence[float], defective: Sequence[bool]
+) -> dict[str, float | None]:
     """All of `FIGURES`, each in [0, 1].
 
     mF1, mAcc, mIoU (means over the thresholds .2 to .8) and IoU-max stretch the maps of the product to [0, 1] by their
@@ -38,8 +40,9 @@ def detection_figures(maps: Maps, masks: Masks, scores: Sequence[float]) -> dict
 
     Args:
         maps: of the test images.
-        masks: true masks, of the sizes of the maps; those of good images are empty.
+        masks: true masks, of the sizes of the maps.
         scores: one an image, higher = more probably defective.
+        defective: whether the image is; the mask of a small defect may be empty at the size of its map.
 
     Returns:
         None for what cannot be measured: without good images those of images, and mAD.
@@ -47,10 +50,9 @@ def detection_figures(maps: Maps, masks: Masks, scores: Sequence[float]) -> dict
     Raises:
         ValueError: as :func:`model.metrics.ranking.rank`, of pixels.
     """
-    defective = np.array([bool(mask.any()) for mask in masks])
     images: dict[str, float | None] = dict.fromkeys(("image_auroc", "image_ap", "image_f1"))
-    if defective.any() and not defective.all():
-        ranked = rank(np.asarray(scores, np.float64), defective)
+    if any(defective) and not all(defective):
+        ranked = rank(np.asarray(scores, np.float64), np.asarray(defective, bool))
         images = {
             "image_auroc": ranked.auroc,
             "image_ap": ranked.average_precision,

@@ -336,7 +336,7 @@ class Bench:
             size = _size(test.mask.shape, self.setting.side)[::-1]
             share = cv2.resize(test.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
             masks.append(np.asarray(share > 0.5))
-        count = len(product.tests)
+        count, defective = len(product.tests), [bool(test.mask.any()) for test in product.tests]
         return {
             "product": product.name,
             "detector": row.detector,
@@ -345,16 +345,15 @@ class Bench:
             "side": self.setting.side,
             "references": len(product.references),
             "images": count,
-            **detection_figures(measured.maps, masks, measured.scores),
+            **detection_figures(measured.maps, masks, measured.scores, defective),
             "ms": round(1000 * measured.seconds / count, 1),
             "opened_ms": round(1000 * opened / count, 1),
         }
 
     def _draw(self, product: Product, found: Mapping[Row, Measured], folder: Path) -> None:
         """Write a picture for some of the test images: the image, the truth, and the map of each detector."""
-        for number in (
-            spread(range(len(product.tests)), self.setting.pictures) if self.setting.pictures else ()
-        ):
+        numbers = range(len(product.tests)) if self.setting.pictures else ()
+        for number in spread(numbers, self.setting.pictures):
             test = product.tests[number]
             maps = {
                 row.detector: stretched(one.maps[number], one.maps) for row, one in found.items() if one.maps

@@ -32,6 +32,10 @@ def case(levels: int, seed: int = 0) -> Case:
     return maps, masks, scores
 
 
+def defective(masks: list[NDArray[np.bool_]]) -> list[bool]:
+    return [bool(mask.any()) for mask in masks]
+
+
 def best_f1(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
     precision, recall, _ = precision_recall_curve(truth, scores)
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
@@ -40,7 +44,7 @@ def best_f1(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
 @pytest.mark.parametrize("levels", [0, 2, 12])
 def test_the_ranked_figures_are_those_of_scikit_learn(levels: int) -> None:
     maps, masks, scores = case(levels)
-    found = detection_figures(maps, masks, scores)
+    found = detection_figures(maps, masks, scores, defective(masks))
     truth, pixels = np.concatenate([m.ravel() for m in masks]), np.concatenate([m.ravel() for m in maps])
     images = np.array([m.any() for m in masks])
     for name, labels, values in (("pixel", truth, pixels), ("image", images, np.array(scores))):
@@ -57,7 +61,7 @@ def test_pixel_auroc_ap_and_pro_are_those_of_adeval(levels: int, monkeypatch: py
 
     monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)  # its name before numpy 2
     maps, masks, scores = case(levels)
-    found = detection_figures(maps, masks, scores)
+    found = detection_figures(maps, masks, scores, defective(masks))
     auroc, ap, pro = adeval.auroc_aupr_aupro(
         np.stack(maps), np.stack(masks).astype(np.uint8), nstrips=100_000
     )
@@ -70,7 +74,7 @@ def test_pixel_auroc_ap_and_pro_are_those_of_adeval(levels: int, monkeypatch: py
 def test_the_thresholded_figures_are_those_of_a_loop_over_the_stretched_product(levels: int) -> None:
     """Of all images of the product together: stretched each by itself, every figure would be another."""
     maps, masks, scores = case(levels)
-    found = detection_figures(maps, masks, scores)
+    found = detection_figures(maps, masks, scores, defective(masks))
     pixels, truth = np.stack(maps).astype(np.float64), np.stack(masks)
     pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min())
     f1, recall, iou = [], [], []
@@ -90,13 +94,14 @@ def test_the_thresholded_figures_are_those_of_a_loop_over_the_stretched_product(
 
 def test_a_perfect_map_has_all_there_is() -> None:
     _, masks, _ = case(0)
-    found = detection_figures([m.astype(np.float32) for m in masks], masks, [float(m.any()) for m in masks])
+    maps = [m.astype(np.float32) for m in masks]
+    found = detection_figures(maps, masks, [float(d) for d in defective(masks)], defective(masks))
     assert all(value == pytest.approx(1.0, abs=1e-6) for value in found.values())
 
 
 def test_without_good_images_nothing_is_said_of_images() -> None:
     maps, masks, scores = case(0)
-    found = detection_figures(maps[:4], masks[:4], scores[:4])
+    found = detection_figures(maps[:4], masks[:4], scores[:4], [True] * 4)
     assert {name for name, value in found.items() if value is None} == {
         "image_auroc",
         "image_ap",
@@ -104,4 +109,11 @@ def test_without_good_images_nothing_is_said_of_images() -> None:
         "mad",
     }
     with pytest.raises(ValueError, match="there is nothing defective"):
-        detection_figures(maps[4:], masks[4:], scores[4:])
+        detection_figures(maps[4:], masks[4:], scores[4:], [False] * 2)
+
+
+def test_a_defect_that_is_too_small_for_the_map_still_makes_its_image_defective() -> None:
+    maps, masks, _ = case(0)
+    masks[0] = np.zeros_like(masks[0])
+    found = detection_figures(maps, masks, [1, 1, 1, 1, 0, 0], [True] * 4 + [False] * 2)
+    assert found["image_auroc"] == 1.0
