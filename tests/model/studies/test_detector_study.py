@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from adclick_backend.cli import main
+from model.checkpoint.backbone_id import BackboneId
 from model.commands.evaluate_detectors import tables
 from model.datasets.mvtec import Category, find_categories
 from model.detectors.calibration import Calibration
 from model.detectors.checkpoint import DetectorCheckpoint, Part, write_detector
+from model.detectors.eyes import BackboneEyes
 from model.detectors.patchcore import PatchCoreBanks
+from model.features.backbones import EfficientNetLite0
 from model.metrics.detection import FIGURES
+from model.segmentation import detector_predictor
 from model.studies import detector_study
 from model.studies.detector_study import Bench, Product, Row, Setting, read, spread
 from model.studies.map_pictures import CAPTION
@@ -98,6 +104,25 @@ def test_a_file_is_measured_by_its_own_parts_and_told_from_another_version(tmp_p
     write_detector(weights, DetectorCheckpoint("v2", eyes.backbone_id, 128, parts, ["bank-tiny"], usual))
     again = detector_study.run([category], Bench(Setting((str(weights), "residual"))), tmp_path / "out")
     assert [row["detector"] for row in again] == ["mine/bank-tiny"], "the residual has not changed"
+
+
+def test_detectors_behind_two_backbones_look_at_the_same_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with a backbone of its own, on frames of another size, beside the residual and together with it."""
+    category = drawn(tmp_path / "set/plate", 4)
+    torch.manual_seed(0)
+    other = BackboneEyes(EfficientNetLite0().eval(), BackboneId("other", "0" * 64), 96)
+    monkeypatch.setattr(detector_predictor, "own_eyes", lambda checkpoint, source, device: other)
+    banks = PatchCoreBanks.fitted({"set/plate": [other.encode(plate(i)) for i in range(4)]}, coreset=50)
+    part = Part("bank", "patchcore", asdict(banks.config), banks.state_dict())
+    weights = tmp_path / "mine.safetensors"
+    usual = {"set/plate": {"bank": Calibration(0.0, 1.0, (1.0,)).as_json()}}
+    write_detector(weights, DetectorCheckpoint("v1", other.backbone_id, 96, [part], ["bank"], usual))
+    bench = Bench(Setting((str(weights), "residual", "combination")))
+    found = {row["detector"]: row for row in detector_study.run([category], bench, tmp_path / "out")}
+    assert list(found) == ["mine/bank", "residual", "mine/bank+residual"]
+    assert all(row["pixel_auroc"] > 0.6 for row in found.values())
 
 
 def test_references_and_test_images_are_apart_and_of_one_size(tmp_path: Path) -> None:
