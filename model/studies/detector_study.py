@@ -265,7 +265,8 @@ class Bench:
                 found[row].scores.append(score)
                 logs[row.detector] = logarithm(map_, seen[self._usual].frame)
             if usual:
-                map_ = mean(logs, [row.detector for row in self._combination], usual)
+                # Back from the logarithm, as a distance is: figures at fixed thresholds depend on it.
+                map_ = np.exp(mean(logs, [row.detector for row in self._combination], usual) / 2)
                 together.maps.append(self._sized(map_, test.mask))
                 together.scores.append(float(map_.max()))
         if usual:
