@@ -28,10 +28,10 @@ from model.detectors.patchcore import PatchCoreBanks, PatchCoreDetector
 from model.detectors.residual import RESIDUAL_NAME, ResidualDetector
 from model.features.number_format import AUTO
 from model.interactive.predictor import Predictor
-from model.interactive.scenes import Scenes
 from model.metrics.detection import detection_figures
 from model.segmentation.detector import PACKAGED_NAME, packaged_detector
 from model.segmentation.detector_predictor import DetectorPredictor
+from model.segmentation.scenes import Scenes
 from model.studies.map_pictures import side_by_side, stretched
 
 Thing = TypeVar("Thing")

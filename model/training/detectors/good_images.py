@@ -9,7 +9,7 @@ import numpy as np
 
 from model.detectors.eyes import Eyes, Image
 from model.features.encoding import Encoded
-from model.interactive.scenes import Scenes
+from model.segmentation.scenes import Scenes
 from model.training.detectors.settings import DetectorTraining
 
 

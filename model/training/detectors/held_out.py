@@ -16,8 +16,8 @@ from model.detectors.detector import Detector, Scene
 from model.detectors.eyes import Image
 from model.features.encoding import Encoded
 from model.generation.synthesis import add_defect
-from model.interactive.scenes import Scenes
 from model.metrics.ranking import image_auroc, pixel_average_precision
+from model.segmentation.scenes import Scenes
 
 OWN = 20_011
 """Of the seeds of these defects: no training draws the same ones."""

@@ -23,9 +23,9 @@ from model.detectors.residual import RESIDUAL_NAME
 from model.features.backbones import channels_of
 from model.features.number_format import AUTO
 from model.interactive.predictor import Predictor
-from model.interactive.scenes import Scenes
 from model.segmentation.detector import PACKAGED_NAME
 from model.segmentation.detector_predictor import DetectorPredictor
+from model.segmentation.scenes import Scenes
 from model.training.detectors.good_images import GoodImages, split
 from model.training.detectors.held_out import HeldOut
 from model.training.detectors.recipes import RECIPES, TINY

@@ -15,11 +15,11 @@ from model.detectors.checkpoint import DetectorCheckpoint, Part, let_serve, writ
 from model.detectors.detector import Scene
 from model.detectors.patchcore import PatchCoreBanks
 from model.detectors.residual import ResidualDetector
-from model.interactive.scenes import Scenes
 from model.labels.labelled import DEFECT
 from model.segmentation.detector import SegmentationDetector, packaged_detector
 from model.segmentation.detector_predictor import DetectorPredictor
 from model.segmentation.predictor import SegPredictor
+from model.segmentation.scenes import Scenes
 from tests.helpers.plates import SmallPredictor, plate, stained
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from model.checkpoint.backbone_id import BackboneId
 from model.detectors.detector import Found, Scene
 from model.generation.synthesis import add_defect
-from model.interactive.scenes import Scenes
+from model.segmentation.scenes import Scenes
 from model.training.detectors.held_out import OWN, HeldOut
 from tests.helpers.plates import SmallPredictor, plate
 

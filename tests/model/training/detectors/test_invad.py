@@ -14,7 +14,7 @@ from model.detectors.eyes import BackboneEyes, Image
 from model.detectors.invad.config import INVAD, INVAD_LITE, InvADConfig
 from model.detectors.invad.network import InvAD
 from model.features.backbones import WideResNet50
-from model.interactive.scenes import Scenes
+from model.segmentation.scenes import Scenes
 from model.training.detectors.good_images import GoodImages
 from model.training.detectors.invad import InvADLearner
 from model.training.detectors.settings import DetectorTraining

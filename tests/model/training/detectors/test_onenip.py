@@ -16,7 +16,7 @@ from model.detectors.onenip.detector import OneNIPDetector
 from model.detectors.onenip.network import OneNIP
 from model.features.encoding import Encoded
 from model.features.timm_pyramid import TimmPyramid
-from model.interactive.scenes import Scenes
+from model.segmentation.scenes import Scenes
 from model.training.detectors import onenip
 from model.training.detectors.good_images import GoodImages
 from model.training.detectors.onenip import OneNIPLearner, covered, dice_loss

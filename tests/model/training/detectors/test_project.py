@@ -14,8 +14,8 @@ import torch
 from model.detectors.checkpoint import read_detector
 from model.detectors.eyes import Image
 from model.detectors.methods import METHODS, PRESETS, detector_of
-from model.interactive.scenes import Scenes
 from model.segmentation.detector_predictor import DetectorPredictor
+from model.segmentation.scenes import Scenes
 from model.training.detectors import onenip, project
 from model.training.detectors.project import train_detector
 from model.training.detectors.settings import DetectorTraining
