@@ -56,7 +56,9 @@ class Services:
         self.webhook_secret = WebhookSecret(self.store)
         self.references = References(self.store, settings)
         self.prompts = Prompts(settings, self.store)
-        self.registry = Registry(settings.data_dir, self.engine.version)
+        self.registry = Registry(
+            settings.data_dir, self.engine.version, shared=lambda: self.engine.shared_detector.version
+        )
         self.registration = Registration(self.store, self.registry, self.webhook_secret)
         self.links = LinkChecker(settings, self.connections, self.registration.state)
         self.jobs = Jobs(self.store, settings)

@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     backbone: str = next(iter(BACKBONES))
     # default: the weights inside the package; "stated-licences": those of them that saw no other data
     checkpoint: Path | None = None
+    # detectors that propose masks for projects that nothing was trained for
+    detector: Path | None = None
     device: str = "cpu"
     number_format: str = (
         AUTO  # in which networks compute: auto, float32 or bfloat16 (`model.features.number_format`)

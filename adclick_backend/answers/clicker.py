@@ -7,7 +7,8 @@ from adclick_backend.clicks.key_points import ClickObject
 from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.protocol.body import Task
-from adclick_backend.store.versions import Registry, RegistryError, Version
+from adclick_backend.store.version import Version
+from adclick_backend.store.versions import Registry, RegistryError
 
 
 class Clicker:

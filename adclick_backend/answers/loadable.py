@@ -6,7 +6,8 @@ from pathlib import Path
 
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.engine.engine import Engine
-from adclick_backend.store.versions import Registry, Version
+from adclick_backend.store.version import Version
+from adclick_backend.store.versions import Registry
 
 
 def loadable_version(project: str, registry: Registry, engine: Engine) -> Version | None:
@@ -23,7 +24,12 @@ def loadable_version(project: str, registry: Registry, engine: Engine) -> Versio
 
 def refusal(version: Version, engine: Engine) -> tuple[Path, str] | None:
     """The network of a version that cannot be loaded, and why; None when all can."""
-    for weights, load in ((version.weights, engine.load), (version.clicks, engine.load_click)):
+    networks = (
+        (version.weights, engine.load),
+        (version.clicks, engine.load_click),
+        (version.detector, engine.load_detector),
+    )
+    for weights, load in networks:
         if weights is None:
             continue
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,25 +18,43 @@ from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.body import Task
 from adclick_backend.settings import Settings
+from adclick_backend.store.proposal_source import (
+    NOTHING,
+    PACKAGED,
+    RESIDUAL,
+    TRAINED,
+    ProposalSource,
+    words_of_source,
+)
 from adclick_backend.store.versions import Registry
 from model.labels.labelled import DEFECT
-from model.segmentation.regions import Proposals, Source
+from model.segmentation.regions import Proposals
 
 Prediction = dict[str, Any]
 
-NOTES: dict[Source, str] = {
-    "trained": "",
-    "packaged": (
+NOTES = {
+    TRAINED: "",
+    PACKAGED: (
         "Not trained on this project: found by what defects of other products look like beside their references. "
         "What kind of defect it is, and whether it is one, is for a person to say."
     ),
-    "residual": (
+    RESIDUAL: (
         "Residual only: this place is unlike the references. Nothing was learned from labels yet, so what kind of "
         "defect it is, and whether it is one, is for a person to say."
     ),
-    "none": "",
+    NOTHING: "",
 }
-"""What the details of a proposed region say of where it comes from."""
+"""What the details of a proposed region say of where it comes from; see `note_of`."""
+
+
+def note_of(source: str) -> str:
+    """What the details of a region say that was proposed from a source."""
+    if source in NOTES:
+        return NOTES[source]
+    return (
+        f"Found by {words_of_source(source)}: this place is unlike good images. Nothing was learned from labels, so "
+        "what kind of defect it is, and whether it is one, is for a person to say."
+    )
 
 
 @dataclass(frozen=True)
@@ -46,11 +63,11 @@ class Serving:
 
     Attributes:
         name: the ``model_version`` that Label Studio is told.
-        weights: the checkpoint of the trained version; None before the first training.
+        source: what masks come from; None for what a project gets that nothing was trained for.
     """
 
     name: str
-    weights: Path | None
+    source: ProposalSource | None
 
 
 class Proposer:
@@ -78,15 +95,15 @@ class Proposer:
     def serving(self, project: str) -> Serving:
         """The version that answers the project now."""
         name = self._registry.serving_name(project)
-        version = self._registry.current(project)
+        source = self._registry.proposing(project)
         if name != self._registry.serving_name(project):  # switched between the two looks
             return self.serving(project)
-        return Serving(name, None if version is None else version.weights)
+        return Serving(name, source)
 
     def can_propose(self, project: str, task: Task, config: LabelingConfig, serving: Serving) -> bool:
         """Whether there is anything to judge an image of the task by, and a control to answer with."""
         return any(
-            self._segmenter.source(project, task, image, serving.weights) != "none"
+            self._segmenter.source(project, task, image, serving.source) != NOTHING
             for image in config.shown_images(task.data)
             if image.can_propose
         )
@@ -119,13 +136,13 @@ class Proposer:
             if not image.can_propose:
                 continue
             found = self._found(project, task, image, serving)
-            if found.source == "none":
+            if found.source == NOTHING:
                 continue
             stem = f"{project} {task.id} {image.url(task.data)} {serving.name}" + image.key
             scores.append(found.score)
             if found.regions:
                 result += self._regions(found, image, stem)
-            elif found.source == "trained" and (normal := self._normal_choice(project, image)):
+            elif found.source == TRAINED and (normal := self._normal_choice(project, image)):
                 result.append(choice_region(_name(stem, normal), normal, found.score, image))
         if not result:  # an empty result would be kept as an empty prediction
             return None
@@ -134,10 +151,10 @@ class Proposer:
     def _found(self, project: str, task: Task, image: ImageSettings, serving: Serving) -> Proposals:
         """What the version finds in one image; one that cannot be loaded is refused."""
         try:
-            return self._segmenter.propose(project, task, image, serving.weights)
+            return self._segmenter.propose(project, task, image, serving.source)
         except VersionError as error:
-            if serving.weights is not None:
-                self._registry.refuse(project, serving.weights, str(error))
+            if error.weights is not None:
+                self._registry.refuse(project, error.weights, str(error))
             raise
 
     def _regions(self, found: Proposals, image: ImageSettings, stem: str) -> list[dict[str, Any]]:
@@ -150,7 +167,7 @@ class Proposer:
                 masks[label] = mask | region.mask, min(score, region.score)
             elif label is not None:
                 masks[label] = region.mask, region.score
-        note = NOTES[found.source]
+        note = note_of(found.source)
         return [
             brush_region(_name(stem, label), mask, label, score, image, note)
             for label, (mask, score) in masks.items()

@@ -19,9 +19,10 @@ from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.prompts.phrases import Prompts
 from adclick_backend.protocol.body import Task
 from adclick_backend.references.collection import References
+from adclick_backend.store.proposal_source import ProposalSource
 from adclick_backend.telemetry import Telemetry
 from model.clicks import Click
-from model.segmentation.regions import Proposals, Source
+from model.segmentation.regions import Proposals
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,13 @@ class Segmenter:
         references = bank.without(image.sha256).references
         return Answered(found, image.sha256, references, name)
 
-    def source(self, project: str, task: Task, image: ImageSettings, weights: Path | None) -> Source:
+    def source(self, project: str, task: Task, image: ImageSettings, asked: ProposalSource | None) -> str:
         """What a proposal for the task would come from; costs no more than a look into the database."""
-        return self._engine.source(self._bank(project, task, image), weights)
+        return self._engine.source(self._bank(project, task, image), asked)
 
-    def propose(self, project: str, task: Task, image: ImageSettings, weights: Path | None) -> Proposals:
+    def propose(
+        self, project: str, task: Task, image: ImageSettings, source: ProposalSource | None
+    ) -> Proposals:
         """Regions for a task that nobody clicked, in image pixels.
 
         Raises:
@@ -128,7 +131,7 @@ class Segmenter:
         """
         asked = self._asked(project, task, image)
         with self._telemetry.phase("proposal"):
-            return self._engine.propose(*asked, weights)
+            return self._engine.propose(*asked, source)
 
     def _asked(self, project: str, task: Task, shown: ImageSettings) -> tuple[ImageKey, ReferenceBank, Load]:
         """What the engine is told of a task: its image, its references, and how to read it."""

@@ -44,7 +44,12 @@ class LocalEngine:
         config: ClickConfig | None = None,
         number_format: str | None = None,
     ) -> None:
-        changes: dict[str, object] = {"data_dir": folder, "checkpoint": checkpoint, "model_threads": 1}
+        changes: dict[str, object] = {
+            "data_dir": folder,
+            "checkpoint": checkpoint,
+            "detector": None,
+            "model_threads": 1,
+        }
         if number_format is not None:
             changes["number_format"] = number_format
         self._settings = get_settings().model_copy(update=changes)

@@ -29,6 +29,14 @@ from adclick_backend.images.white_points import WhitePoints
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, project_id
+from adclick_backend.store.proposal_source import (
+    NOTHING,
+    PACKAGED,
+    RESIDUAL,
+    TRAINED,
+    ProposalSource,
+    words_of_source,
+)
 from adclick_backend.store.versions import Registry
 from model.checkpoint.atomic import write_atomically
 from model.segmentation.regions import Proposals, Region
@@ -66,7 +74,7 @@ class _Judge:
 
     engine: Engine
     bank: ReferenceBank
-    weights: Path | None
+    asked: ProposalSource | None
     max_megapixels: float
     white_points: WhitePoints
 
@@ -75,7 +83,7 @@ class _Judge:
         image = LoadedImage(path.read_bytes(), self.max_megapixels)
         white = self.white_points.of_image(self.bank.project, self.bank.product, image)
         key = ImageKey(self.bank.project, image.sha256, white)
-        return self.engine.propose(key, self.bank, lambda: image.read(white), self.weights)
+        return self.engine.propose(key, self.bank, lambda: image.read(white), self.asked)
 
 
 @contextmanager
@@ -85,9 +93,10 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
     try:
         references = References(store, settings)
         bank = references.bank(project, args.product)
-        version = loadable_version(project, Registry(settings.data_dir, engine.version), engine)
-        weights = None if version is None else version.weights
-        yield _Judge(engine, bank, weights, settings.max_megapixels, references.white_points)
+        registry = Registry(settings.data_dir, engine.version)
+        loadable_version(project, registry, engine)  # what cannot be loaded is refused
+        asked = registry.proposing(project)
+        yield _Judge(engine, bank, asked, settings.max_megapixels, references.white_points)
     finally:
         store.close()
 
@@ -113,7 +122,7 @@ def _of_folder(settings: Settings, folder: Path) -> Iterator[_Judge]:
 
 
 def _judge_all(judge: _Judge, paths: Sequence[Path], out: Path) -> int:
-    if judge.engine.source(judge.bank, judge.weights) == "none":
+    if judge.engine.source(judge.bank, judge.asked) == NOTHING:
         print(
             f"There are {len(judge.bank.references)} references and no trained version: {FEWEST_REFERENCES} "
             "references are needed to tell what is usual.",
@@ -141,12 +150,13 @@ def _judge_all(judge: _Judge, paths: Sequence[Path], out: Path) -> int:
 
 def _summary(found: Proposals) -> str:
     by = {
-        "trained": "",
-        "packaged": " (packaged network, not trained on this product)",
-        "residual": " (residual only)",
+        TRAINED: "",
+        PACKAGED: " (packaged network, not trained on this product)",
+        RESIDUAL: " (residual only)",
     }
+    said = by.get(found.source, f" ({words_of_source(found.source)}, learned from good images alone)")
     what = ", ".join(region.type for region in found.regions) or "nothing found"
-    return f"{what}, certainty {found.score:.2f}{by.get(found.source, '')}"
+    return f"{what}, certainty {found.score:.2f}{said}"
 
 
 def _write(region: Region, out: Path, stem: str) -> Path:

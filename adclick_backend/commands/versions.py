@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
-from adclick_backend.store.versions import CLICK_COUNTS, Registry, RegistryError, Version, click_measure
+from adclick_backend.store.version import CLICK_COUNTS, Version, click_measure
+from adclick_backend.store.versions import Registry, RegistryError
 
 OLD_PREDICTIONS = (
     "Tasks keep the predictions that they have: the button on the dashboard's page Versions brings them those of the "

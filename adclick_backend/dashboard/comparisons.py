@@ -10,7 +10,7 @@ from typing import Any
 
 from adclick_backend.dashboard.figures import Figure, side_by_side
 from adclick_backend.dashboard.words import count
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 
 
 @dataclass(frozen=True)

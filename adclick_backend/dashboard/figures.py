@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adclick_backend.store.versions import CLICK_COUNTS, click_measure
+from adclick_backend.store.version import CLICK_COUNTS, click_measure
 
 # Names in manifests and comparisons -> what a person reads. All are shares in [0, 1].
 WORDS = {

@@ -13,7 +13,7 @@ from adclick_backend.references.check import ODD
 from adclick_backend.services import Services
 from adclick_backend.store import Job, Suspicion
 from adclick_backend.store.suspicions import Suspicions
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from adclick_backend.errors import ApiError
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.store.jobs import Job
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 
 LOG_LINES = 200  # of the end of a log that the page shows
 

@@ -18,7 +18,8 @@ from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import count
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ApiError
-from adclick_backend.store.versions import RegistryError, Version
+from adclick_backend.store.version import Version
+from adclick_backend.store.versions import RegistryError
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 from adclick_backend.images.decode import Pixels
@@ -18,7 +19,16 @@ class EngineError(RuntimeError):
 
 
 class VersionError(EngineError):
-    """The network of a trained version cannot be loaded, today or tomorrow; another version can answer."""
+    """The network of a trained version cannot be loaded, today or tomorrow; another version can answer.
+
+    Args:
+        message: why, as a sentence.
+        weights: its checkpoint, if whoever asked for it may not know which one it was.
+    """
+
+    def __init__(self, message: str, weights: Path | None = None) -> None:
+        super().__init__(message)
+        self.weights = weights
 
 
 class ImageKey(NamedTuple):

@@ -21,10 +21,20 @@ from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBa
 from adclick_backend.engine.cache import WeightedLru, layout
 from adclick_backend.engine.networks import LoadedNetworks, SegmentationNetworks
 from adclick_backend.engine.prepared_images import Opened, PreparedImages, since
+from adclick_backend.engine.project_detectors import ProjectDetectors
+from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
+from adclick_backend.store.proposal_source import (
+    NOTHING,
+    PACKAGED,
+    RESIDUAL,
+    TRAINED,
+    ProposalSource,
+    parts_of,
+)
 from model.clicks import Click
-from model.segmentation.regions import Map, Proposals, Source, propose
+from model.segmentation.regions import Map, Proposals, propose
 
 if TYPE_CHECKING:
     from model.checkpoint.backbone_id import BackboneId
@@ -111,7 +121,7 @@ class Engine:
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
         self._images = PreparedImages(settings, key, self._model, self._preparing)
         self._others: dict[BackboneId, PreparedImages] = {}
-        self._proposals: WeightedLru[tuple[ImageKey, str, Path | None], Proposals] = WeightedLru(32 << 20)
+        self._proposals: WeightedLru[tuple[ImageKey, str, ProposalSource], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[
             tuple[ImageKey, str, Path | None, tuple[str, ...], tuple[ModelClick, ...]], Answer
         ] = WeightedLru(64 << 20)
@@ -122,6 +132,9 @@ class Engine:
         self._segmentation = SegmentationNetworks(
             settings.device, packaged, number_format=settings.number_format
         )
+        self.shared_detector = SharedDetector.of(settings.detector, self._backbone)
+        """What proposes masks for projects that nothing was trained for."""
+        self._detectors = ProjectDetectors(settings, self._preparing)
         self._adapted: LoadedNetworks[Predictor] = LoadedNetworks(
             lambda weights: self._model().with_network(weights)
         )
@@ -142,6 +155,11 @@ class Engine:
         prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
         frame, clicks = self._images.frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
         words = self._clicking.submit(predictor.words, ("a defect",)).result()
+        if (detector := self.shared_detector.source.detector) is not None:
+            try:
+                self.load_detector(detector)
+            except VersionError as error:
+                self._refuse_shared(error)
         self._clicking.submit(predictor.logits, prepared, frame, clicks, None, words).result()
 
     def _model(self) -> Predictor:
@@ -186,11 +204,15 @@ class Engine:
                 is not here.
             EngineError: its files cannot be read at the moment.
         """
-        self._images_for(weights)
+        self._images_behind(weights, "segmentation", self._segmentation.backbone)
+
+    def load_detector(self, weights: Path) -> None:
+        """Load the detectors of a trained version now, to learn whether that can be done; see :meth:`load`."""
+        self._images_behind(weights, "detector", self._detectors.backbone)
 
     def load_click(self, weights: Path) -> None:
         """Load a project's adapted click network now, to learn whether that can be done; see :meth:`load`."""
-        with _explained("click"):
+        with _explained("click", weights):
             self._clicking.submit(self._click_network, weights).result()
 
     def _click_network(self, weights: Path | None) -> Predictor:
@@ -262,7 +284,7 @@ class Engine:
         opened = self._images.open(key, bank, load, milliseconds)
         started = time.perf_counter()
         told = tuple(phrases) if self.hears else ()
-        with _explained("click"):
+        with _explained("click", weights):
             found = self._clicking.submit(
                 self._answer, key, bank, opened, load, shown, weights, told
             ).result()
@@ -308,44 +330,49 @@ class Engine:
 
     # --- proposing
 
-    def source(self, bank: ReferenceBank, weights: Path | None) -> Source:
-        """What a proposal for an image with these references would come from; "none" when there is nothing."""
-        if weights is not None:
-            return "trained"
+    def source(self, bank: ReferenceBank, asked: ProposalSource | None) -> str:
+        """What a proposal for an image with these references would come from; `NOTHING` when there is nothing.
+
+        With fewer than `FEWEST_REFERENCES` references a trained network proposes, or nothing does.
+
+        Args:
+            bank: the references.
+            asked: of the project; None where nothing was trained: that of `shared_detector`.
+        """
+        asked = asked or self.shared_detector.source
+        if asked.trained is not None and (asked.name == TRAINED or len(bank.references) < FEWEST_REFERENCES):
+            return TRAINED
         if len(bank.references) < FEWEST_REFERENCES:
-            return "none"
-        return "residual" if self._segmentation.packaged is None else "packaged"
+            return NOTHING
+        if asked.name == PACKAGED and self._segmentation.packaged is None:
+            return RESIDUAL
+        return asked.name
 
     def propose(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path | None = None
+        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
     ) -> Proposals:
         """Regions for an image that nobody has clicked yet. See :meth:`prepare` for the other arguments.
 
         Args:
-            weights: the checkpoint of the project's trained version; without one, and with at least
-                `FEWEST_REFERENCES` references, the packaged network proposes as far as the residual agrees, or
-                the residual alone where that network is not there; with fewer references nothing does.
+            asked: what makes the maps, as far as the references allow it (:meth:`source`).
 
         Raises:
-            VersionError: the checkpoint cannot be used.
+            VersionError: a checkpoint cannot be used.
             EngineError: the model cannot be loaded, or cannot be asked this.
         """
-        bank = bank.without(key.sha)
-        source = self.source(bank, weights)
-        name = (key, bank.fingerprint, weights)
+        asked, others = asked or self.shared_detector.source, bank.without(key.sha)
+        name = (key, others.fingerprint, asked)
         with self._proposals.flight(name):
             if (known := self._proposals.get(name)) is not None:
                 return known
-            images = self._images_for(weights)
-            opened = images.open(key, bank, load, {})
-            size = opened.frame.image_height, opened.frame.image_width
-            if source == "none":
-                return Proposals((), 0.0, "none", size)
-            maps = self._maps_of(images, bank, opened, weights)
-            regions, score = propose(maps, opened.frame)
+            source, frame, maps = self._see(key, bank, load, asked)
+            size = frame.image_height, frame.image_width
+            if source == NOTHING:
+                return Proposals((), 0.0, NOTHING, size)
+            regions, score = propose(maps, frame)
             found = Proposals(tuple(regions), score, source, size)
             self._proposals.put(name, found, found.nbytes)
-            self._expected.put((key, bank.fingerprint), self._windows_round(found, opened.frame), 1)
+            self._expected.put((key, others.fingerprint), self._windows_round(found, frame), 1)
             return found
 
     def look_ahead(self, key: ImageKey, bank: ReferenceBank, load: Load) -> None:
@@ -365,42 +392,69 @@ class Engine:
         return expected_windows(mask, max(frame.height, frame.width), self._model().config.zoom)
 
     def maps(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path | None = None
+        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
     ) -> dict[str, Map]:
         """What :meth:`propose` proposes from: defect type -> probability (h, w) float32, in the working frame.
 
-        Without weights there must be `FEWEST_REFERENCES` references.
+        There must be something to propose from (:meth:`source`).
         """
-        bank, images = bank.without(key.sha), self._images_for(weights)
-        return self._maps_of(images, bank, images.open(key, bank, load, {}), weights)
+        return self._see(key, bank, load, asked or self.shared_detector.source)[2]
 
-    def _maps_of(
-        self, images: PreparedImages, bank: ReferenceBank, opened: Opened, weights: Path | None
-    ) -> dict[str, Map]:
-        peaks = images.peaks(bank) if weights is None else []
-        judged = self._segmentation.maps
-        with _explained("segmentation"):
-            return self._preparing.submit(judged, opened.prepared, opened.frame, weights, peaks).result()
+    def _see(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource
+    ) -> tuple[str, Frame, dict[str, Map]]:
+        """What proposes for an image, the working frame of the image, and the maps; none when nothing proposes."""
+        others = bank.without(key.sha)
+        source = self.source(others, asked)
+        if parts_of(source) and asked.detector is not None:
+            try:
+                return self._see_anomalies(key, bank, load, asked.detector, source)
+            except VersionError as error:
+                if asked != self.shared_detector.source:
+                    raise
+                self._refuse_shared(error)
+                return self._see(key, bank, load, self.shared_detector.source)
+        weights = asked.trained if source == TRAINED else None
+        images = self._images
+        if weights is not None:
+            images = self._images_behind(weights, "segmentation", self._segmentation.backbone)
+        opened = images.open(key, others, load, {})
+        if source == NOTHING:
+            return source, opened.frame, {}
+        peaks = images.peaks(others) if weights is None else []
+        networks = self._segmentation
+        judged = networks.residual if source == RESIDUAL else partial(networks.maps, weights)
+        with _explained("segmentation", weights):
+            maps = self._preparing.submit(judged, opened.prepared, opened.frame, peaks).result()
+        return source, opened.frame, maps
 
-    def _images_for(self, weights: Path | None) -> PreparedImages:
-        """Images as the network of a trained version must see them: with the backbone that it was trained behind.
+    def _see_anomalies(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path, source: str
+    ) -> tuple[str, Frame, dict[str, Map]]:
+        """The same by detectors."""
+        images = self._images_behind(weights, "detector", self._detectors.backbone)
+        with _explained("detector", weights):
+            maps = self._detectors.maps(images, key, bank, load, weights, source)
+        return source, images.open(key, bank.without(key.sha), load, {}).frame, maps
 
-        Raises:
-            VersionError: its network cannot be loaded, or that backbone is not here.
-            EngineError: it cannot be read now.
-        """
-        if weights is None:
-            return self._images
-        with _explained("segmentation"):
-            backbone = self._preparing.submit(self._segmentation.get, weights).result().backbone_id
+    def _refuse_shared(self, error: VersionError) -> None:
+        """From now on the packaged network proposes for projects that nothing was trained for."""
+        self.shared_detector = SharedDetector.refused(error)
+        log.warning("%s", self.shared_detector.problem)
+
+    def _images_behind(
+        self, weights: Path, which: str, backbone_of: Callable[[Path], BackboneId]
+    ) -> PreparedImages:
+        with _explained(which, weights):
+            backbone = self._preparing.submit(backbone_of, weights).result()
         if backbone == self._backbone:
             return self._images
         with self._loading:
             if backbone not in self._others:
-                self._others[backbone] = self._seen_by(backbone)
+                self._others[backbone] = self._seen_by(backbone, weights)
             return self._others[backbone]
 
-    def _seen_by(self, backbone: BackboneId) -> PreparedImages:
+    def _seen_by(self, backbone: BackboneId, weights: Path) -> PreparedImages:
         """Images as another packaged backbone sees them than the one that clicks are answered with."""
         from model.checkpoint.backbone_id import packaged_behind
         from model.checkpoint.manifest import read_manifest
@@ -410,7 +464,8 @@ class Engine:
             raise VersionError(
                 f"This version was trained behind the backbone {backbone.name} ({backbone.sha256[:12]}), which is not "
                 "among the weights here: train again, or start the backend with the ADCLICK_CHECKPOINT that it was "
-                "trained with."
+                "trained with.",
+                weights,
             )
         key = self._key(backbone.sha256, read_manifest(packaged.click))
 
@@ -429,12 +484,14 @@ class Engine:
 
 
 @contextmanager
-def _explained(which: str) -> Iterator[None]:
+def _explained(which: str, weights: Path | None = None) -> Iterator[None]:
     """Errors of a checkpoint of a trained version in the engine's words."""
     from model.checkpoint.manifest import CheckpointError, UnreadableError
 
     try:
         yield
     except CheckpointError as error:
-        kind = EngineError if isinstance(error, UnreadableError) else VersionError
-        raise kind(f"The {which} network could not be loaded: {error}") from error
+        said = f"The {which} network could not be loaded: {error}"
+        if isinstance(error, UnreadableError):
+            raise EngineError(said) from error
+        raise VersionError(said, weights) from error

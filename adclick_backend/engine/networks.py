@@ -13,6 +13,7 @@ from model.labels.labelled import DEFECT
 from model.segmentation.regions import Map
 
 if TYPE_CHECKING:
+    from model.checkpoint.backbone_id import BackboneId
     from model.evidence.prepared import Prepared
     from model.features.encoding import Frame
     from model.segmentation.predictor import SegPredictor
@@ -74,16 +75,21 @@ class SegmentationNetworks:
         """
         return self._loaded.get(weights)
 
+    def backbone(self, weights: Path) -> BackboneId:
+        """The backbone that a network was trained behind; see `get`."""
+        return self.get(weights).backbone_id
+
     def maps(
-        self, prepared: Prepared, frame: Frame, weights: Path | None, peaks: Sequence[float]
+        self, weights: Path | None, prepared: Prepared, frame: Frame, peaks: Sequence[float]
     ) -> dict[str, Map]:
         """What is where in an image.
 
         Args:
+            weights: of the project's trained version, if it has one; without one the packaged network looks, as far as
+                the residual agrees.
             prepared: the image.
             frame: its working frame.
-            weights: of the project's trained version, if it has one.
-            peaks: without one, the highest suspicion in references of the bank (`model.evidence.anomaly_map`).
+            peaks: without weights, the highest suspicion in references of the bank (`model.evidence.anomaly_map`).
 
         Returns:
             Defect type -> probability (frame.height, frame.width) float32 in [0, 1].
@@ -91,11 +97,17 @@ class SegmentationNetworks:
         Raises:
             CheckpointError: a checkpoint cannot be used.
         """
-        from model.evidence.anomaly_map import agreed, residual_probability
+        from model.evidence.anomaly_map import agreed
 
         if weights is not None:
             return self.get(weights).maps(prepared, frame)
         if self.packaged is None:
-            return {DEFECT: residual_probability(prepared, frame, peaks)}
+            return self.residual(prepared, frame, peaks)
         found = self.get(self.packaged).maps(prepared, frame)
         return {name: agreed(map_, prepared, peaks) for name, map_ in found.items()}
+
+    def residual(self, prepared: Prepared, frame: Frame, peaks: Sequence[float]) -> dict[str, Map]:
+        """What the residual alone says is where in an image; see `maps`."""
+        from model.evidence.anomaly_map import residual_probability
+
+        return {DEFECT: residual_probability(prepared, frame, peaks)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
-from adclick_backend.engine.cache import FeatureFiles, WeightedLru
+from adclick_backend.engine.cache import FeatureFiles, WeightedLru, as_kept
 from adclick_backend.engine.reference_features import ReferenceFeatures
 from adclick_backend.engine.windows import Windows
 from adclick_backend.images.decode import Pixels
@@ -17,9 +17,13 @@ from adclick_backend.settings import Settings
 from model.features.number_format import number_format
 
 if TYPE_CHECKING:
+    from model.detectors.detector import Scene
     from model.evidence.prepared import Prepared
-    from model.features.encoding import Frame
+    from model.features.encoding import Encoded, Frame
     from model.interactive.predictor import Predictor
+
+ENCODED_MB = 32
+"""Memory for the features of images that were opened last: detectors look at them, clicks do not."""
 
 MEASURED_REFERENCES = 8
 """References that are compared with the others of their bank before anything is proposed from the residual alone."""
@@ -61,6 +65,7 @@ class PreparedImages:
         self._opened: WeightedLru[tuple[ImageKey, str], Opened] = WeightedLru(
             int(settings.memory_cache_mb * share) << 20
         )
+        self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(ENCODED_MB << 20)
 
     def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
@@ -90,6 +95,29 @@ class PreparedImages:
             opened = Opened(prepared, self.frame(shape), nearest)
             self._opened.put(name, opened, prepared.nbytes)
             return opened
+
+    def scene(self, key: ImageKey, bank: ReferenceBank, load: Load, opened: Opened, product: str) -> Scene:
+        """An opened image as detectors are shown it; computes in the thread that calls.
+
+        Args:
+            key: the image.
+            bank: its references, itself not among them.
+            load: reads the image (H, W, 3) uint8 RGB; only called when it was not opened lately.
+            opened: the image.
+            product: what the detectors know its product by.
+        """
+        from model.detectors.detector import Scene
+
+        if (image := self._encoded.get(key)) is None:
+            image = self._model().encode(self.windows.pixels(key, load))
+            self._remember(key, image)
+        references = [self.references.of(bank.key(sha)) for sha in opened.nearest]
+        return Scene(product, opened.frame, as_kept(image), references, opened.prepared)
+
+    def _remember(self, key: ImageKey, image: Encoded) -> None:
+        """Keep the features of an image, for the detector that may look at it next."""
+        held = sum(maps.nbytes for maps in image.pyramid.values()) + image.colour.nbytes
+        self._encoded.put(key, image, held)
 
     def frame(self, shape: tuple[int, ...]) -> Frame:
         """The working frame of an image of ``shape`` (height, width, ...)."""
@@ -132,6 +160,7 @@ class PreparedImages:
         started = time.perf_counter()
         image = predictor.encode(pixels)
         milliseconds["features"] = since(started)
+        self._remember(key, image)
         started = time.perf_counter()
         nearest, normal = self.references.nearest(bank, image), self.references.normal(bank)
         references = [self.references.of(bank.key(sha)) for sha in nearest]

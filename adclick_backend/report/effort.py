@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adclick_backend.report.page import Effort
 from adclick_backend.store import Store
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 
 SHOWN = {"iou": "mIoU", "ap": "pixel AP"}
 """Figures of a version's own comparison -> their names."""

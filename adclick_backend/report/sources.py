@@ -14,7 +14,8 @@ from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.engine.bank import EngineError, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.services import Services
-from adclick_backend.store.versions import Version
+from adclick_backend.store.proposal_source import NOTHING, TRAINED, ProposalSource
+from adclick_backend.store.version import Version
 from adclick_backend.training.promotion import Look
 from adclick_backend.training.training_set import KeptImage, TrainingSet, key_of, whole
 from model.datasets.mvtec import Category, followed, read_mask
@@ -66,7 +67,8 @@ def folder_source(category: Category, number: int, engine: LocalEngine, weights:
             yield _labelled(file, {file.parent.name: label}, bank.white)
 
     remark = f"{len(bank.references)} references; the normal images are other ones."
-    look = _looker(engine.engine, bank.project, lambda product: bank, weights)
+    asked = None if weights is None else ProposalSource(TRAINED, weights)
+    look = _looker(engine.engine, bank.project, lambda product: bank, asked)
     return Source(category.name, images(), len(normal) + len(defects), look, remark)
 
 
@@ -79,14 +81,14 @@ def project_sources(
         project: project id.
         services: of the backend.
         data: what is labelled.
-        version: the version to evaluate; None for the residual alone.
+        version: the version to evaluate; None for what proposes without one.
     """
     known = set(version.manifest.get("data", {}).get("images", ())) if version else set()
     look = _looker(
         services.engine,
         project,
         lambda product: services.references.bank(project, product),
-        version.weights if version else None,
+        services.registry.proposing(project) if version is None or version.serving else version.proposing(),
     )
     sources = []
     for product in sorted({image.product for image in data.images}):
@@ -111,17 +113,17 @@ def _apart(good: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _looker(
-    engine: Engine, project: str, bank_of: Callable[[str], ReferenceBank], weights: Path | None
+    engine: Engine, project: str, bank_of: Callable[[str], ReferenceBank], asked: ProposalSource | None
 ) -> Look:
     """What the engine sees in an image of a project, given the bank of each product."""
 
     def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
         bank = bank_of(image.product)
-        if engine.source(bank, weights) == "none":
+        if engine.source(bank, asked) == NOTHING:
             raise EngineError(
                 f"without a trained version it takes {FEWEST_REFERENCES} references, and it has {len(bank.references)}."
             )
-        return engine.maps(key_of(project, image), bank, whole(image), weights)
+        return engine.maps(key_of(project, image), bank, whole(image), asked)
 
     return look
 

@@ -7,16 +7,18 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from adclick_backend import __version__
 from adclick_backend.lock_file import locked
-from adclick_backend.store import project_id
+from adclick_backend.store import project_id, proposal_source
+from adclick_backend.store.proposal_source import AUTOMATIC, JOINT, RESIDUAL, ProposalSource, words_of_source
+from adclick_backend.store.version import CLICKS, DETECTOR, WEIGHTS, Version
 from model.checkpoint.atomic import flush, sweep_leftovers, write_atomically
-from model.checkpoint.described import CLICK_PRESETS, check_click, check_segmentation
+from model.checkpoint.described import check_click, check_detector, check_segmentation
 from model.checkpoint.manifest import (
     PACKAGED,
     CheckpointError,
@@ -28,85 +30,14 @@ from model.checkpoint.manifest import (
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = "weights.safetensors"
-
-CLICKS = "click.safetensors"
-"""A click network adapted to the project, in a version that has one."""
-
-REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json"}
+REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json", DETECTOR: "detector-refused.json"}
 """Beside weights of a version that could not be loaded: by which release, and why."""
-
-CLICK_COUNTS = (1, 3, 5)
-"""Numbers of clicks after which the mean IoU of a version's click network is measured."""
 
 Signature = tuple[tuple[int, int, int], ...]
 
 
-def click_measure(count: int) -> str:
-    """Name of the mean IoU after so many clicks, among the metrics of a version."""
-    return f"click_{count}"
-
-
 class RegistryError(RuntimeError):
     """A version cannot be used as asked; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A trained version of one project.
-
-    Attributes:
-        name: ``"v4"``.
-        folder: holds ``weights.safetensors``, its manifest ``weights.json``, ``comparison.json`` and
-            ``pictures/*.png``; with an adapted click network ``click.safetensors`` and ``click.json``. A version that
-            has nothing but that lets the packaged network propose masks.
-        created: Unix seconds.
-        metrics: of the hold-out, as its manifest has them.
-        manifest: all of the manifest; empty when it cannot be read.
-        serving: whether predictions come from it now.
-        damage: a sentence that says why it cannot serve: what is wrong with its files, or why its network could not
-            be loaded; "" when nothing is known against it.
-        click_damage: the same of its click network, without which it serves all the same.
-    """
-
-    name: str
-    folder: Path
-    created: float
-    metrics: dict[str, Any]
-    manifest: dict[str, Any]
-    serving: bool
-    damage: str = ""
-    click_damage: str = ""
-
-    @property
-    def weights(self) -> Path | None:
-        """The checkpoint of its segmentation network; None when the packaged one proposes masks."""
-        return None if self.manifest.get("preset") in CLICK_PRESETS else self.folder / WEIGHTS
-
-    @property
-    def clicks(self) -> Path | None:
-        """The checkpoint of its click network; None when it has none that can be used, and the shared one answers."""
-        path = self.folder / CLICKS
-        return path if not self.click_damage and manifest_path(path).exists() else None
-
-    @property
-    def comparison(self) -> dict[str, Any]:
-        """How it did against the version before; empty when that was not kept."""
-        try:
-            found = json.loads((self.folder / "comparison.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def pictures(self) -> list[Path]:
-        """Pictures of where it and the version before differ, the largest difference first."""
-        return sorted((self.folder / "pictures").glob("[0-9]*.png"))
-
-    @property
-    def click_pictures(self) -> list[Path]:
-        """Pictures of masks after one click, by the click network before and by the adapted one."""
-        return sorted((self.folder / "pictures").glob("click-*.png"))
 
 
 class _Looked(NamedTuple):
@@ -129,10 +60,18 @@ class Registry:
         base: version of the click network, which the names of trained versions begin with; by default that of
             ``click``.
         click: its checkpoint.
+        shared: gives the version of the detectors that propose for projects that nothing was trained for; "" when there
+            are none.
     """
 
-    def __init__(self, data_dir: Path, base: str | None = None, click: Path = PACKAGED) -> None:
-        self._data_dir = data_dir
+    def __init__(
+        self,
+        data_dir: Path,
+        base: str | None = None,
+        click: Path = PACKAGED,
+        shared: Callable[[], str] = str,
+    ) -> None:
+        self._data_dir, self._shared = data_dir, shared
         self._given_base, self._click = base, click
         self._checked: dict[Path, tuple[Signature, Version]] = {}
         self._refused: dict[Path, dict[str, str]] = {}  # what could not be written down, on a full disk say
@@ -180,9 +119,54 @@ class Registry:
         return None
 
     def serving_name(self, project: str) -> str:
-        """What Label Studio is told as ``model_version``: ``adclick-lite-2``, trained ``adclick-lite-2+p3-v4``."""
-        version = self.current(project)
-        return self._base if version is None else self.full_name(project, version.name)
+        """What Label Studio is told as ``model_version``: ``adclick-lite-2``, trained ``adclick-lite-2+p3-v4``.
+
+        A source that somebody chose comes after it, ``adclick-lite-2+p3-v4-residual``: for Label Studio that is another
+        version, whose predictions it asks for.
+        """
+        version, choice = self.current(project), self.choice(project)
+        proposing = self._proposing(version, choice)
+        if version is None and proposing is None:
+            return f"{self._base}+{shared}" if (shared := self._shared()) else self._base
+        name = self._base if version is None else self.full_name(project, version.name)
+        if proposing is None or (version is not None and proposing.name == version.source):
+            return name
+        return f"{name}-{proposing.name.replace(JOINT, '-')}"
+
+    def proposing(self, project: str) -> ProposalSource | None:
+        """What masks before the first click come from; None for what a project gets that nothing was trained for."""
+        return self._proposing(self.current(project), self.choice(project))
+
+    def _proposing(self, version: Version | None, choice: str) -> ProposalSource | None:
+        if version is not None:
+            return version.proposing(choice)
+        return ProposalSource(choice) if choice in (proposal_source.PACKAGED, RESIDUAL) else None
+
+    def choice(self, project: str) -> str:
+        """The source of masks that somebody chose for the project; `AUTOMATIC` for the one that was measured best."""
+        return next(iter(_lines(self._folder(project) / "SOURCE")), AUTOMATIC)
+
+    def choose(self, project: str, source: str) -> None:
+        """Let masks before the first click come from one source, in all worker processes.
+
+        Args:
+            project: project id.
+            source: its name, or `AUTOMATIC`.
+
+        Raises:
+            RegistryError: neither the version that serves nor the package has it.
+        """
+        version, folder = self.current(project), self._folder(project)
+        proposing = self._proposing(version, source)
+        if source != AUTOMATIC and (proposing is None or proposing.name != source):
+            who = f"version {version.name}" if version else "the packaged networks"
+            raise RegistryError(
+                f"Masks cannot come from {words_of_source(source[:60])}: {who} of project {project} cannot make them. "
+                "Choose another source, or train first."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock"):
+            self._write(folder / "SOURCE", [source] if source else [])
 
     def full_name(self, project: str, name: str) -> str:
         """The name of a version that is unique among all projects."""
@@ -208,7 +192,7 @@ class Registry:
         folder = self._folder(project)
         folder.mkdir(parents=True, exist_ok=True)
         new = self._read(candidate)
-        damage = "It has no files." if new is None else new.damage or new.click_damage
+        damage = "It has no files." if new is None else new.damage or new.click_damage or new.detector_damage
         if damage:
             raise RegistryError(f"The new version was not kept. {damage}")
         with locked(folder / ".lock"):
@@ -339,7 +323,7 @@ class Registry:
 
     def _read(self, folder: Path) -> Version | None:
         """The version in a folder; its weights are only read again when a file of it changed."""
-        files = [folder / WEIGHTS, folder / CLICKS]
+        files = [folder / WEIGHTS, folder / CLICKS, folder / DETECTOR]
         signature = _signature(
             *files, *map(manifest_path, files), *(folder / name for name in REFUSED.values())
         )
@@ -353,6 +337,7 @@ class Registry:
             found, clicks = clicks, None
         else:
             found = self._look_at(files[0], check_segmentation)
+        detector = self._look_at(files[2], check_detector) if manifest_path(files[2]).exists() else None
         version = Version(
             folder.name,
             folder,
@@ -362,8 +347,13 @@ class Registry:
             serving=False,
             damage=found.damage,
             click_damage="" if clicks is None else clicks.damage,
+            detector_damage="" if detector is None else detector.damage,
+            parts=() if detector is None or detector.damage else _part_names(detector.manifest),
         )
-        if found.lasts and (clicks is None or clicks.lasts):
+        if not version.damage and not version.offers(version.source):
+            lacking = f"Its masks come from {words_of_source(version.source)}, which it lacks."
+            version = replace(version, damage=version.detector_damage or lacking)
+        if all(looked is None or looked.lasts for looked in (found, clicks, detector)):
             self._checked[folder] = signature, version
         return version
 
@@ -392,6 +382,10 @@ class Registry:
 
     def _write(self, path: Path, lines: Iterable[str]) -> None:
         write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _part_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(part["name"]) for part in manifest["parts"])
 
 
 def _digest(path: Path) -> str:

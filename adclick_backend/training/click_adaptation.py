@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from adclick_backend.jobs.control import JobControl
 from adclick_backend.services import Services
 from adclick_backend.store.disk import is_full
-from adclick_backend.store.versions import CLICKS, Version
+from adclick_backend.store.version import CLICKS, Version
 from adclick_backend.training.click_verdict import ClickVerdict, Press, judge_clicks
 from adclick_backend.training.holdout import FEWEST_CLICKED, Split, has_mask, split_for_clicks
 from adclick_backend.training.memory import halved, is_out_of_memory, train_within_memory
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 Adapt = Callable[..., Mapping[str, Any]]
 
-STAGES = {"preparing": (0.1, 0.2), "training": (0.2, 0.4)}
+STAGES = {"preparing": (0.08, 0.15), "training": (0.15, 0.3)}
 """Where the stages of the adaptation lie in the progress of the job."""
 
 WORDS = {"preparing": "Preparing images for clicks.", "training": "Adapting how clicks are answered."}

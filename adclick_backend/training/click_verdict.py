@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.store.versions import CLICK_COUNTS, click_measure
+from adclick_backend.store.version import CLICK_COUNTS, click_measure
 from adclick_backend.training.promotion import truth_of
 from adclick_backend.training.training_set import whole
 from model.clicks import Click, simulate_clicks

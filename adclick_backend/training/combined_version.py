@@ -7,7 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from adclick_backend.store.versions import CLICKS, WEIGHTS, Registry, Version
+from adclick_backend.store.version import CLICKS, WEIGHTS, Version
+from adclick_backend.store.versions import Registry
 from adclick_backend.training.click_adaptation import copy_checkpoint, describe
 from adclick_backend.training.click_verdict import ClickVerdict
 from adclick_backend.training.comparison_pictures import draw_click_pictures
@@ -52,6 +53,8 @@ def serve_clicks_of(
         if proposing is not None:
             copy_checkpoint(proposing, folder)
             describe(folder / WEIGHTS, **more)
+        if serving is not None and serving.detector is not None:
+            copy_checkpoint(serving.detector, folder)
         before = "the packaged network" if serving is None or proposing is None else serving.name
         said = f"answers clicks as {version.name} does, and masks before the first click come from {before}."
         told = {

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.store.proposal_source import words_of_source
 from adclick_backend.training.click_verdict import Clicked
-from adclick_backend.training.promotion import Judged, Look, highest, truth_of
+from adclick_backend.training.promotion import ImageScores, Judged, Look, highest, truth_of
+from adclick_backend.training.source_trial import Trial
 from model.labels.labelled import LabelledImage
 
 SHOWN = 6
 SIDE = 320  # longer side of a panel, in pixels
+ACROSS = 4  # panels beside each other, where there are many
 STRIP = 22  # height of the line of words above a panel
 GREEN, RED, BLUE, PAPER, INK = (
     (80, 170, 60),
@@ -64,6 +67,47 @@ def draw_click_pictures(folder: Path, clicked: Sequence[Clicked]) -> None:
             shown = _cut(mask.astype(np.float32), size)
             panels.append(_panel(small, shown, f"{words} {_score(found[0], None)}", colour))
         cv2.imwrite(str(folder / f"click-{number:02d}.png"), np.concatenate(panels, axis=1))
+
+
+def draw_source_pictures(folder: Path, trial: Trial, looks: Mapping[str, Look]) -> None:
+    """Draw a few images into `folder`, as ``source-01.png`` ...: image, truth, and what each source sees in it.
+
+    Args:
+        folder: made when it is not there.
+        trial: of the sources; drawn are the images in which they differ most, and one good image.
+        looks: source -> what it sees.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(_most_telling(trial), 1):
+        small, size = _shrunk(image)
+        label = ", ".join(sorted(image.labels)) or "normal"
+        panels = [_panel(small, None, "image", INK)]
+        panels.append(_panel(small, truth_of(image, size[::-1]), f"truth: {label}", GREEN))
+        for one in trial.tried:
+            scores = one.scores[image.name]
+            words = f"{words_of_source(one.name)} {_score(scores.iou, scores.false_area)}"
+            colour = RED if one.name == trial.serves else BLUE
+            panels.append(_panel(small, _cut(highest(looks[one.name](image)), size), words, colour))
+        panels += [np.full_like(panels[0], 255)] * (-len(panels) % ACROSS)
+        rows = [np.concatenate(panels[i : i + ACROSS], axis=1) for i in range(0, len(panels), ACROSS)]
+        cv2.imwrite(str(folder / f"source-{number:02d}.png"), np.concatenate(rows, axis=0))
+
+
+def _most_telling(trial: Trial) -> list[LabelledImage]:
+    """The images in which sources differ most, and the good image of which most is marked."""
+
+    def spread(image: LabelledImage) -> float:
+        found = [_told(one.scores[image.name]) for one in trial.tried]
+        return max(found) - min(found)
+
+    defective = sorted((i for i in trial.images if i.labels), key=spread, reverse=True)
+    good = sorted((i for i in trial.images if not i.labels), key=spread, reverse=True)
+    return [*defective[: SHOWN - 1], *good[:1]]
+
+
+def _told(scores: ImageScores) -> float:
+    value = scores.false_area if scores.iou is None else scores.iou
+    return 0.0 if value is None or not np.isfinite(value) else value
 
 
 def _shrunk(image: LabelledImage) -> tuple[NDArray[np.uint8], tuple[int, int]]:

@@ -24,15 +24,24 @@ from adclick_backend.labels.since_training import note_learned
 from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 from adclick_backend.store.disk import is_full
-from adclick_backend.store.versions import CLICKS, WEIGHTS, Version
+from adclick_backend.store.proposal_source import NOTHING, TRAINED, ProposalSource, parts_of
+from adclick_backend.store.version import CLICKS, DETECTOR, WEIGHTS, Version
 from adclick_backend.training.click_adaptation import ClickAdaptation, describe
 from adclick_backend.training.click_verdict import ClickVerdict
 from adclick_backend.training.combined_version import serve_clicks_of
-from adclick_backend.training.comparison_pictures import draw_click_pictures, draw_pictures
+from adclick_backend.training.comparison_pictures import (
+    draw_click_pictures,
+    draw_pictures,
+    draw_source_pictures,
+)
+from adclick_backend.training.detector_fitting import fit_detectors
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.memory import halved, train_within_memory
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
+from adclick_backend.training.source_trial import Trial
 from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of, whole
+from adclick_backend.training.trial_images import TrialImages, choose_trial_images
+from adclick_backend.training.tried_sources import TriedSources
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.backbone_id import start_of_training
 from model.checkpoint.manifest import read_manifest
@@ -57,8 +66,9 @@ JUDGED_IMAGES = 6
 REFERENCE_MB = 400
 """Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
 
-STAGES = {"preparing": (0.4, 0.5), "training": (0.5, 0.83), "evaluating": (0.83, 0.86)}
-"""Where the stages of the trainer of segmentation lie in the progress of the job; after them is judged."""
+STAGES = {"preparing": (0.3, 0.38), "training": (0.38, 0.6), "evaluating": (0.6, 0.62)}
+"""Where the stages of the trainer of segmentation lie in the progress of the job; after them come the detectors, and
+then all is judged."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +78,12 @@ class Trainers:
     Attributes:
         segmentation: ``model.training.segmentation.project.train_segmentation``.
         clicks: ``model.training.interactive.adaptation.adapt_click_network``.
+        detectors: ``model.training.detectors.project.train_detector``.
     """
 
     segmentation: Train
     clicks: Train
+    detectors: Train
 
 
 @dataclass(frozen=True)
@@ -118,20 +130,33 @@ class TrainingJob:
         data = self._collect()
         phrases = self._phrases(data)
         serving = loadable_version(self._project, self._services.registry, self._services.engine)
-        if (known := self._trained_before(data, phrases)) is not None:
+        chosen = split(data.images, _trained_on(serving))
+        trial_images = choose_trial_images(data, chosen)
+        if (known := self._trained_before(data, phrases, trial_images)) is not None:
             note_learned(self._services.store, self._project, self._read_at)
             return Ending(known)
-        chosen = split(data.images, _trained_on(serving))
         clicks = ClickAdaptation(
             self._project, self._services, self._control, serving, chosen, self._trainers.clicks
         )
-        self._fit(data, chosen, phrases, clicks)
-        comparison = self._compare(chosen, serving)
+        no_detectors = self._fit(data, chosen, phrases, clicks, trial_images)
+        sources = TriedSources(self._project, self._services, self._candidate, trial_images)
+        trial = self._try(sources, data)
+        comparison = self._compare(chosen, serving, sources, trial)
         verdict = clicks.judge(self._candidate)
         clicks.settle(verdict, self._candidate)
-        self._describe(snapshot(data, chosen, phrases), comparison, verdict, serving)
+        self._describe(snapshot(data, chosen, phrases, trial_images), comparison, verdict, serving, trial)
         version = self._services.registry.publish(self._project, self._candidate, self._name)
-        said = f"Version {version.name} was trained. {comparison.reason} {verdict.reason}"
+        said = " ".join(
+            filter(
+                None,
+                (
+                    f"Version {version.name} was trained. {comparison.reason}",
+                    trial.reason,
+                    no_detectors,
+                    verdict.reason,
+                ),
+            )
+        )
         if comparison.promoted:
             self._services.registry.activate(self._project, version.name)
             if self._services.settings.push_after_training:
@@ -173,9 +198,9 @@ class TrainingJob:
         types = {type_ for image in data.images for type_ in image.labels}
         return self._services.prompts.for_labels(self._project, sorted({*types, DEFECT}))
 
-    def _trained_before(self, data: TrainingSet, phrases: Phrases) -> str | None:
+    def _trained_before(self, data: TrainingSet, phrases: Phrases, trial: TrialImages) -> str | None:
         """A sentence when a version was trained on exactly this; many asking for a training cost only one."""
-        wanted = {"fingerprint": data.fingerprint, "phrases": phrases}
+        wanted = {"fingerprint": data.fingerprint, "phrases": phrases, "tried_on": sorted(trial.unseen)}
         for version in self._services.registry.list(self._project):
             known = version.manifest.get("data", {})
             if not version.damage and {key: known.get(key) for key in wanted} == wanted:
@@ -185,14 +210,21 @@ class TrainingJob:
                 )
         return None
 
-    def _fit(self, data: TrainingSet, chosen: Split, phrases: Phrases, clicks: ClickAdaptation) -> None:
-        """Train both networks, once more with smaller batches when memory runs out."""
-        references = read_references(data, {image.name for image in chosen.normal})
+    def _fit(
+        self,
+        data: TrainingSet,
+        chosen: Split,
+        phrases: Phrases,
+        clicks: ClickAdaptation,
+        trial: TrialImages,
+    ) -> str:
+        """Train all networks, with smaller batches when memory runs out; answer why there are no detectors."""
+        references = read_references(data, {image.name for image in chosen.normal} | trial.unseen)
         self._candidate.mkdir(parents=True, exist_ok=True)
         judged = [*chosen.labelled[:JUDGED_IMAGES], *chosen.normal[:JUDGED_IMAGES]]
 
         def judge(weights: Path) -> Mapping[str, float]:
-            return measure(self._look(weights), judged) if chosen.held_out else {}
+            return measure(self._look(ProposalSource(TRAINED, weights)), judged) if chosen.held_out else {}
 
         # Half a training goes on with the code and the weights that it was begun with, or it begins again.
         click = self._services.engine.weights
@@ -202,7 +234,9 @@ class TrainingJob:
             "weights": [read_manifest(w)["sha256"] for w in (click, start)],
             "clicks": sorted(image.name for image in clicks.training),
         }
-        state = self._files.resume(self._project, _digest({**snapshot(data, chosen, phrases), **made_by}))
+        state = self._files.resume(
+            self._project, _digest({**snapshot(data, chosen, phrases, trial), **made_by})
+        )
 
         version = self._services.registry.full_name(self._project, self._name)
 
@@ -227,6 +261,15 @@ class TrainingJob:
         try:
             clicks.fit(references, self._candidate / CLICKS, version, state.parent / "clicks")
             train_within_memory(attempt, lambda: attempt(config=_with_smaller_batches()))
+            no_detectors = fit_detectors(
+                self._trainers.detectors,
+                references,
+                self._candidate / DETECTOR,
+                version,
+                self._services,
+                self._control,
+                state.parent / "detectors",
+            )
         except Exception as error:
             # What diverged would diverge again; and on a full disk labels need the room of samples.
             if isinstance(error, ArithmeticError) or is_full(error):
@@ -235,6 +278,7 @@ class TrainingJob:
                 raise JobFailed(str(error)) from error
             raise
         shutil.rmtree(state.parent, ignore_errors=True)
+        return no_detectors
 
     def _report(self, progress: Progress) -> None:
         """Hand on what the trainer reports."""
@@ -248,29 +292,54 @@ class TrainingJob:
             metrics=progress.metrics,
         )
 
-    def _compare(self, chosen: Split, serving: Version | None) -> Comparison:
+    def _try(self, sources: TriedSources, data: TrainingSet) -> Trial:
+        """Choose what masks of the candidate come from, and draw what each source sees."""
+        looks, types = sources.looks(), {type_ for image in data.images for type_ in image.labels}
+        trial = sources.decide(
+            looks,
+            len(types),
+            lambda share: self._control.report(
+                "Trying the sources of masks.", 0.8 + 0.08 * share, "evaluating"
+            ),
+        )
+        if parts_of(trial.serves):
+            describe(self._candidate / DETECTOR, serves=list(parts_of(trial.serves)))
+        if len(looks) > 1:
+            draw_source_pictures(self._candidate / "pictures", trial, looks)
+        return trial
+
+    def _compare(
+        self, chosen: Split, serving: Version | None, sources: TriedSources, trial: Trial
+    ) -> Comparison:
         """Judge the candidate, and draw where it differs from what serves."""
-        candidate = self._look(self._candidate / WEIGHTS)
-        proposing = None if serving is None else serving.weights
-        before = self._look(proposing) if proposing else self._look_before_training(chosen)
+        registry = self._services.registry
+        asked = sources.proposing(trial.serves)
+        proposing = None if serving is None else registry.proposing(self._project)
+        if chosen.labelled:
+            judged, look = chosen, self._look
+            before = self._look(proposing) if proposing else self._look_before_training(chosen)
+        else:  # nobody labelled a defect
+            judged, look = sources.split, sources.look
+            before = None if NOTHING in sources.sources(proposing) else look(proposing)
+        candidate = look(asked)
         words = "Comparing the new version with the one that serves."
         comparison = compare(
             candidate,
             before,
-            chosen,
-            lambda share: self._control.report(words, 0.86 + 0.08 * share, "evaluating"),
+            judged,
+            lambda share: self._control.report(words, 0.88 + 0.06 * share, "evaluating"),
         )
         scores = {name: value for name, value in comparison.candidate.items() if math.isfinite(value)}
         self._control.report("Drawing the comparison.", 0.94, "evaluating", metrics=scores)
         draw_pictures(self._candidate / "pictures", comparison.images, candidate, before)
         return comparison
 
-    def _look(self, weights: Path | None) -> Look:
+    def _look(self, asked: ProposalSource | None) -> Look:
         services = self._services
 
         def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
             bank = services.references.bank(self._project, image.product)
-            return services.engine.maps(key_of(self._project, image), bank, whole(image), weights)
+            return services.engine.maps(key_of(self._project, image), bank, whole(image), asked)
 
         return look
 
@@ -279,11 +348,16 @@ class TrainingJob:
         products = {image.product for image in (*chosen.labelled, *chosen.normal)}
         banks = [self._services.references.bank(self._project, product) for product in products]
         fewest = [bank.without(bank.references[0]) if bank.references else bank for bank in banks]
-        enough = all(self._services.engine.source(bank, None) != "none" for bank in fewest)
+        enough = all(self._services.engine.source(bank, None) != NOTHING for bank in fewest)
         return self._look(None) if enough else None
 
     def _describe(
-        self, data: dict[str, Any], comparison: Comparison, verdict: ClickVerdict, serving: Version | None
+        self,
+        data: dict[str, Any],
+        comparison: Comparison,
+        verdict: ClickVerdict,
+        serving: Version | None,
+        trial: Trial,
     ) -> None:
         """Write into the candidate's folder what it was made from and how it did."""
         told = comparison.as_json()
@@ -296,17 +370,17 @@ class TrainingJob:
             base=self._services.engine.version,
             metrics={k: v for k, v in told["candidate"].items() if v is not None},
             data=data,
+            source=trial.serves,
         )
         draw_click_pictures(self._candidate / "pictures", verdict.images)
         names = {"version": self._name, "against": serving.name if serving else BEFORE}
         if not comparison.serving:
             names["against"] = ""
-        write_atomically(
-            self._candidate / "comparison.json", _json({**names, **told, "clicks": verdict.as_json()})
-        )
+        told |= {"clicks": verdict.as_json(), "sources": trial.as_json()}
+        write_atomically(self._candidate / "comparison.json", _json({**names, **told}))
 
 
-def snapshot(data: TrainingSet, chosen: Split, phrases: Phrases) -> dict[str, Any]:
+def snapshot(data: TrainingSet, chosen: Split, phrases: Phrases, trial: TrialImages) -> dict[str, Any]:
     """The snapshot that a version was trained on, by content: the same for the same data, wherever and whenever."""
     return {
         "fingerprint": data.fingerprint,
@@ -316,6 +390,7 @@ def snapshot(data: TrainingSet, chosen: Split, phrases: Phrases) -> dict[str, An
         ),
         "references": {product: len(images) for product, images in sorted(data.references.items())},
         "phrases": phrases,
+        "tried_on": sorted(trial.unseen),
         "skipped": data.skipped,
     }
 
@@ -350,10 +425,12 @@ def _trained_on(version: Version | None) -> frozenset[str]:
 
 
 def _trainers() -> Trainers:
+    from model.training.detectors.project import train_detector
+
     from model.training.interactive.adaptation import adapt_click_network
     from model.training.segmentation.project import train_segmentation
 
-    return Trainers(train_segmentation, adapt_click_network)
+    return Trainers(train_segmentation, adapt_click_network, train_detector)
 
 
 def _with_smaller_batches() -> Any:

@@ -86,8 +86,8 @@ class Comparison:
             {
                 "image": judged.image.name,
                 "types": sorted(judged.image.labels),
-                "candidate": _finite(asdict(judged.candidate)),
-                "serving": None if judged.serving is None else _finite(asdict(judged.serving)),
+                "candidate": finite(asdict(judged.candidate)),
+                "serving": None if judged.serving is None else finite(asdict(judged.serving)),
                 "difference": round(judged.difference, 5),
             }
             for judged in self.images
@@ -96,8 +96,8 @@ class Comparison:
             "promoted": self.promoted,
             "reason": self.reason,
             "held_out": self.held_out,
-            "candidate": _finite(self.candidate),
-            "serving": _finite(self.serving),
+            "candidate": finite(self.candidate),
+            "serving": finite(self.serving),
             "images": rows,
         }
 
@@ -125,15 +125,15 @@ def compare(
         progress(number / len(images))
         judged.append(_judge(image, candidate, serving))
     judged.sort(key=lambda one: (-one.difference, one.image.name))
-    ours = _means([one.candidate for one in judged])
-    theirs = _means([one.serving for one in judged if one.serving is not None])
+    ours = mean_scores([one.candidate for one in judged])
+    theirs = mean_scores([one.serving for one in judged if one.serving is not None])
     promoted, reason = _decide(judged, ours, theirs, split)
     return Comparison(promoted, reason, split.held_out, ours, theirs, judged)
 
 
 def measure(look: Look, images: Sequence[LabelledImage]) -> dict[str, float]:
     """The mean of each score of one version in some images; scores that are not numbers are left out."""
-    means = _means([_judge(image, look, None).candidate for image in images])
+    means = mean_scores([_judge(image, look, None).candidate for image in images])
     return {name: mean for name, mean in means.items() if math.isfinite(mean)}
 
 
@@ -156,13 +156,23 @@ def _judge(image: LabelledImage, candidate: Look, serving: Look | None) -> Judge
     ours = highest(candidate(image))
     truth = truth_of(image, (ours.shape[0], ours.shape[1]))
     if serving is None:
-        return Judged(image, _scores(ours, truth, image), None, 0.0)
+        return Judged(image, image_scores(ours, truth, image), None, 0.0)
     theirs = highest(serving(image))
     difference = float(np.nan_to_num(np.abs(ours - theirs), nan=1.0).mean())
-    return Judged(image, _scores(ours, truth, image), _scores(theirs, truth, image), difference)
+    return Judged(image, image_scores(ours, truth, image), image_scores(theirs, truth, image), difference)
 
 
-def _scores(found: Map, truth: NDArray[np.bool_], image: LabelledImage) -> ImageScores:
+def image_scores(found: Map, truth: NDArray[np.bool_], image: LabelledImage) -> ImageScores:
+    """What a map scores in an image.
+
+    Args:
+        found: (h, w) float32 in [0, 1].
+        truth: (h, w) bool, the labelled defects.
+        image: the image; normal when it has no labels.
+
+    Returns:
+        NaN for a map that holds values that are not numbers.
+    """
     from model.metrics.masks import iou
     from model.metrics.ranking import pixel_average_precision
 
@@ -175,7 +185,8 @@ def _scores(found: Map, truth: NDArray[np.bool_], image: LabelledImage) -> Image
     return ImageScores(iou=iou(found >= 0.5, truth), ap=pixel_average_precision([found], [truth]))
 
 
-def _means(scores: Sequence[ImageScores]) -> dict[str, float]:
+def mean_scores(scores: Sequence[ImageScores]) -> dict[str, float]:
+    """The mean of each score that any of the images has, by its name."""
     means = {}
     for name in TOLERANCES:
         known = [value for one in scores if (value := getattr(one, name)) is not None]
@@ -218,7 +229,7 @@ def _is_worse(name: str, judged: Sequence[Judged]) -> bool:
     return float(np.mean(gains)) < -min(max(error, least), most)
 
 
-def _finite(scores: Mapping[str, float | None]) -> dict[str, float | None]:
+def finite(scores: Mapping[str, float | None]) -> dict[str, float | None]:
     """Scores as JSON has them: rounded, and null for what is no number."""
     return {
         name: round(value, 5) if value is not None and math.isfinite(value) else None

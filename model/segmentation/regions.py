@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from model.features.encoding import Frame
 
 Map = NDArray[np.float32]
-Source = Literal["trained", "packaged", "residual", "none"]
-
 
 SMOOTHING = 1.0
 """Standard deviation, in working pixels, of the blur of the logits: masks without frayed edges. The maps are smooth
@@ -64,14 +62,14 @@ class Proposals:
     Attributes:
         regions: one for each defect type found, the surest first; empty when nothing was found.
         score: certainty in [0, 1], see `certainty`; sorted upwards, what a person should look at comes first.
-        source: what the maps came from: a project's trained version, the packaged segmentation network, the
-            residual against the references alone; "none" when there was nothing to judge the image by.
+        source: what the maps came from, by name: a project's trained version, the packaged segmentation network, the
+            residual against the references alone, detectors; "none" when there was nothing to judge the image by.
         size: height and width of the image in pixels.
     """
 
     regions: tuple[Region, ...]
     score: float
-    source: Source
+    source: str
     size: tuple[int, int]
 
     @property

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 from adclick_backend.dashboard.pages import TABS
 from adclick_backend.images.connections import Link
 from adclick_backend.jobs.files import JobFiles
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 from tests.helpers.backend import Backend
 from tests.helpers.dashboard import form_token, png
 from tests.helpers.versions import candidate

@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from adclick_backend.store import Job, Store
-from adclick_backend.store.versions import WEIGHTS, Registry
+from adclick_backend.store.version import WEIGHTS
+from adclick_backend.store.versions import Registry
 from model.checkpoint.manifest import PACKAGED_SEG, manifest_path, read_manifest
 from tests.e2e import servers
 from tests.e2e.project import Project

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
+from adclick_backend.engine.shared_detector import SharedDetector
+from adclick_backend.store.proposal_source import NOTHING, RESIDUAL, TRAINED, ProposalSource, parts_of
 from model.checkpoint.manifest import PACKAGED
 from model.clicks import Click
-from model.segmentation.regions import Proposals, Region, Source
+from model.segmentation.regions import Proposals, Region
 
 Pixels = NDArray[np.uint8]
 
@@ -34,13 +36,14 @@ class FakeEngine:
         self.failure: str | None = None
         self.broken: set[Path] = set()  # weights that cannot be loaded
         self.untrainable = ""
+        self.shared_detector = SharedDetector()
         self.hears = False
         self.error: Exception | None = None  # raised by everything while it is set
         self.encoded: dict[ImageKey, float] = {}
         self.prepared: list[tuple[ImageKey, ReferenceBank]] = []
         self.clicked: list[tuple[ImageKey, ReferenceBank, tuple[Click, ...]]] = []
         self.click_weights: list[Path | None] = []  # of each of them
-        self.proposed: list[tuple[ImageKey, ReferenceBank, Path | None]] = []
+        self.proposed: list[tuple[ImageKey, ReferenceBank, ProposalSource | None]] = []
         self.looked_ahead: list[tuple[ImageKey, ReferenceBank]] = []
         self.hold = threading.Event()  # clear it to let `prepare` and `propose` wait
         self.hold.set()
@@ -80,27 +83,43 @@ class FakeEngine:
 
     def load(self, weights: Path) -> None:
         if weights in self.broken:
-            raise VersionError(f"The segmentation network could not be loaded: {weights.name} lacks a layer.")
+            raise VersionError(
+                f"The segmentation network could not be loaded: {weights.name} lacks a layer.", weights
+            )
 
-    def source(self, bank: ReferenceBank, weights: Path | None) -> Source:
-        if weights is not None:
-            return "trained"
-        return "residual" if len(bank.references) >= FEWEST_REFERENCES else "none"
+    def load_detector(self, weights: Path) -> None:
+        if weights in self.broken:
+            raise VersionError(
+                f"The detector network could not be loaded: {weights.name} lacks a layer.", weights
+            )
+
+    def source(self, bank: ReferenceBank, asked: ProposalSource | None) -> str:
+        few = len(bank.references) < FEWEST_REFERENCES
+        if asked is not None and asked.trained is not None and (few or asked.name == TRAINED):
+            return TRAINED
+        return NOTHING if few else RESIDUAL if asked is None else asked.name
 
     def propose(
-        self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], weights: Path | None = None
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Callable[[], Pixels],
+        asked: ProposalSource | None = None,
     ) -> Proposals:
         self._maybe_fail()
-        if weights is not None:
-            self.load(weights)
+        source = self.source(bank, asked)
+        if asked is not None and asked.trained is not None and source == TRAINED:
+            self.load(asked.trained)
+        if asked is not None and asked.detector is not None and parts_of(source):
+            self.load_detector(asked.detector)
         assert self.hold.wait(10)
-        self.proposed.append((key, bank, weights))
+        self.proposed.append((key, bank, asked))
         pixels = load()
         found = red_masks(pixels)
-        if weights is None and found:
+        if source != TRAINED and found:
             found = {"defect": np.logical_or.reduce(list(found.values()))}
         regions = tuple(Region(name, mask, 0.7) for name, mask in found.items())
-        return Proposals(regions, 0.6 if regions else 0.9, self.source(bank, weights), pixels.shape[:2])
+        return Proposals(regions, 0.6 if regions else 0.9, source, pixels.shape[:2])
 
     def look_ahead(self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels]) -> None:
         self._maybe_fail()
@@ -108,7 +127,9 @@ class FakeEngine:
 
     def load_click(self, weights: Path) -> None:
         if weights in self.broken:
-            raise VersionError(f"The click network could not be loaded: {weights.name} lacks a layer.")
+            raise VersionError(
+                f"The click network could not be loaded: {weights.name} lacks a layer.", weights
+            )
 
     def click(
         self,

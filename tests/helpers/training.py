@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Segmentation
+from adclick_backend.store.proposal_source import TRAINED, ProposalSource, parts_of
 from adclick_backend.training.job import Trainers
 from model.clicks import Click
 from model.labels.labelled import LabelledImage
 from tests.helpers.backend import Backend
 from tests.helpers.fake_engine import FakeEngine, Pixels, red_masks
 from tests.helpers.labels import annotated, brush, choice
-from tests.helpers.versions import candidate, click_candidate
+from tests.helpers.versions import candidate, click_candidate, detector_candidate
 
 Maps = dict[str, NDArray[np.float32]]
 
@@ -50,11 +51,19 @@ class TrainingEngine(FakeEngine):
         return replace(found, mask=found.mask & kept)
 
     def maps(
-        self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels], weights: Path | None = None
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Callable[[], Pixels],
+        asked: ProposalSource | None = None,
     ) -> Maps:
         self._maybe_fail()
         pixels = load()
-        quality = 0.3 if weights is None else json.loads(weights.read_bytes())["quality"]
+        source = self.source(bank, asked)
+        weights = None if asked is None else asked.detector if parts_of(source) else asked.trained
+        quality: float | None = 0.3
+        if weights is not None and (source == TRAINED or parts_of(source)):
+            quality = json.loads(weights.read_bytes())["quality"]
         found: Maps = {"scratch": np.zeros(pixels.shape[:2], np.float32)}
         for name, mask in red_masks(pixels).items():
             rows = np.flatnonzero(mask.any(axis=1))
@@ -106,7 +115,40 @@ def trainer(
         report(SimpleNamespace(stage="evaluating", share=1.0, loss=None, metrics={}))
         return {}
 
-    return Trainers(train, adapter())
+    return Trainers(train, adapter(), detectors())
+
+
+def detectors(
+    quality: float | None = None, error: Exception | None = None
+) -> Callable[..., Mapping[str, Any]]:
+    """A trainer of a detector that finds the `quality` share of defects; without one there is nothing to learn from.
+
+    Args:
+        quality: in [0, 1].
+        error: raised by it.
+    """
+
+    def fit(
+        references: Mapping[str, Sequence[Pixels]],
+        out: Path,
+        *,
+        version: str,
+        resume: Path,
+        report: Callable[[Any], None],
+        **more: Any,
+    ) -> Mapping[str, Any]:
+        report(SimpleNamespace(stage="preparing", share=0.0, loss=None, metrics={}))
+        if error is not None:
+            resume.mkdir(parents=True, exist_ok=True)
+            raise error
+        if quality is None:
+            raise ValueError("InvAD learns from two good images or more, and there is one.")
+        report(SimpleNamespace(stage="training", share=0.5, loss=1.0, metrics={"ap": 0.5}))
+        content = json.dumps({"quality": quality, "references": {p: len(i) for p, i in references.items()}})
+        detector_candidate(out.parent, content.encode(), version=version, products=sorted(references))
+        return {}
+
+    return fit
 
 
 def adapter(quality: float = 0.5, error: Exception | None = None) -> Callable[..., Mapping[str, Any]]:

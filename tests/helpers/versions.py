@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adclick_backend.store.versions import Registry, Version
+from adclick_backend.store.version import Version
+from adclick_backend.store.versions import Registry
 
 
 def candidate(folder: Path, content: bytes = b"weights", **manifest: Any) -> Path:
@@ -26,6 +28,24 @@ def click_candidate(folder: Path, content: bytes = b"clicks", **manifest: Any) -
         content,
         {"preset": "lite", "backbone_sha256": "0" * 64, "long_side": 512, **manifest},
     )
+    return folder
+
+
+def detector_candidate(
+    folder: Path, content: bytes = b"detectors", products: Sequence[str] = ("",), **manifest: Any
+) -> Path:
+    """Detectors in a folder that may become a version: InvAD and the residual."""
+    usual = {"location": 0.0, "scale": 1.0, "peaks": [0.0]}
+    described = {
+        "preset": "detector",
+        "backbone_sha256": "0" * 64,
+        "long_side": 512,
+        "parts": [{"name": name, "method": name, "network": {}} for name in ("invad-tiny", "residual")],
+        "serves": ["invad-tiny"],
+        "calibration": {product: {"invad-tiny": usual, "residual": usual} for product in products},
+        "training": {},
+    }
+    _write(folder, "detector", content, {**described, **manifest})
     return folder
 
 

@@ -132,11 +132,11 @@ def test_a_version_of_one_project_never_serves_another(backend: Backend) -> None
     url = backend.draw("a.png", CASES["both"])
     assert predict(backend, url, project="1")["model_version"] == "fake-1+p1-v1"
     assert predict(backend, url, project="2")["model_version"] == "fake-1"
-    (one, _, weights_of_one), (two, bank, weights_of_two) = backend.engine.proposed
+    (one, _, asked_of_one), (two, bank, asked_of_two) = backend.engine.proposed
     assert (one.project, two.project, bank.project) == ("1", "2", "2")
-    assert weights_of_one is not None
-    assert "/projects/1/" in str(weights_of_one)
-    assert weights_of_two is None
+    assert asked_of_one is not None
+    assert "/projects/1/" in str(asked_of_one.trained)
+    assert asked_of_two is None
 
 
 def test_a_version_activated_in_one_worker_is_served_by_the_other(
@@ -156,6 +156,6 @@ def test_a_version_activated_in_one_worker_is_served_by_the_other(
     assert served_by_second() == ("fake-1+p1-v1",) * 2
     first.services.registry.roll_back("1")
     assert served_by_second() == ("fake-1",) * 2
-    assert second.engine.proposed[1][2] == first.services.registry.get("1", "v1").weights
+    assert second.engine.proposed[1][2] == first.services.registry.get("1", "v1").proposing()
     shutil.rmtree(tmp_path / "data/projects/1/models/v1")
     assert served_by_second() == ("fake-1",) * 2

@@ -9,7 +9,7 @@ import pytest
 from adclick_backend.dashboard.standing import next_step
 from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.store import Job
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 from tests.helpers.backend import Backend
 from tests.helpers.dashboard import page
 

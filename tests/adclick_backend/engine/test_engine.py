@@ -32,6 +32,7 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
+from adclick_backend.store.proposal_source import TRAINED, ProposalSource
 from model.checkpoint.backbone_id import backbone_of, start_of_training
 from model.checkpoint.files import read_weights, write_checkpoint
 from model.checkpoint.manifest import (
@@ -730,6 +731,11 @@ def test_the_number_format_is_said_and_what_was_matched_in_another_is_not_used(
 # --- proposing
 
 
+def trained(weights: Path) -> ProposalSource:
+    """The segmentation network of a version."""
+    return ProposalSource(TRAINED, weights)
+
+
 class FakeSegmenter:
     """Says that the dark spot is a stain, from the very image that was prepared."""
 
@@ -779,7 +785,7 @@ def test_two_references_propose_nothing(shelf: Shelf) -> None:
     found = shelf.engine.propose(ImageKey("7", "3" * 64), bank, lambda: draw(65, (60, 110)))
     assert (found.regions, found.source) == ((), "none")
     assert shelf.engine.source(bank, None) == "none"
-    assert shelf.engine.source(bank, Path("trained")) == "trained"
+    assert shelf.engine.source(bank, trained(Path("trained"))) == "trained"
 
 
 def test_a_trained_version_proposes_and_each_version_is_asked_once(
@@ -789,7 +795,7 @@ def test_a_trained_version_proposes_and_each_version_is_asked_once(
     monkeypatch.setattr(shelf.engine._segmentation, "get", networks.__getitem__)
     key = ImageKey("7", "4" * 64)
     for weights in (Path("v1"), Path("v2"), Path("v1")):
-        found = shelf.engine.propose(key, shelf.bank, lambda: draw(66, (60, 110)), weights)
+        found = shelf.engine.propose(key, shelf.bank, lambda: draw(66, (60, 110)), trained(weights))
         assert found.source == "trained"
         assert [region.type for region in found.regions] == ["stain"]
         assert found.regions[0].mask[110, 60]
@@ -813,14 +819,14 @@ def test_a_version_goes_on_seeing_with_the_backbone_that_it_was_trained_behind(
         then.add(draw(seed)), now.add(draw(seed))
     click = [Click(60, 110, True)]
     answer = now.engine.click(key, now.bank, lambda: image, click).probability
-    expected = then.engine.maps(key, then.bank, lambda: image, weights)
-    found = now.engine.maps(key, now.bank, lambda: image, weights)
+    expected = then.engine.maps(key, then.bank, lambda: image, trained(weights))
+    found = now.engine.maps(key, now.bank, lambda: image, trained(weights))
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert np.array_equal(found[name], values)
-    assert now.engine.propose(key, now.bank, no_image, weights).source == "trained"
+    assert now.engine.propose(key, now.bank, no_image, trained(weights)).source == "trained"
     again = Engine(now.settings, serving.click)
-    assert np.array_equal(again.maps(key, now.bank, no_image, weights)["defect"], expected["defect"])
+    assert np.array_equal(again.maps(key, now.bank, no_image, trained(weights))["defect"], expected["defect"])
     assert np.array_equal(again.click(key, now.bank, lambda: image, click).probability, answer)
 
 
@@ -835,7 +841,7 @@ def test_a_version_behind_a_backbone_that_is_not_here_says_so(shelf: Shelf, tmp_
     with pytest.raises(VersionError, match=says):
         shelf.engine.load(weights)
     with pytest.raises(VersionError, match=says):
-        shelf.engine.propose(ImageKey("7", "5f" * 32), shelf.bank, no_image, weights)
+        shelf.engine.propose(ImageKey("7", "5f" * 32), shelf.bank, no_image, trained(weights))
 
 
 def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -844,7 +850,7 @@ def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch:
 
     monkeypatch.setattr(shelf.engine._segmentation, "get", damaged)
     with pytest.raises(EngineError, match="network could not be loaded: weights"):
-        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), Path("v1"))
+        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), trained(Path("v1")))
 
 
 def test_weights_that_do_not_fit_are_told_from_weights_that_cannot_be_read(
@@ -857,7 +863,7 @@ def test_weights_that_do_not_fit_are_told_from_weights_that_cannot_be_read(
         weights, {**state, "skip.trust": state["skip.trust"].expand(2)}, read_manifest(PACKAGED_SEG)
     )
     with pytest.raises(VersionError, match=r"could not be loaded: .* has other shapes for skip\.trust"):
-        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), weights)
+        shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), trained(weights))
     with pytest.raises(VersionError, match=r"has other shapes for skip\.trust"):
         shelf.engine.load(weights)
     weights.unlink()

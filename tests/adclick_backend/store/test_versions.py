@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from adclick_backend.store.versions import Registry, RegistryError, Version
+from adclick_backend.store.version import Version
+from adclick_backend.store.versions import Registry, RegistryError
 from model.checkpoint.manifest import FORMAT
 from tests.helpers.versions import candidate, click_candidate, publish
 

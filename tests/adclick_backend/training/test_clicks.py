@@ -12,13 +12,13 @@ import pytest
 from adclick_backend.dashboard.versions import draw_effort
 from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
-from adclick_backend.store.versions import Version
+from adclick_backend.store.version import Version
 from adclick_backend.training.job import Trainers
 from adclick_backend.workers import process
 from model.training.progress import Cancelled
 from tests.helpers.backend import Backend, point, task
 from tests.helpers.dashboard import page
-from tests.helpers.training import TrainingEngine, adapter, label_images, trainer
+from tests.helpers.training import TrainingEngine, adapter, detectors, label_images, trainer
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def train(
     job = services.jobs.enqueue("1", "train", "test")
     services.store.jobs.begin(job.id, "Starting.")
     adapt = clicks if callable(clicks) else adapter(clicks, error)
-    process._run(job.id, services, Trainers(trainer(segmentation).segmentation, adapt))
+    process._run(job.id, services, Trainers(trainer(segmentation).segmentation, adapt, detectors()))
     return services.jobs.get("1", job.id)
 
 

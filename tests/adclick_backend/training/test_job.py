@@ -23,7 +23,7 @@ from model.checkpoint.manifest import CheckpointError
 from tests.helpers.backend import CONFIG, Backend
 from tests.helpers.dashboard import page
 from tests.helpers.references import png
-from tests.helpers.training import TrainingEngine, adapter, label_images, trainer
+from tests.helpers.training import TrainingEngine, adapter, detectors, label_images, trainer
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def train(backend: Backend, *given: Any, **options: Any) -> Job:
 
 def _trainers(*given: Any, **options: Any) -> Trainers:
     train, adapt = options.pop("train", None), options.pop("adapt", None) or adapter()
-    return Trainers(train or trainer(*given, **options).segmentation, adapt)
+    fit = options.pop("fit", None) or detectors()
+    return Trainers(train or trainer(*given, **options).segmentation, adapt, fit)
 
 
 def serving(backend: Backend) -> str:
