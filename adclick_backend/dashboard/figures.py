@@ -14,12 +14,16 @@ WORDS = {
     "ap": "Pixel AP",
     "pro": "PRO",
     "false_area": "Marked in normal images",
+    "labelled": "IoU in labelled images",
+    "drawn": "IoU of drawn defects",
     **{click_measure(n): f"IoU after {n} click{'s' if n > 1 else ''}" for n in CLICK_COUNTS},
 }
 MEANINGS = {
     "iou": "how far the mask and the label are the same: what both cover, of all that one of them covers",
     "ap": "how well pixels of defects are told from all others, wherever the mask is cut; 100 % is without an error",
     "pro": "how much of each defect is found while hardly any normal pixel is marked",
+    "labelled": "the IoU in images that somebody labelled and that nothing was trained on",
+    "drawn": "the IoU of defects that were drawn on good images, where no real one is labelled yet",
     "click_1": "the IoU of the mask of a defect that somebody clicked in the middle, once",
     "false_area": "how much of an image without a defect is marked all the same; 0 % is right",
 }

@@ -45,6 +45,7 @@ class Head:
     tabs: Sequence[tuple[str, str]]
     tab: str
     disk_problem: str  # why nothing can be kept
+    detector_problem: str  # why the detectors of the setting do not propose
     notice: str  # what the form that was just sent has done
 
     @property
@@ -115,6 +116,7 @@ class Pages:
             tabs=TABS,
             tab=tab,
             disk_problem=store.disk.look(),
+            detector_problem=engine.shared_detector.problem,
             notice=self._notice(project) if project else "",
         )
 

@@ -15,9 +15,11 @@ from adclick_backend.dashboard.charts import Chart, draw_chart, thinned
 from adclick_backend.dashboard.comparisons import compare, judgement
 from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.sources import source_choice, source_table
 from adclick_backend.dashboard.words import count
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ApiError
+from adclick_backend.store.proposal_source import AUTOMATIC, words_of_source
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import RegistryError
 
@@ -100,6 +102,7 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
         spent = store.answers.clicks_by_version(project)
         names = {"": pages.services.engine.version}
         names |= {v.name: registry.full_name(project, v.name) for v in reversed(registry.list(project))}
+        serving = registry.current(project)
         pushing = [job for job in jobs.of_project(project) if job.active and job.kind == "push"]
         return pages.show(
             "versions",
@@ -111,6 +114,10 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             before=registry.before(project),
             fallen=registry.fallen(project),
             pushing=bool(pushing),
+            sources=source_table(serving) if serving else None,
+            choice=source_choice(
+                serving, registry.choice(project), pages.services.engine.shared_detector.source.name
+            ),
         )
 
     @blueprint.get("/projects/<project>/versions/compare")
@@ -118,18 +125,29 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
         first = find(project, request.args.get("first", ""))
         second = find(project, request.args.get("second", ""))
         return pages.show(
-            "versions", pages.known(project), template="compare.html", view=compare(first, second)
+            "versions",
+            pages.known(project),
+            template="compare.html",
+            view=compare(first, second),
+            sources=None,
         )
 
     @blueprint.get("/projects/<project>/versions/<name>")
     def version(project: str, name: str) -> ResponseReturnValue:
         found = find(project, name)
-        return pages.show("versions", pages.known(project), template="compare.html", view=judgement(found))
+        return pages.show(
+            "versions",
+            pages.known(project),
+            template="compare.html",
+            view=judgement(found),
+            sources=source_table(found),
+            source_pictures=[path.name for path in found.source_pictures],
+        )
 
     @blueprint.get("/projects/<project>/versions/<name>/pictures/<picture>")
     def picture(project: str, name: str, picture: str) -> ResponseReturnValue:
         found = find(project, name)
-        known = {path.name: path for path in (*found.pictures, *found.click_pictures)}
+        known = {path.name: path for path in (*found.pictures, *found.click_pictures, *found.source_pictures)}
         if picture not in known:
             raise ApiError(404, "not_found", "There is no such picture.")
         return send_file(known[picture].resolve(), mimetype="image/png", conditional=True)
@@ -153,6 +171,17 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             return f"Rolled back: {f'version {found.name}' if found else 'the packaged network'} serves now."
 
         return change(project, rolled_back)
+
+    @blueprint.post("/projects/<project>/versions/source")
+    def choose_source(project: str) -> ResponseReturnValue:
+        source = request.form.get("source", AUTOMATIC)
+
+        def chosen(known: str) -> str:
+            registry.choose(known, source)
+            said = words_of_source(source) if source else "what was measured best"
+            return f"Masks before the first click come from {said} now. Tasks keep those that they have."
+
+        return change(project, chosen)
 
     @blueprint.post("/projects/<project>/versions/push")
     def push(project: str) -> ResponseReturnValue:

@@ -134,6 +134,8 @@ class Engine:
         )
         self.shared_detector = SharedDetector.of(settings.detector, self._backbone)
         """What proposes masks for projects that nothing was trained for."""
+        if self.shared_detector.problem:
+            log.warning("%s", self.shared_detector.problem)
         self._detectors = ProjectDetectors(settings, self._preparing)
         self._adapted: LoadedNetworks[Predictor] = LoadedNetworks(
             lambda weights: self._model().with_network(weights)

@@ -221,6 +221,8 @@ def _setup(services: Services, raw: dict[str, Any], *, called_at: str) -> Respon
     config = backend.labeling_config
     version = services.registry.serving_name(body.project)
     answer: dict[str, Any] = {"model_version": version, "message": summary_sentence(config)}
+    if problem := services.engine.shared_detector.problem:
+        answer["message"] += f" {problem}"
     if not config.problems:
         return answer
     log.warning("Project %s: %s", body.project, summary_sentence(config))
