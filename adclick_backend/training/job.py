@@ -24,7 +24,14 @@ from adclick_backend.labels.since_training import note_learned
 from adclick_backend.labels.sync import sync
 from adclick_backend.services import Services
 from adclick_backend.store.disk import is_full
-from adclick_backend.store.proposal_source import NOTHING, TRAINED, ProposalSource, parts_of
+from adclick_backend.store.proposal_source import (
+    AUTOMATIC,
+    NOTHING,
+    TRAINED,
+    ProposalSource,
+    parts_of,
+    words_of_source,
+)
 from adclick_backend.store.version import CLICKS, DETECTOR, WEIGHTS, Version
 from adclick_backend.training.click_adaptation import ClickAdaptation, describe
 from adclick_backend.training.click_verdict import ClickVerdict
@@ -146,17 +153,11 @@ class TrainingJob:
         clicks.settle(verdict, self._candidate)
         self._describe(snapshot(data, chosen, phrases, trial_images), comparison, verdict, serving, trial)
         version = self._services.registry.publish(self._project, self._candidate, self._name)
-        said = " ".join(
-            filter(
-                None,
-                (
-                    f"Version {version.name} was trained. {comparison.reason}",
-                    trial.reason,
-                    no_detectors,
-                    verdict.reason,
-                ),
-            )
-        )
+        parts = [f"Version {version.name} was trained. {comparison.reason}", trial.reason]
+        if (choice := self._services.registry.choice(self._project)) not in (AUTOMATIC, trial.serves):
+            words = words_of_source(trial.proposes(choice))
+            parts.append(f"Masks come from {words}, as somebody chose on the page Versions.")
+        said = " ".join(filter(None, (*parts, no_detectors, verdict.reason)))
         if comparison.promoted:
             self._services.registry.activate(self._project, version.name)
             if self._services.settings.push_after_training:
@@ -313,7 +314,7 @@ class TrainingJob:
     ) -> Comparison:
         """Judge the candidate, and draw where it differs from what serves."""
         registry = self._services.registry
-        asked = sources.proposing(trial.serves)
+        asked = sources.proposing(trial.proposes(registry.choice(self._project)))
         proposing = None if serving is None else registry.proposing(self._project)
         if chosen.labelled:
             judged, look = chosen, self._look

@@ -71,6 +71,10 @@ class Trial:
     tried: Sequence[Tried]
     images: Sequence[LabelledImage] = field(default_factory=list)
 
+    def proposes(self, choice: str) -> str:
+        """The source that proposes where somebody chose one: that, if it was tried, or the one that serves."""
+        return choice if choice in {one.name for one in self.tried} else self.serves
+
     def as_json(self) -> dict[str, Any]:
         """What ``comparison.json`` holds of it."""
         rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -103,11 +103,13 @@ def draw_defects(good: Sequence[LabelledImage]) -> tuple[list[LabelledImage], Ma
             rng = np.random.default_rng([_SEED, number, int(host.name[:12], 16)])
             image, mask, _ = add_defect(pixels, rng)
             name = hashlib.sha256(f"drawn {_SEED} {number} {host.name}".encode()).hexdigest()
-            drawn.append(
-                LabelledImage(name, lambda image=image: image, {DEFECT: painted(mask)}, host.product)
-            )  # type: ignore[misc]
+            drawn.append(LabelledImage(name, _kept(image), {DEFECT: painted(mask)}, host.product))
             hosts[name] = host.name
     return drawn, hosts
+
+
+def _kept(image: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
+    return lambda: image
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

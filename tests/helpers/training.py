@@ -50,6 +50,10 @@ class TrainingEngine(FakeEngine):
         kept[rows[: round(quality * len(rows))]] = True
         return replace(found, mask=found.mask & kept)
 
+    def defects(self, pixels: Pixels) -> dict[str, NDArray[np.bool_]]:
+        """Where there is something to be found, by type."""
+        return red_masks(pixels)
+
     def maps(
         self,
         key: ImageKey,
@@ -65,13 +69,21 @@ class TrainingEngine(FakeEngine):
         if weights is not None and (source == TRAINED or parts_of(source)):
             quality = json.loads(weights.read_bytes())["quality"]
         found: Maps = {"scratch": np.zeros(pixels.shape[:2], np.float32)}
-        for name, mask in red_masks(pixels).items():
+        for name, mask in self.defects(pixels).items():
             rows = np.flatnonzero(mask.any(axis=1))
             seen = np.zeros(mask.shape, np.float32)
             kept = rows[: round((0.0 if quality is None else quality) * len(rows))]
             seen[kept] = mask[kept]
             found[name] = seen if quality is not None else np.full(mask.shape, np.nan, np.float32)
         return found
+
+
+class UnusualEngine(TrainingEngine):
+    """The same of whatever is not as grey as the rest of the image: drawn defects, say."""
+
+    def defects(self, pixels: Pixels) -> dict[str, NDArray[np.bool_]]:
+        usual = np.median(pixels.reshape(-1, 3), axis=0)
+        return {"defect": np.asarray(np.abs(pixels - usual).max(axis=2) > 6)}
 
 
 def trainer(
@@ -97,7 +109,8 @@ def trainer(
         judge: Callable[[Path], Mapping[str, float]],
         **more: Any,
     ) -> Mapping[str, Any]:
-        if not any(image.labels for image in images):
+        most = max((len(each) for each in references.values()), default=0)
+        if not any(image.labels for image in images) and most < 2:
             raise ValueError("There is nothing to learn from: label at least one defect.")
         report(SimpleNamespace(stage="preparing", share=0.0, loss=None, metrics={}))
         for step in range(steps):

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from adclick_backend.store.proposal_source import AUTOMATIC, ProposalSource
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import Registry, RegistryError
 from model.checkpoint.manifest import FORMAT
-from tests.helpers.versions import candidate, click_candidate, publish
+from tests.helpers.versions import candidate, click_candidate, detector_candidate, publish
 
 
 @pytest.fixture
@@ -379,3 +380,103 @@ def test_a_version_may_answer_clicks_alone(registry: Registry, tmp_path: Path) -
     assert registry.get("3", "v2").damage
     found = registry.current("3")
     assert found is not None and found.name == "v1"
+
+
+# --- detectors, and what masks come from
+
+
+def with_detectors(registry: Registry, folder: Path, source: str = "invad-tiny") -> Version:
+    """The next version has detectors, and its masks come from them; it serves."""
+    name = registry.new_name("3")
+    found = candidate(folder / f"detecting-{name}", name.encode(), source=source)
+    registry.publish("3", detector_candidate(found), name)
+    return registry.activate("3", name)
+
+
+def test_a_version_proposes_from_the_source_that_it_names(registry: Registry, tmp_path: Path) -> None:
+    publish(registry, tmp_path)
+    assert registry.proposing("3") == ProposalSource("trained", registry.get("3", "v1").weights)
+    version = with_detectors(registry, tmp_path)
+    assert version.parts == ("invad-tiny", "residual")
+    assert registry.proposing("3") == ProposalSource("invad-tiny", version.weights, version.detector)
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v2"
+    assert registry.proposing("4") is None
+    registry.roll_back("3")
+    assert registry.proposing("3") == ProposalSource("trained", registry.get("3", "v1").weights)
+
+
+def test_a_source_that_somebody_chose_is_another_version_to_label_studio(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Label Studio asks for predictions of a version that it has none of."""
+    registry.choose("3", "residual")
+    assert registry.serving_name("3") == "adclick-lite-2-residual"
+    assert registry.proposing("3") == ProposalSource("residual")
+    version = with_detectors(registry, tmp_path)
+    other = Registry(tmp_path / "data", "adclick-lite-2")
+    assert other.serving_name("3") == "adclick-lite-2+p3-v1-residual"
+    other.choose("3", "invad-tiny+residual")
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1-invad-tiny-residual"
+    assert registry.proposing("3") == ProposalSource("invad-tiny+residual", version.weights, version.detector)
+    registry.choose("3", "invad-tiny")  # what it has anyway
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
+    registry.choose("3", AUTOMATIC)
+    assert (registry.choice("3"), registry.serving_name("3")) == ("", "adclick-lite-2+p3-v1")
+
+
+def test_a_choice_that_a_version_lacks_counts_as_none(registry: Registry, tmp_path: Path) -> None:
+    with_detectors(registry, tmp_path)
+    registry.choose("3", "residual+invad-tiny")
+    publish(registry, tmp_path)
+    assert registry.proposing("3") == ProposalSource("trained", registry.get("3", "v2").weights)
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v2"
+    for name in ("onenip-tiny", "../x", "invad-tiny"):
+        with pytest.raises(RegistryError, match="version v2 of project 3 cannot make them"):
+            registry.choose("3", name)
+    with pytest.raises(RegistryError, match="the packaged networks of project 4 cannot make them"):
+        registry.choose("4", "trained")
+    assert not (tmp_path / "data/projects/4").exists()
+
+
+@pytest.mark.parametrize("damage", ["exchanged", "gone", "of another network", "refused"])
+def test_a_version_whose_masks_come_from_damaged_detectors_does_not_serve(
+    registry: Registry, tmp_path: Path, damage: str
+) -> None:
+    """Reliability row 8: the version before does."""
+    publish(registry, tmp_path)
+    version = with_detectors(registry, tmp_path)
+    assert version.detector is not None
+    if damage == "exchanged":
+        version.detector.write_bytes(b"others")
+    elif damage == "gone":
+        version.detector.with_suffix(".json").unlink()
+    elif damage == "refused":
+        registry.refuse("3", version.detector, "It lacks a layer.")
+    else:
+        detector_candidate(version.folder, preset="lite-seg")
+    found, other = registry.current("3"), Registry(tmp_path / "data", "adclick-lite-2").current("3")
+    assert found is not None and other is not None
+    assert (found.name, other.name) == ("v1", "v1")
+    fallen = registry.fallen("3")
+    assert fallen is not None and fallen.name == "v2" and fallen.damage
+    with pytest.raises(RegistryError, match="was not kept"):
+        registry.publish("3", fallen.folder, "v3")
+
+
+def test_a_version_that_needs_no_detectors_serves_without_them(registry: Registry, tmp_path: Path) -> None:
+    """Reliability row 8: what somebody chose is not there any more, and its own source is."""
+    version = with_detectors(registry, tmp_path, source="packaged")
+    registry.choose("3", "invad-tiny")
+    assert version.detector is not None
+    version.detector.write_bytes(b"others")
+    found = registry.current("3")
+    assert found is not None and (found.name, found.damage, found.parts) == ("v1", "", ())
+    assert "damaged or were exchanged" in found.detector_damage
+    assert registry.proposing("3") == ProposalSource("packaged", found.weights)
+
+
+def test_the_detectors_of_the_server_have_their_name_in_what_label_studio_is_told(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, "adclick-lite-2", shared=lambda: "invad-7")
+    assert registry.serving_name("3") == "adclick-lite-2+invad-7"
+    publish(registry, tmp_path)
+    assert registry.serving_name("3") == "adclick-lite-2+p3-v1"
