@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,7 @@ def fit_detectors(
         version: its name.
         services: of this process.
         control: of the job.
-        state: for the state of an interrupted training.
+        state: file beside which the state of an interrupted training is kept.
 
     Returns:
         Why there are no detectors, as a sentence; "" when there are.
@@ -89,8 +88,6 @@ def fit_detectors(
     except Exception as error:
         if is_full(error) or _is_cancellation(error):
             raise
-        shutil.rmtree(state, ignore_errors=True)
-        state.unlink(missing_ok=True)
         for file in (out, manifest_path(out)):
             file.unlink(missing_ok=True)
         if is_out_of_memory(error):

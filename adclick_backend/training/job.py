@@ -269,7 +269,7 @@ class TrainingJob:
                 version,
                 self._services,
                 self._control,
-                state.parent / "detectors",
+                state.with_name("detectors.safetensors"),
             )
         except Exception as error:
             # What diverged would diverge again; and on a full disk labels need the room of samples.
@@ -427,7 +427,6 @@ def _trained_on(version: Version | None) -> frozenset[str]:
 
 def _trainers() -> Trainers:
     from model.training.detectors.project import train_detector
-
     from model.training.interactive.adaptation import adapt_click_network
     from model.training.segmentation.project import train_segmentation
 

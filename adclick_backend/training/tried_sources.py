@@ -93,14 +93,18 @@ class TriedSources:
         return choose_source(tried, self.all, types, self._images.held_out)
 
     def _detectors(self) -> Sequence[str]:
-        """Detectors and combinations of them that know what is usual for every product, networks alone first."""
+        """The detectors of the candidate, the combinations that were calibrated with it, and all of them together."""
         detector = self._candidate / DETECTOR
         if not manifest_path(detector).exists():
             return []
-        known = list(read_manifest(detector)["calibration"].values())
-        common = [name for name in known[0] if all(name in other for other in known)] if known else []
-        found = [name for name in common if name not in (PACKAGED, RESIDUAL)]
-        return sorted(found, key=lambda name: name.count(JOINT))
+        manifest = read_manifest(detector)
+        parts = [str(part["name"]) for part in manifest["parts"]]
+        usual = list(manifest["calibration"].values())
+        joint = [
+            name for name in (usual[0] if usual else ()) if JOINT in name and all(name in u for u in usual)
+        ]
+        names = [name for name in parts if name not in (PACKAGED, RESIDUAL)]
+        return list(dict.fromkeys([*names, *joint, JOINT.join(parts)] if len(parts) > 1 else names))
 
     def _bank(self, image: LabelledImage) -> ReferenceBank:
         bank = self._services.references.bank(self._project, image.product)
