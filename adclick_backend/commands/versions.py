@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
+from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.store.version import CLICK_COUNTS, Version, click_measure
 from adclick_backend.store.versions import Registry, RegistryError
 
@@ -34,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
     settings = chosen_settings(args)
-    registry = Registry(settings.data_dir, click=settings.click_weights)
+    registry = Registry(
+        settings.data_dir,
+        click=settings.click_weights,
+        shared=lambda: SharedDetector.of(settings.detector, settings.click_weights).version,
+    )
     try:
         if args.action == "list":
             _list(registry.list(args.project))

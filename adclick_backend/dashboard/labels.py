@@ -144,7 +144,8 @@ def advise(counts: LabelCounts) -> str:
         return (
             "No defect is labelled yet. In Label Studio, click a defect, accept its mask and submit; a painted region, "
             "a rectangle or only the choice “defective” counts as well. Then synchronise here, or start a training, "
-            "which does it by itself."
+            "which does it by itself. A training learns from references alone as well, two or more: what good images "
+            "are like."
         )
     totals = {name: sum(by_kind.values()) for name, by_kind in counts.types.items()}
     few = sorted(name for name, total in totals.items() if total < FEW)

@@ -15,6 +15,9 @@ from adclick_backend.store import Job, Suspicion
 from adclick_backend.store.suspicions import Suspicions
 from adclick_backend.store.version import Version
 
+FEWEST_TO_LEARN = 4
+"""References from which on a training without labels is worth its time."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -129,7 +132,10 @@ def next_step(
     if not references:
         return "Mark a few images as normal in Label Studio, or upload some on the page References."
     if not counts.types:
-        return "Open a task in Label Studio, click a defect, accept its mask and submit."
+        step = "Open a task in Label Studio, click a defect, accept its mask and submit."
+        if version is not None or references < FEWEST_TO_LEARN:
+            return step
+        return f"{step} Or press Start Training: it learns what good images are like, without a label."
     if version is None:
         return "Press Start Training here or in Label Studio: then masks before the first click know your defects."
     if since:

@@ -132,7 +132,7 @@ class Engine:
         self._segmentation = SegmentationNetworks(
             settings.device, packaged, number_format=settings.number_format
         )
-        self.shared_detector = SharedDetector.of(settings.detector, self._backbone)
+        self.shared_detector = SharedDetector.of(settings.detector, self.weights)
         """What proposes masks for projects that nothing was trained for."""
         if self.shared_detector.problem:
             log.warning("%s", self.shared_detector.problem)

@@ -22,10 +22,9 @@ from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.segmentation.regions import Map
 
 if TYPE_CHECKING:
-    from model.segmentation.detector_predictor import DetectorPredictor
-
     from model.checkpoint.backbone_id import BackboneId
     from model.detectors.detector import Scene
+    from model.segmentation.detector_predictor import DetectorPredictor
 
 
 class ProjectDetectors:

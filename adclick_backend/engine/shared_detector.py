@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adclick_backend.store.proposal_source import JOINT, PACKAGED, ProposalSource
-from model.checkpoint.backbone_id import BackboneId, packaged_behind
+from model.checkpoint.backbone_id import BackboneId, backbone_of, packaged_behind
 from model.checkpoint.described import check_detector
 from model.checkpoint.manifest import CheckpointError, read_checked, read_manifest
 
@@ -28,12 +28,12 @@ class SharedDetector:
     problem: str = ""
 
     @classmethod
-    def of(cls, weights: Path | None, behind: BackboneId | None) -> SharedDetector:
+    def of(cls, weights: Path | None, click: Path) -> SharedDetector:
         """The detectors of a checkpoint, if they can be used.
 
         Args:
             weights: of the setting ``detector``; None for none.
-            behind: the backbone that clicks are answered with; None for one that nothing is trained behind.
+            click: checkpoint of the network that answers clicks.
         """
         if weights is None:
             return cls()
@@ -42,7 +42,7 @@ class SharedDetector:
             check_detector(manifest, weights.name)
             read_checked(weights, manifest)
             backbone = BackboneId(manifest["backbone"], manifest["backbone_sha256"])
-            if backbone != behind and packaged_behind(backbone) is None:
+            if packaged_behind(backbone) is None and backbone != backbone_of(click, read_manifest(click)):
                 raise CheckpointError(
                     f"{weights.name} was trained behind the backbone {backbone.name} ({backbone.sha256[:12]}), which "
                     "is not among the weights here."

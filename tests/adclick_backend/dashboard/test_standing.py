@@ -25,6 +25,7 @@ def training(state: str) -> Job:
     [
         (0, NONE, [], "Mark a few images as normal"),
         (3, NONE, [], "click a defect"),
+        (4, NONE, [], "Or press Start Training: it learns what good images are like, without a label."),
         (3, SOME, [], "Press Start Training"),
         (3, SOME, [training("failed")], "Press Start Training"),
         (3, SOME, [training("queued")], "A training is running"),
