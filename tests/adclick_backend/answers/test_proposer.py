@@ -12,9 +12,11 @@ import pytest
 
 from adclick_backend.answers.proposer import NOTES
 from adclick_backend.config.labeling_config import parse_labeling_config
+from adclick_backend.engine.bank import VersionError
 from adclick_backend.protocol.body import Task
 from tests.helpers.backend import CONFIG, HEIGHT, WIDTH, Backend, mask_of, square, task
 from tests.helpers.references import png
+from tests.helpers.versions import candidate, detector_candidate
 
 CASES = {"both": [(20, 20, 200), (44, 30, 250)], "scratch": [(20, 20, 200)], "none": []}
 
@@ -159,3 +161,60 @@ def test_a_version_activated_in_one_worker_is_served_by_the_other(
     assert second.engine.proposed[1][2] == first.services.registry.get("1", "v1").proposing()
     shutil.rmtree(tmp_path / "data/projects/1/models/v1")
     assert served_by_second() == ("fake-1",) * 2
+
+
+def serve_detectors(backend: Backend) -> Path:
+    """The next version has detectors, and its masks come from InvAD; where those are."""
+    registry = backend.services.registry
+    name = registry.new_name("1")
+    folder = backend.settings.data_dir / "candidates" / name
+    registry.publish("1", detector_candidate(candidate(folder, name.encode(), source="invad-tiny")), name)
+    version = registry.activate("1", name)
+    assert version.detector is not None
+    return version.detector
+
+
+def test_a_detector_brings_one_region_that_says_who_found_it(backend: Backend) -> None:
+    with_references(backend)
+    serve_detectors(backend)
+    prediction = predict(backend, backend.draw("a.png", CASES["both"]))
+    (region,) = prediction["result"]
+    assert region["meta"]["text"][0].startswith("Found by InvAD: this place is unlike good images.")
+    assert region["value"]["brushlabels"] == ["scratch"]
+    assert prediction["model_version"] == "fake-1+p1-v1"
+    # It learned nothing of defects, so it cannot say that there are none.
+    assert predict(backend, backend.draw("b.png")) is None
+
+
+def test_another_source_is_another_prediction(backend: Backend) -> None:
+    """Region ids too: Label Studio keeps what it has under a name."""
+    with_references(backend)
+    serve_detectors(backend)
+    url = backend.draw("a.png", CASES["scratch"])
+    first = predict(backend, url)
+    backend.services.registry.choose("1", "residual")
+    second = predict(backend, url)
+    assert second["model_version"] == "fake-1+p1-v1-residual"
+    assert second["result"][0]["id"] != first["result"][0]["id"]
+    assert backend.setup().json["model_version"] == "fake-1+p1-v1-residual"
+
+
+def test_detectors_that_cannot_be_loaded_are_refused_and_the_version_before_answers(backend: Backend) -> None:
+    """Reliability row 8."""
+    with_references(backend)
+    backend.serve_version()
+    detector = serve_detectors(backend)
+    backend.engine.broken.add(detector)
+    url = backend.draw("a.png", CASES["scratch"])
+    with pytest.raises(VersionError, match="lacks a layer"):
+        predict(backend, url)
+    assert predict(backend, url)["model_version"] == "fake-1+p1-v1"
+    assert "lacks a layer" in backend.services.registry.get("1", "v2").damage
+    assert not backend.services.registry.get("1", "v1").damage
+
+
+def test_a_product_with_too_few_references_is_judged_by_the_trained_network(backend: Backend) -> None:
+    with_references(backend, 2)
+    serve_detectors(backend)
+    prediction = predict(backend, backend.draw("a.png", CASES["both"]))
+    assert {region["value"]["brushlabels"][0] for region in prediction["result"]} == {"scratch", "dent"}
