@@ -37,13 +37,13 @@ def add_references(backend: Backend, count: int, first: int = 80) -> None:
     backend.work()
 
 
-def train(backend: Backend, segmentation: float | None = 0.5, fit: Any = None) -> Job:
+def train(backend: Backend, segmentation: float | None = 0.5, fit: Any = None, clicks: float = 0.5) -> Job:
     """Run one training in this process."""
     services = backend.services
     services.connections.label_studio("1")._transport._sleep = lambda seconds: None
     job = services.jobs.enqueue("1", "train", "test")
     services.store.jobs.begin(job.id, "Starting.")
-    given = Trainers(trainer(segmentation).segmentation, adapter(), fit or detectors())
+    given = Trainers(trainer(segmentation).segmentation, adapter(clicks), fit or detectors())
     process._run(job.id, services, given)
     return services.jobs.get("1", job.id)
 
@@ -58,14 +58,14 @@ def test_references_alone_are_trained_with_and_the_best_source_serves(backend: B
     """Six of them; the other two, and defects drawn on these, say which source is best."""
     job = train(backend, 0.5, detectors(0.9))
     assert job.state == "done"
-    assert "Of 4 sources of masks before the first click, InvAD did best on 14 images" in job.message
+    assert "Of 5 sources of masks before the first click, InvAD did best on 14 images" in job.message
     version = serving(backend)
     assert version.source == "invad-tiny" and version.detector is not None
     assert json.loads(version.detector.read_bytes())["references"] == {"": 6}
     assert json.loads(version.detector.with_suffix(".json").read_bytes())["serves"] == ["invad-tiny"]
     assert len(version.manifest["data"]["tried_on"]) == 2
     rows = {row["name"]: row for row in version.comparison["sources"]["rows"]}
-    assert list(rows) == ["trained", "packaged", "residual", "invad-tiny"]
+    assert list(rows) == ["trained", "packaged", "residual", "invad-tiny", "invad-tiny+residual"]
     assert rows["invad-tiny"]["drawn"] > rows["trained"]["drawn"] + 0.2
     assert len(version.source_pictures) == 6
     assert version.metrics["iou"] == pytest.approx(rows["invad-tiny"]["drawn"], abs=1e-3)
@@ -180,4 +180,23 @@ def test_labels_count_where_there_are_some(tmp_path: Path) -> None:
     job = train(backend, 0.9, detectors(0.95))
     rows = serving(backend).comparison["sources"]["rows"]
     assert all(row["labelled"] is not None for row in rows), job.message
+    backend.close()
+
+
+def test_better_clicks_serve_beside_the_detectors_of_the_version_before(tmp_path: Path) -> None:
+    backend = Backend(tmp_path, UnusualEngine())
+    label_images(backend, 6, normal=8)
+    backend.work()
+    train(backend, 0.3, detectors(0.95))
+    assert serving(backend).source == "invad-tiny"
+    label_images(backend, 1, normal=0, first=40)
+    job = train(backend, 0.2, detectors(0.1), clicks=0.9)
+    assert (
+        "So version v3 serves: it answers clicks as v2 does, and masks before the first click come from v1"
+        in job.message
+    )
+    version = serving(backend)
+    assert (version.name, version.source) == ("v3", "invad-tiny")
+    assert version.clicks is not None and version.detector is not None
+    assert json.loads(version.detector.read_bytes())["quality"] == 0.95
     backend.close()
