@@ -37,6 +37,7 @@ class SourceTable:
     columns: Sequence[str]
     rows: Sequence[SourceRow]
     reason: str
+    notes: Sequence[str]  # on the training of detectors
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def source_table(version: Version) -> SourceTable | None:
         )
         for row in rows
     ]
-    return SourceTable(columns, found, str(tried.get("reason", "")))
+    return SourceTable(columns, found, str(tried.get("reason", "")), list(tried.get("notes", [])))
 
 
 def source_choice(version: Version | None, chosen: str, shared: str) -> SourceChoice:
@@ -84,7 +85,8 @@ def source_choice(version: Version | None, chosen: str, shared: str) -> SourceCh
         measured = [str(row["name"]) for row in rows]
         detectors = [name for name in version.parts if name not in names]
         joint = [name for name in measured if len(parts_of(name)) > 1]
-        names = [name for name in (TRAINED, *names, *detectors, *joint) if version.offers(name)]
+        wanted = dict.fromkeys((TRAINED, *names, *detectors, *joint, *filter(None, [chosen])))
+        names = [name for name in wanted if version.offers(name)]
     offered = chosen if chosen in names else AUTOMATIC
     return SourceChoice(
         words_of_source(offered or own),

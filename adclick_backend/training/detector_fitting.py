@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from adclick_backend.jobs.control import JobCancelled, JobControl
 from adclick_backend.services import Services
 from adclick_backend.store.disk import is_full
+from adclick_backend.store.proposal_source import words_of_source
 from adclick_backend.training.memory import is_out_of_memory
-from model.checkpoint.manifest import CheckpointError, manifest_path
+from model.checkpoint.manifest import CheckpointError, manifest_path, read_manifest
 
 if TYPE_CHECKING:
     from model.training.progress import Progress
@@ -69,7 +70,7 @@ def fit_detectors(
             FIRST + (LAST - FIRST) * share,
             progress.stage,
             loss=progress.loss,
-            metrics={f"detector {name}": value for name, value in progress.metrics.items()},
+            metrics={f"{words_of_source(name)}, drawn defects": v for name, v in progress.metrics.items()},
         )
 
     try:
@@ -102,6 +103,13 @@ def fit_detectors(
         log.warning("No detectors were trained: %s", said)
         return f"There are no detectors among the sources of masks: {said}"
     return ""
+
+
+def notes_of(detector: Path) -> list[str]:
+    """What a person is told of the training of detectors; nothing where there are none."""
+    if not manifest_path(detector).exists():
+        return []
+    return [str(note) for note in read_manifest(detector)["training"].get("notes", [])]
 
 
 def _is_cancellation(error: Exception) -> bool:

@@ -41,7 +41,7 @@ from adclick_backend.training.comparison_pictures import (
     draw_pictures,
     draw_source_pictures,
 )
-from adclick_backend.training.detector_fitting import fit_detectors
+from adclick_backend.training.detector_fitting import fit_detectors, notes_of
 from adclick_backend.training.holdout import Split, split
 from adclick_backend.training.memory import halved, train_within_memory
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
@@ -377,7 +377,8 @@ class TrainingJob:
         names = {"version": self._name, "against": serving.name if serving else BEFORE}
         if not comparison.serving:
             names["against"] = ""
-        told |= {"clicks": verdict.as_json(), "sources": trial.as_json()}
+        sources = {**trial.as_json(), "notes": notes_of(self._candidate / DETECTOR)}
+        told |= {"clicks": verdict.as_json(), "sources": sources}
         write_atomically(self._candidate / "comparison.json", _json({**names, **told}))
 
 

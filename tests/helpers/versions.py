@@ -43,7 +43,7 @@ def detector_candidate(
         "parts": [{"name": name, "method": name, "network": {}} for name in ("invad-tiny", "residual")],
         "serves": ["invad-tiny"],
         "calibration": {product: {"invad-tiny": usual, "residual": usual} for product in products},
-        "training": {},
+        "training": {"notes": ["Fitted to good images."]},
     }
     _write(folder, "detector", content, {**described, **manifest})
     return folder

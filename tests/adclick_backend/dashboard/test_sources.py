@@ -35,7 +35,12 @@ def tried(connected: Backend, tmp_path: Path) -> Backend:
     folder = detector_candidate(candidate(tmp_path / "v1", source="invad-tiny"))
     (folder / "pictures").mkdir()
     (folder / "pictures/source-01.png").write_bytes(png())
-    sources = {"serves": "invad-tiny", "reason": "Of 3 sources InvAD did best.", "rows": ROWS}
+    sources = {
+        "serves": "invad-tiny",
+        "reason": "Of 3 sources InvAD did best.",
+        "rows": ROWS,
+        "notes": ["Sampled."],
+    }
     (folder / "comparison.json").write_text(
         json.dumps({"against": "", "reason": "It serves.", "sources": sources})
     )
@@ -53,7 +58,7 @@ def options(text: str) -> dict[str, str]:
 def test_the_sources_are_shown_in_one_table_with_the_best_marked(tried: Backend) -> None:
     for route in (VERSIONS, f"{VERSIONS}/v1"):
         text = page(tried, route)
-        assert "Of 3 sources InvAD did best." in text
+        assert "Of 3 sources InvAD did best." in text and "Sampled." in text
         rows = re.findall(r'<tr><th scope="row">([^<]*?)\s*(<span class="mark good">best</span>)?</th>', text)
         assert [name for name, _ in rows] == ["the trained network", "InvAD", "InvAD and the residual"]
         assert [bool(best) for _, best in rows] == [False, True, False]

@@ -64,6 +64,7 @@ def test_references_alone_are_trained_with_and_the_best_source_serves(backend: B
     assert json.loads(version.detector.read_bytes())["references"] == {"": 6}
     assert json.loads(version.detector.with_suffix(".json").read_bytes())["serves"] == ["invad-tiny"]
     assert len(version.manifest["data"]["tried_on"]) == 2
+    assert version.comparison["sources"]["notes"] == ["Fitted to good images."]
     rows = {row["name"]: row for row in version.comparison["sources"]["rows"]}
     assert list(rows) == ["trained", "packaged", "residual", "invad-tiny", "invad-tiny+residual"]
     assert rows["invad-tiny"]["drawn"] > rows["trained"]["drawn"] + 0.2
