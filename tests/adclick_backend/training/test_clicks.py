@@ -12,6 +12,7 @@ import pytest
 from adclick_backend.dashboard.versions import draw_effort
 from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
+from adclick_backend.store.proposal_source import ProposalSource
 from adclick_backend.store.version import Version
 from adclick_backend.training.job import Trainers
 from adclick_backend.workers import process
@@ -142,9 +143,9 @@ def test_better_clicks_serve_beside_the_packaged_network_that_proposes(
     assert (version.weights, version.damage) == (None, "")
     click(backend)
     assert answered_by(backend) == version.clicks
-    assert backend.services.proposer.serving("1").weights is None
+    assert backend.services.proposer.serving("1").source == ProposalSource("packaged")
     text = " ".join(page(backend, "/projects/1/versions").split())
-    assert "Masks before the first click come from the packaged network." in text
+    assert "Masks before the first click come from the packaged network," in text
     job = again(backend, 0, 0.9, 0.9)  # and the next training starts from there
     assert job.state == "done" and serving(backend).weights is not None
 

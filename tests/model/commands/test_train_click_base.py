@@ -20,6 +20,7 @@ from torch import nn
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
+from adclick_backend.store.proposal_source import TRAINED, ProposalSource
 from model.checkpoint.manifest import PACKAGED_SEG, CheckpointError, read_manifest
 from model.clicks import Click
 from model.features import loading
@@ -218,7 +219,10 @@ def test_a_version_that_was_trained_before_proposes_with_the_eyes_that_it_had(
 ) -> None:
     shelf = Shelf(tmp_path, trained / "run" / "adclick-base.safetensors", 3)
     key = ImageKey("7", "c" * 64)
-    assert shelf.engine.propose(key, shelf.bank, lambda: plate(8), PACKAGED_SEG).source == "trained"
+    assert (
+        shelf.engine.propose(key, shelf.bank, lambda: plate(8), ProposalSource(TRAINED, PACKAGED_SEG)).source
+        == TRAINED
+    )
 
 
 def test_a_manifest_with_other_sizes_is_refused() -> None:
