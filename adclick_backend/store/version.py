@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adclick_backend.store.proposal_source import AUTOMATIC, PACKAGED, TRAINED, ProposalSource, parts_of
+from adclick_backend.store.proposal_source import (
+    AUTOMATIC,
+    NOTHING,
+    PACKAGED,
+    TRAINED,
+    ProposalSource,
+    parts_of,
+)
 from model.checkpoint.described import CLICK_PRESETS
 from model.checkpoint.manifest import manifest_path
 
@@ -90,7 +97,7 @@ class Version:
         """Whether it has what a source needs."""
         if name == TRAINED:
             return self.weights is not None
-        return set(parts_of(name)) <= set(self.parts)
+        return name != NOTHING and set(parts_of(name)) <= set(self.parts)
 
     @property
     def comparison(self) -> dict[str, Any]:

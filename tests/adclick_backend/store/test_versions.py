@@ -430,7 +430,7 @@ def test_a_choice_that_a_version_lacks_counts_as_none(registry: Registry, tmp_pa
     publish(registry, tmp_path)
     assert registry.proposing("3") == ProposalSource("trained", registry.get("3", "v2").weights)
     assert registry.serving_name("3") == "adclick-lite-2+p3-v2"
-    for name in ("onenip-tiny", "../x", "invad-tiny"):
+    for name in ("onenip-tiny", "../x", "invad-tiny", "none", "+"):
         with pytest.raises(RegistryError, match="version v2 of project 3 cannot make them"):
             registry.choose("3", name)
     with pytest.raises(RegistryError, match="the packaged networks of project 4 cannot make them"):
