@@ -73,6 +73,13 @@ def what_was_learned(manifest: Mapping[str, Any]) -> list[str]:
     notes = training.get("notes", []) if isinstance(training, Mapping) else []
     if not isinstance(data, Mapping):
         return list(notes)
+    references, tried = sum((data.get("references") or {}).values()), len(data.get("tried_on") or [])
+    if references and not data.get("images") and not data.get("held_out"):
+        judged = (
+            f"judged by {count(tried, 'other one')} and defects drawn on {'it' if tried == 1 else 'them'}"
+        )
+        said = f"Learned from {count(references - tried, 'reference')}, without a label"
+        return [f"{said}; {judged}." if tried else f"{said}.", *notes]
     types = ", ".join(manifest.get("types") or [])
     sentence = (
         f"Learned from {count(len(data.get('images', [])), 'image')}{f' to find {types}' if types else ''}; "

@@ -32,7 +32,8 @@ ROWS = [
 @pytest.fixture
 def tried(connected: Backend, tmp_path: Path) -> Backend:
     """Project 1 has a version whose masks come from InvAD."""
-    folder = detector_candidate(candidate(tmp_path / "v1", source="invad-tiny"))
+    data = {"images": [], "held_out": [], "references": {"": 8}, "tried_on": ["a", "b"]}
+    folder = detector_candidate(candidate(tmp_path / "v1", source="invad-tiny", data=data))
     (folder / "pictures").mkdir()
     (folder / "pictures/source-01.png").write_bytes(png())
     sources = {
@@ -68,6 +69,11 @@ def test_the_sources_are_shown_in_one_table_with_the_best_marked(tried: Backend)
     assert "Masks before the first click come from InvAD, under the name" in " ".join(
         page(tried, VERSIONS).split()
     )
+
+
+def test_a_version_that_learned_from_references_alone_says_so(tried: Backend) -> None:
+    said = "Learned from 6 references, without a label; judged by 2 other ones and defects drawn on them."
+    assert said in page(tried, f"{VERSIONS}/v1")
 
 
 def test_what_each_source_sees_is_shown_in_pictures(tried: Backend) -> None:
