@@ -25,7 +25,7 @@ class SourceRow:
     """One source and how it did in the trial of a version."""
 
     words: str
-    best: bool  # it serves unless somebody chose another one
+    automatic: bool  # it serves unless somebody chose another one
     figures: Sequence[float | None]  # of the table's columns
     milliseconds: float | None
 

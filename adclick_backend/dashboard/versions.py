@@ -178,7 +178,7 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
         def chosen(known: str) -> str:
             registry.choose(known, source)
-            said = words_of_source(source) if source else "what was measured best"
+            said = words_of_source(source) if source else "what a training measures to be best"
             return f"Masks before the first click come from {said} now. Tasks keep those that they have."
 
         return change(project, chosen)

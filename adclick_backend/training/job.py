@@ -321,7 +321,11 @@ class TrainingJob:
             before = self._look(proposing) if proposing else self._look_before_training(chosen)
         else:  # nobody labelled a defect
             judged, look = sources.split, sources.look
-            before = None if NOTHING in sources.sources(proposing) else look(proposing)
+            beside = sources.sources(proposing)
+            tried = serving is None and beside <= {
+                one.name for one in trial.tried
+            }  # the trial has compared them
+            before = None if tried or NOTHING in beside else look(proposing)
         candidate = look(asked)
         words = "Comparing the new version with the one that serves."
         comparison = compare(

@@ -29,7 +29,10 @@ SPOILT = 0.01
 """A good image of which so much is marked, or more, counts as spoilt; one of which nothing is marked as clean."""
 
 EQUAL = 0.01
-"""Worth by which a source must lead one that stands before it."""
+"""Worth by which a source must lead one that stands before it, ..."""
+
+ERRORS = 2.0
+"""... and by so many standard errors of the difference between the images: few images differ by chance."""
 
 NAMES_TYPES = 0.05
 """Worth by which it must lead the trained network where that tells several defect types apart, which no other does."""
@@ -45,6 +48,7 @@ class Tried:
         metrics: mean over labelled and drawn images, as ``iou`` and ``ap``; ``labelled`` and ``drawn``, the IoU in each
             sort; and ``false_area`` over the good ones. All in [0, 1]; those that there are no images for are missing.
         worth: what the choice goes by, in [0, 1]; NaN for a source whose maps hold values that are not numbers.
+        parts: weight of each sort of images that there are, and what each image of it adds to the worth, in [0, 1].
         milliseconds: for a map of an image that is open, the mean.
     """
 
@@ -53,6 +57,7 @@ class Tried:
     metrics: Mapping[str, float]
     worth: float
     milliseconds: float
+    parts: Sequence[tuple[float, Sequence[float]]] = ()
 
 
 @dataclass(frozen=True)
@@ -131,20 +136,19 @@ def _tried(
     sorts: Mapping[str, Sequence[LabelledImage]],
     milliseconds: float,
 ) -> Tried:
-    means = {sort: mean_scores([scores[i.name] for i in images]) for sort, images in sorts.items() if images}
     metrics = mean_scores(list(scores.values()))
-    metrics |= {sort: means[sort]["iou"] for sort in ("labelled", "drawn") if "iou" in means.get(sort, {})}
-    parts = [(LABELLED, metrics.get("labelled")), (DRAWN, metrics.get("drawn"))]
-    if "good" in means:
-        clean = [1 - min(scores[i.name].false_area or 0.0, SPOILT) / SPOILT for i in sorts["good"]]
-        parts.append((GOOD, float(np.mean(clean))))
-    known = [(weight, value) for weight, value in parts if value is not None]
-    worth = (
-        sum(weight * value for weight, value in known) / sum(weight for weight, _ in known) if known else 0.0
-    )
+    parts: list[tuple[float, Sequence[float]]] = []
+    for sort, weight in (("labelled", LABELLED), ("drawn", DRAWN)):
+        if found := [value for image in sorts[sort] if (value := scores[image.name].iou) is not None]:
+            metrics[sort] = float(np.mean(found))
+            parts.append((weight, found))
+    if good := [scores[image.name].false_area or 0.0 for image in sorts["good"]]:
+        parts.append((GOOD, [1 - min(area, SPOILT) / SPOILT for area in good]))
+    whole = sum(weight for weight, _ in parts)
+    worth = sum(weight * float(np.mean(found)) for weight, found in parts) / whole if parts else 0.0
     if not all(map(math.isfinite, metrics.values())):
         worth = math.nan
-    return Tried(name, scores, metrics, worth, milliseconds)
+    return Tried(name, scores, metrics, worth, milliseconds, parts)
 
 
 def choose_source(
@@ -155,8 +159,8 @@ def choose_source(
 ) -> Trial:
     """The source that is to serve: the one of the highest worth, unless one before it is as good as that.
 
-    A source has to lead each one that stands before it by `EQUAL`, and the trained network by `NAMES_TYPES` where that
-    tells several types apart. One whose maps are not numbers never serves.
+    A source has to lead the best one before it by `EQUAL` and by `ERRORS` standard errors, and the trained network by
+    `NAMES_TYPES` where that tells several types apart. One whose maps are not numbers never serves.
 
     Args:
         tried: in the order in which they stand, the trained network first.
@@ -167,17 +171,30 @@ def choose_source(
     sound = [one for one in tried if math.isfinite(one.worth)] or list(tried)
     best = sound[0]
     for one in sound[1:]:
-        lead = NAMES_TYPES if best.name == TRAINED and types > 1 else EQUAL
-        if one.worth >= best.worth + lead:
+        least = NAMES_TYPES if best.name == TRAINED and types > 1 else EQUAL
+        if one.worth >= best.worth + max(least, ERRORS * _standard_error(one, best)):
             best = one
     seen = "" if held_out else " Some of them were trained on these images as well, for there are few."
-    return Trial(
-        best.name,
-        f"Of {len(tried)} sources of masks before the first click, {words_of_source(best.name)} did best on "
-        f"{len(images)} images: {_figures(best)}.{seen}",
-        tried,
-        images,
-    )
+    top = max(sound, key=lambda one: one.worth)
+    of = f"Of {len(tried)} sources of masks before the first click, tried on {len(images)} images"
+    if top is best:
+        reason = f"{of}, {words_of_source(best.name)} did best: {_figures(best)}.{seen}"
+    else:
+        reason = (
+            f"{of}, {words_of_source(best.name)} serves: {_figures(best)}. {_capital(words_of_source(top.name))} "
+            f"did not do so much better that it counts: {_figures(top)}.{seen}"
+        )
+    return Trial(best.name, reason, tried, images)
+
+
+def _standard_error(one: Tried, other: Tried) -> float:
+    """Of the difference of the worths of two sources: how much of it may be chance, by how it varies between images."""
+    whole = sum(weight for weight, _ in one.parts)
+    variance = 0.0
+    for (weight, ours), (_, theirs) in zip(one.parts, other.parts, strict=True):
+        if len(ours) > 1:
+            variance += (weight / whole) ** 2 * float(np.var(np.subtract(ours, theirs), ddof=1)) / len(ours)
+    return math.sqrt(variance)
 
 
 def _figures(one: Tried) -> str:
@@ -189,3 +206,7 @@ def _figures(one: Tried) -> str:
     if "false_area" in one.metrics:
         parts.append(f"{one.metrics['false_area']:.2%} of good images marked")
     return ", ".join(parts) or "nothing could be measured"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

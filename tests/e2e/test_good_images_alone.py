@@ -78,7 +78,7 @@ def test_good_images_alone_bring_masks_and_a_table_of_where_they_may_come_from(
     table = page.locator("section[aria-labelledby=sources-title] table")
     rows = [row.split("\t") for row in table.inner_text().split("\n")[1:]]
     print(table.inner_text())
-    names = [re.sub(r"\s*best$", "", row[0].strip()) for row in rows]
+    names = [re.sub(r"\s*automatic$", "", row[0].strip()) for row in rows]
     assert {"the trained network", "the packaged network", "the residual", "InvAD", "OneNIP"} <= set(names)
     screenshot("sources_on_the_versions_page")
     for name in page.locator("#source option").evaluate_all("all => all.map(one => one.value)")[1:]:

@@ -60,7 +60,9 @@ def test_the_sources_are_shown_in_one_table_with_the_best_marked(tried: Backend)
     for route in (VERSIONS, f"{VERSIONS}/v1"):
         text = page(tried, route)
         assert "Of 3 sources InvAD did best." in text and "Sampled." in text
-        rows = re.findall(r'<tr><th scope="row">([^<]*?)\s*(<span class="mark good">best</span>)?</th>', text)
+        rows = re.findall(
+            r'<tr><th scope="row">([^<]*?)\s*(<span class="mark good">automatic</span>)?</th>', text
+        )
         assert [name for name, _ in rows] == ["the trained network", "InvAD", "InvAD and the residual"]
         assert [bool(best) for _, best in rows] == [False, True, False]
         cells = re.findall(r'<td class="number">([^<]*)</td>', text)
@@ -88,7 +90,7 @@ def test_a_source_is_chosen_and_left_to_what_was_measured_again(tried: Backend) 
     registry = tried.services.registry
     found = options(page(tried, VERSIONS))
     assert found == {
-        "": "what was measured best (InvAD)",
+        "": "automatic (InvAD)",
         "trained": "the trained network",
         "packaged": "the packaged network",
         "residual": "the residual",
@@ -102,7 +104,7 @@ def test_a_source_is_chosen_and_left_to_what_was_measured_again(tried: Backend) 
     assert tried.setup().json["model_version"] == "fake-1+p1-v1-residual"
     assert registry.proposing("1").name == "residual"  # type: ignore[union-attr]
     send(tried, f"{VERSIONS}/source", source="")
-    assert "come from what was measured best now" in page(tried, VERSIONS)
+    assert "come from what a training measures to be best now" in page(tried, VERSIONS)
     assert tried.setup().json["model_version"] == "fake-1+p1-v1"
 
 

@@ -58,7 +58,8 @@ def test_references_alone_are_trained_with_and_the_best_source_serves(backend: B
     """Six of them; the other two, and defects drawn on these, say which source is best."""
     job = train(backend, 0.5, detectors(0.9))
     assert job.state == "done"
-    assert "Of 5 sources of masks before the first click, InvAD did best on 14 images" in job.message
+    assert "Of 5 sources of masks before the first click, tried on 14 images, InvAD did best" in job.message
+    assert "It serves: no version did before." in job.message  # what did is among the sources
     version = serving(backend)
     assert version.source == "invad-tiny" and version.detector is not None
     assert json.loads(version.detector.read_bytes())["references"] == {"": 6}
