@@ -85,7 +85,7 @@ def draw_source_pictures(folder: Path, trial: Trial, looks: Mapping[str, Look]) 
         panels.append(_panel(small, truth_of(image, size[::-1]), f"truth: {label}", GREEN))
         for one in trial.tried:
             scores = one.scores[image.name]
-            words = f"{words_of_source(one.name)} {_score(scores.iou, scores.false_area)}"
+            words = f"{_score(scores.iou, scores.false_area)}: {words_of_source(one.name)}"
             colour = RED if one.name == trial.serves else BLUE
             panels.append(_panel(small, _cut(highest(looks[one.name](image)), size), words, colour))
         panels += [np.full_like(panels[0], 255)] * (-len(panels) % ACROSS)
