@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -116,7 +116,9 @@ class ProjectDetectors:
             scenes = [
                 self._reference(images, bank, sha, product) for sha in bank.references[:MEASURED_REFERENCES]
             ]
-            found = self._preparing.submit(self._measured, predictor, product, scenes).result()
+            found = self._preparing.submit(
+                self._measured, predictor, product, scenes, parts_of(source)
+            ).result()
             with suppress(OSError):  # a full disk costs time, not masks
                 write_atomically(kept, json.dumps(found).encode(), durable=False)
 
@@ -129,10 +131,14 @@ class ProjectDetectors:
         return partial(images.scene, key, others, load, images.open(key, others, load, {}), product)
 
     def _measured(
-        self, predictor: DetectorPredictor, product: str, scenes: list[Callable[[], Scene]]
+        self,
+        predictor: DetectorPredictor,
+        product: str,
+        scenes: list[Callable[[], Scene]],
+        serves: Sequence[str],
     ) -> dict[str, Any]:
         try:
-            return predictor.calibrate(product, (scene() for scene in scenes))
+            return predictor.calibrate(product, (scene() for scene in scenes), serves)
         except ValueError as error:
             raise EngineError(f"What the detector sees in good images cannot be measured: {error}") from error
 

@@ -93,7 +93,7 @@ class TriedSources:
         return choose_source(tried, self.all, types, self._images.held_out)
 
     def _detectors(self) -> Sequence[str]:
-        """The detectors of the candidate, the combinations that were calibrated with it, and all of them together."""
+        """The detectors of the candidate, and the combinations that its training calibrated."""
         detector = self._candidate / DETECTOR
         if not manifest_path(detector).exists():
             return []
@@ -104,7 +104,7 @@ class TriedSources:
             name for name in (usual[0] if usual else ()) if JOINT in name and all(name in u for u in usual)
         ]
         names = [name for name in parts if name not in (PACKAGED, RESIDUAL)]
-        return list(dict.fromkeys([*names, *joint, JOINT.join(parts)] if len(parts) > 1 else names))
+        return [*names, *joint]
 
     def _bank(self, image: LabelledImage) -> ReferenceBank:
         bank = self._services.references.bank(self._project, image.product)

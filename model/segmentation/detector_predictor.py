@@ -89,22 +89,24 @@ class DetectorPredictor:
         standardised = combined(found, names, usual)
         return {DEFECT: usual[key].probability(standardised, scene.frame)}
 
-    def calibrate(self, product: str, scenes: Iterable[Scene]) -> dict[str, Any]:
+    def calibrate(
+        self, product: str, scenes: Iterable[Scene], serves: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Find out, and remember, what is usual on good images of a product that the checkpoint does not know.
 
         Args:
             product: as its scenes name it.
             scenes: of good images, none of which has itself among its references.
+            serves: names of parts that are to make a map together; default: those of the checkpoint.
 
         Returns:
-            What :meth:`take` takes, as JSON has it: of each part, of those that serve, and of all together.
+            What :meth:`take` takes, as JSON has it: of each part, and of these together.
 
         Raises:
-            ValueError: there is no scene, or a detector gives values that are no numbers.
+            ValueError: there is no such part, no scene, or a detector gives values that are no numbers.
         """
-        combinations = self._names(None), tuple(self.detectors)
-        found = calibrate(list(self.detectors.values()), scenes, combinations)
-        self._calibrations[product] = found
+        found = calibrate(list(self.detectors.values()), scenes, [self._names(serves)])
+        self._calibrations.setdefault(product, {}).update(found)
         return {name: calibration.as_json() for name, calibration in found.items()}
 
     def take(self, product: str, said: Mapping[str, Any]) -> None:
@@ -113,7 +115,7 @@ class DetectorPredictor:
         Raises:
             CheckpointError: it is something else.
         """
-        self._calibrations[product] = self._read(product, said)
+        self._calibrations.setdefault(product, {}).update(self._read(product, said))
 
     def _names(self, serves: Sequence[str] | None) -> tuple[str, ...]:
         """The parts that are asked for, in the order of the checkpoint.

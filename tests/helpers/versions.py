@@ -34,7 +34,7 @@ def click_candidate(folder: Path, content: bytes = b"clicks", **manifest: Any) -
 def detector_candidate(
     folder: Path, content: bytes = b"detectors", products: Sequence[str] = ("",), **manifest: Any
 ) -> Path:
-    """Detectors in a folder that may become a version: InvAD and the residual."""
+    """Detectors in a folder that may become a version: InvAD, the residual, and both together."""
     usual = {"location": 0.0, "scale": 1.0, "peaks": [0.0]}
     described = {
         "preset": "detector",
@@ -42,7 +42,10 @@ def detector_candidate(
         "long_side": 512,
         "parts": [{"name": name, "method": name, "network": {}} for name in ("invad-tiny", "residual")],
         "serves": ["invad-tiny"],
-        "calibration": {product: {"invad-tiny": usual, "residual": usual} for product in products},
+        "calibration": {
+            product: dict.fromkeys(("invad-tiny", "residual", "invad-tiny+residual"), usual)
+            for product in products
+        },
         "training": {"notes": ["Fitted to good images."]},
     }
     _write(folder, "detector", content, {**described, **manifest})

@@ -37,6 +37,9 @@ from model.training.progress import Cancelled, Progress
 PATCHCORE = "patchcore"
 """The name of the detector that is fitted, and not trained."""
 
+WORTH_COMBINING = 0.75
+"""A detector that finds less than this share of what the best one finds, by its pixel AP, would spoil their mean."""
+
 
 def train_detector(
     references: Mapping[str, Sequence[Image]],
@@ -227,16 +230,17 @@ def _judged(
     finally:
         for file in (so_far, manifest_path(so_far)):
             file.unlink(missing_ok=True)
-    steps, calibration = len(predictor.detectors) + 1, {}
-    for product in said["kept_back"]:
-        if scenes := held_out.good(product):
-            calibration[product] = predictor.calibrate(product, scenes)
-    measures = {}
+    steps, measures, calibration = len(predictor.detectors) + 1, {}, {}
     for number, (name, detector) in enumerate(predictor.detectors.items(), 1):
         go_on(Progress("evaluating", number / steps))
         measures[name] = {key: round(value, 4) for key, value in held_out.measure(detector).items()}
     said["held_out"] = measures
-    best = max(measures, key=lambda name: measures[name].get("pixel_ap", 0.0))
+    found = {name: measure.get("pixel_ap", 0.0) for name, measure in measures.items()}
+    best = max(found, key=found.__getitem__)
+    together = [name for name in found if found[name] >= WORTH_COMBINING * found[best]]
+    for product in said["kept_back"]:
+        if scenes := held_out.good(product):
+            calibration[product] = predictor.calibrate(product, scenes, together)
     return replace(checkpoint, serves=[best], calibration=calibration, training=said)
 
 

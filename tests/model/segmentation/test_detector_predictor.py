@@ -79,11 +79,10 @@ def test_a_stain_is_found_where_it_is_and_a_good_plate_is_left_alone(
 
 def test_others_may_be_asked_than_those_that_serve(weights: Path, scenes: Scenes, good: list[Scene]) -> None:
     predictor = DetectorPredictor(weights)
-    predictor.calibrate("plate", good)
+    everything = tuple(predictor.detectors)
+    predictor.calibrate("plate", good, everything)
     scene = scenes.of(stained(31)[0], "plate")
-    alone, together = (
-        predictor.maps(scene, serves)[DEFECT] for serves in (("residual",), tuple(predictor.detectors))
-    )
+    alone, together = (predictor.maps(scene, serves)[DEFECT] for serves in (("residual",), everything))
     assert np.array_equal(alone, predictor.maps(scene)[DEFECT])
     assert not np.array_equal(alone, together)
     with pytest.raises(ValueError, match="holds patchcore, residual, packaged, and not 'invad-tiny'"):
@@ -96,8 +95,10 @@ def test_what_was_found_out_about_a_product_is_kept_and_taken_again(
     weights: Path, scenes: Scenes, good: list[Scene]
 ) -> None:
     predictor = DetectorPredictor(weights)
-    said = json.loads(json.dumps(predictor.calibrate("plate", good)))
-    assert set(said) == {"patchcore", "residual", "packaged", "patchcore+residual+packaged"}
+    said = json.loads(json.dumps(predictor.calibrate("plate", good, ("packaged", "residual"))))
+    assert set(said) == {"patchcore", "residual", "packaged", "residual+packaged"}
+    predictor.calibrate("plate", good, ("patchcore", "residual"))
+    assert predictor.calibrated("plate", ("residual", "packaged")), "what is known already is kept"
     scene = scenes.of(stained(31)[0], "plate")
     again = DetectorPredictor(weights)
     with pytest.raises(ValueError, match="p1-v3 does not know what residual gives for good images of plate"):
