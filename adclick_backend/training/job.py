@@ -70,6 +70,10 @@ BEFORE = "before any training"
 JUDGED_IMAGES = 6
 """Held-out images of each sort that a network is judged by while it is trained, for the curve that a person watches."""
 
+ENOUGH_LABELLED = 10
+"""Images with a labelled defect beyond which no detectors are trained, minutes that a person waits, unless masks come
+from one: the trained network then knows the project's own defects."""
+
 REFERENCE_MB = 400
 """Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
 
@@ -262,7 +266,7 @@ class TrainingJob:
         try:
             clicks.fit(references, self._candidate / CLICKS, version, state.parent / "clicks")
             train_within_memory(attempt, lambda: attempt(config=_with_smaller_batches()))
-            no_detectors = fit_detectors(
+            no_detectors = self._leaves_out_detectors(data) or fit_detectors(
                 self._trainers.detectors,
                 references,
                 self._candidate / DETECTOR,
@@ -280,6 +284,19 @@ class TrainingJob:
             raise
         shutil.rmtree(state.parent, ignore_errors=True)
         return no_detectors
+
+    def _leaves_out_detectors(self, data: TrainingSet) -> str:
+        """Why nothing is learned from good images alone, as a sentence; "" when it is."""
+        defects = sum(bool(image.labels) for image in data.images)
+        registry = self._services.registry
+        proposing = registry.proposing(self._project)
+        asked = {registry.choice(self._project), proposing.name if proposing else ""} - {AUTOMATIC}
+        if defects <= ENOUGH_LABELLED or any(parts_of(name) for name in asked):
+            return ""
+        return (
+            f"Detectors that learn from good images alone were left out, for there are labels enough: {defects} images "
+            "with a defect."
+        )
 
     def _report(self, progress: Progress) -> None:
         """Hand on what the trainer reports."""

@@ -13,7 +13,7 @@ import pytest
 from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
 from adclick_backend.store.version import Version
-from adclick_backend.training.job import Trainers
+from adclick_backend.training.job import ENOUGH_LABELLED, Trainers
 from adclick_backend.workers import process
 from tests.helpers.backend import Backend
 from tests.helpers.references import png
@@ -182,6 +182,30 @@ def test_labels_count_where_there_are_some(tmp_path: Path) -> None:
     job = train(backend, 0.9, detectors(0.95))
     rows = serving(backend).comparison["sources"]["rows"]
     assert all(row["labelled"] is not None for row in rows), job.message
+    backend.close()
+
+
+def test_detectors_are_left_out_where_labels_are_enough(tmp_path: Path) -> None:
+    backend = Backend(tmp_path, UnusualEngine())
+    label_images(backend, ENOUGH_LABELLED + 1, normal=8)
+    backend.work()
+    job = train(backend, 0.5, detectors(0.9))
+    assert "left out, for there are labels enough: 11 images with a defect." in job.message
+    assert (serving(backend).source, serving(backend).detector) == ("trained", None)
+    backend.close()
+
+
+def test_labels_are_never_enough_where_masks_come_from_a_detector(tmp_path: Path) -> None:
+    backend = Backend(tmp_path, UnusualEngine())
+    label_images(backend, 6, normal=8)
+    backend.work()
+    train(backend, 0.2, detectors(0.9))
+    assert serving(backend).source == "invad-tiny"
+    label_images(backend, ENOUGH_LABELLED + 1, normal=8)
+    backend.work()
+    job = train(backend, 0.2, detectors(0.9))
+    assert "left out" not in job.message
+    assert (serving(backend).name, serving(backend).source) == ("v2", "invad-tiny"), job.message
     backend.close()
 
 
