@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print the tables; returns the exit status."""
     from model.checkpoint.manifest import CheckpointError
     from model.commands.products import find_products
-    from model.studies import detector_study
+    from model.studies import detector_study, results
 
     chosen = tuple(dict.fromkeys(args.detectors))
     unknown = [n for n in chosen if n not in detector_study.NAMES and not Path(n).is_file()]
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     products = {category.name for category in categories}
     rows = [
         row
-        for row in detector_study.read(args.out / detector_study.RESULTS)
+        for row in results.read(args.out / detector_study.RESULTS)
         if row["product"] in products
         and (row["limit"], row["side"]) == (args.limit, args.size)
         and {"detector": row["detector"], "weights": row["weights"]} in asked

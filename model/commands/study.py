@@ -11,6 +11,7 @@ from typing import Any
 from model.commands.arguments import add_number_format, at_least_one
 from model.datasets.mvtec import Category
 from model.studies import label_study
+from model.studies.results import read
 
 MEASURES = {
     "ap": "pixel AP",
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             f"{result['product']} {result['split']} {result['setting']}: AP {100 * result['ap']:.1f}",
             flush=True,
         )
-    print(table(label_study.read(out), known))
+    print(table(read(out), known))
     return 0
 
 

@@ -6,14 +6,14 @@ converted (:mod:`model.checkpoint.files`), since a frozen network has no other u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.checkpoint.manifest import TIMM
+from model.checkpoint.manifest import TIMM, CheckpointError
 from model.features.vit import PATCH, WIDTH, ViT
 
 Pyramid = dict[int, Tensor]
@@ -34,6 +34,28 @@ def channels_of(backbone: str) -> dict[int, int]:
     Those of timm (:mod:`model.features.timm_backbone`) stand in the place of the transformer, and have as many.
     """
     return CHANNELS.get("lite0_vit" if backbone.startswith(TIMM) else backbone, {})
+
+
+def channels_at(
+    strides: Sequence[int], channels: Mapping[int, int], backbone: str, needed: str
+) -> tuple[int, ...]:
+    """The numbers of channels of some maps of a backbone.
+
+    Args:
+        strides: of the maps.
+        channels: stride -> number of channels, of the backbone.
+        backbone: its name, for the message.
+        needed: who needs the maps and for what, for the message.
+
+    Raises:
+        CheckpointError: it has no map of one of these strides.
+    """
+    lacking = [stride for stride in strides if stride not in channels]
+    if lacking:
+        raise CheckpointError(
+            f"The backbone {backbone!r} has no maps of stride {lacking[0]}, which {needed}."
+        )
+    return tuple(channels[stride] for stride in strides)
 
 
 class Backbone(Protocol):

@@ -6,7 +6,6 @@ the centre of the largest error, as they are in use: with windows, without jitte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -31,6 +30,7 @@ from model.labels.labelled import LabelledImage, WeakLabel
 from model.labels.weak import strengthen
 from model.metrics.masks import iou
 from model.studies.label_study import CLICK_RADIUS_SHARE, Defect, Split
+from model.studies.results import append
 from model.training.interactive.adaptation import Adaptation, adapt_click_network
 from model.training.interactive.adaptation_samples import LOOKED_AT
 
@@ -141,6 +141,5 @@ def run(
                     **measure(tested, network),
                 }
                 result["seconds"] = about.get("seconds")
-                with out.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+                append(out, result)
                 yield result

@@ -6,7 +6,6 @@ networks that come as files may have learned from them and from those of other p
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from model.segmentation.detector import PACKAGED_NAME, packaged_detector
 from model.segmentation.detector_predictor import DetectorPredictor
 from model.segmentation.scenes import Scenes
 from model.studies.map_pictures import side_by_side, stretched
+from model.studies.results import append, read
 
 Thing = TypeVar("Thing")
 
@@ -152,33 +152,14 @@ def run(categories: Sequence[Category], bench: Bench, out: Path) -> Iterator[dic
         if not wanted:
             continue
         for row in bench.measure(Product(category, setting.limit), wanted, out / "pictures"):
-            _append(results, json.dumps(row))
+            append(results, row)
             yield row
-
-
-def _append(results: Path, line: str) -> None:
-    """Write a line of its own, also behind one that a crash left incomplete."""
-    with results.open("ab+") as file:
-        file.seek(max(0, file.seek(0, 2) - 1))
-        broken = file.read() not in (b"", b"\n")
-        file.write(f"{chr(10) * broken}{line}\n".encode())
 
 
 RESULTS = "results.jsonl"
 
 KEY = ("product", "detector", "weights", "limit", "side")
 """What tells results apart."""
-
-
-def read(results: Path) -> list[dict[str, Any]]:
-    """The results of a file that :func:`run` wrote; a line that a crash left incomplete is skipped."""
-    found = []
-    for line in results.read_text().splitlines() if results.exists() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
 
 
 class Bench:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from model.labels.labelled import LabelledImage, WeakLabel, painted
 from model.labels.weak import strengthen
 from model.metrics.ranking import image_auroc, rank_pixels
 from model.segmentation.predictor import SegPredictor
+from model.studies.results import append, read
 from model.training.segmentation.project import train_segmentation
 from model.training.segmentation.trainer import SegTraining
 
@@ -298,20 +298,8 @@ def run(
                 found = measure(split, name, folder, steps, number)
                 result = {"product": category.name, "split": number, "setting": name, **found}
                 result["wall"] = round(time.monotonic() - started, 1)
-                with out.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+                append(out, result)
                 yield result
-
-
-def read(out: Path) -> list[dict[str, Any]]:
-    """The results of a file that :func:`run` wrote; a line that a crash left incomplete is skipped."""
-    results = []
-    for line in out.read_text().splitlines() if out.exists() else ():
-        try:
-            results.append(json.loads(line))
-        except ValueError:
-            continue
-    return results
 
 
 def _shrink(image: NDArray[Any], side: int) -> NDArray[Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from model.checkpoint.described import read_sizes
-from model.checkpoint.manifest import CheckpointError
 from model.checkpoint.ranges import COUNT, POSITIVE, check, refused
+from model.features.backbones import channels_at
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,7 @@ class InvADConfig:
         Raises:
             CheckpointError: it lacks a stride.
         """
-        lacking = [stride for stride in self.strides if stride not in channels]
-        if lacking:
-            raise CheckpointError(
-                f"The backbone {backbone!r} has no maps of stride {lacking[0]}, which InvAD makes anew."
-            )
-        fine, middle, coarse = (channels[stride] for stride in self.strides)
+        fine, middle, coarse = channels_at(self.strides, channels, backbone, "InvAD makes anew")
         return replace(self, channels=(fine, middle, coarse))
 
 

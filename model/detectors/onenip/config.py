@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from model.checkpoint.described import read_sizes
-from model.checkpoint.manifest import CheckpointError
 from model.checkpoint.ranges import (
     BELOW_ONE,
     COUNT,
@@ -18,6 +17,7 @@ from model.checkpoint.ranges import (
     check,
     refused,
 )
+from model.features.backbones import channels_at
 
 CELL = 16
 """Pixels of the working frame that a place of the feature grid stands for."""
@@ -98,12 +98,7 @@ class OneNIPConfig:
         Raises:
             CheckpointError: it lacks a stride.
         """
-        lacking = [stride for stride in self.strides if stride not in channels]
-        if lacking:
-            raise CheckpointError(
-                f"The backbone {backbone!r} has no maps of stride {lacking[0]}, which OneNIP reconstructs."
-            )
-        return replace(self, channels=tuple(channels[stride] for stride in self.strides))
+        return replace(self, channels=channels_at(self.strides, channels, backbone, "OneNIP reconstructs"))
 
 
 ONENIP = OneNIPConfig()

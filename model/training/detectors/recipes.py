@@ -31,18 +31,9 @@ class Recipe(NamedTuple):
 
 
 def _invad(steps: int, batch: int, pace: float = 1.0) -> Recipe:
-    def learner(
-        network: Any,
-        good: GoodImages,
-        config: DetectorTraining,
-        worker: Worker,
-        cancelled: Callable[[], bool],
-    ) -> Learner:
-        return InvADLearner(network, good, config, batch, pace, worker)
-
     return Recipe(
         steps,
-        learner,
+        lambda network, good, config, worker, _: InvADLearner(network, good, config, batch, pace, worker),
         least=3,
         lacking="InvAD learns what good images have in common, so that it takes at least 3 of them, better 8, and "
         "there are fewer: {images}. Add defect-free images.",
@@ -50,16 +41,12 @@ def _invad(steps: int, batch: int, pace: float = 1.0) -> Recipe:
 
 
 def _onenip(steps: int, batch: int) -> Recipe:
-    def learner(
-        network: Any,
-        good: GoodImages,
-        config: DetectorTraining,
-        worker: Worker,
-        cancelled: Callable[[], bool],
-    ) -> Learner:
-        return OneNIPLearner(network, good, config, batch, worker, cancelled)
-
-    return Recipe(steps, learner)
+    return Recipe(
+        steps,
+        lambda network, good, config, worker, cancelled: OneNIPLearner(
+            network, good, config, batch, worker, cancelled
+        ),
+    )
 
 
 RECIPES: dict[str, Recipe] = {

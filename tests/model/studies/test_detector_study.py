@@ -23,8 +23,9 @@ from model.features.backbones import EfficientNetLite0
 from model.metrics.detection import FIGURES
 from model.segmentation import detector_predictor
 from model.studies import detector_study
-from model.studies.detector_study import Bench, Product, Row, Setting, read, spread
+from model.studies.detector_study import Bench, Product, Row, Setting, spread
 from model.studies.map_pictures import CAPTION
+from model.studies.results import read
 from tests.helpers.plates import SmallPredictor, plate, stained
 
 

@@ -13,7 +13,8 @@ from model.checkpoint.manifest import PACKAGED_SEG, read_manifest
 from model.commands import study, train_segmentation
 from model.datasets.mvtec import Category
 from model.language.encoders import HashedWords
-from model.studies.label_study import Defect, Split, click_labels, named_right, read
+from model.studies.label_study import Defect, Split, click_labels, named_right
+from model.studies.results import read
 from tests.helpers.plates import SmallPredictor, plate, stained
 
 
