@@ -1,0 +1,1 @@
+"""Image files to pixels, with numpy and OpenCV alone."""
