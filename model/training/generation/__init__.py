@@ -1,0 +1,1 @@
+"""Training of the small diffusion model that paints defects."""
