@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-__version__ = "0.1.0"
+from adclick_runtime import __version__
+
+__all__ = ["__version__"]
 
 
 def _import_our_model() -> None:

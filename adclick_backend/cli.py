@@ -35,6 +35,7 @@ TRAININGS = {
     "segmentation": Command(
         "model.commands.train_segmentation", "Train the network that every project's ADClick-Seg starts from."
     ),
+    "generator": Command("model.commands.train_generator", "Train the diffusion model that paints defects."),
     "detector": Command(
         "model.commands.train_detector", "Train detectors that learn from defect-free images alone."
     ),
@@ -43,6 +44,16 @@ TRAININGS = {
 DATA_SETS = {
     "coco-ad": Command(
         "model.commands.build_coco_ad", "Make a split of COCO-AD from a folder of COCO 2017, in MVTec layout."
+    ),
+}
+
+EXPORTS = {
+    "labels": Command(
+        "adclick_backend.commands.export_labels", "Write the labels of a project as COCO, YOLO, MVTec or PNG."
+    ),
+    "detector": Command(
+        "adclick_backend.commands.export_detector",
+        "Write what proposes masks for a project as a bundle that runs without Label Studio and without torch.",
     ),
 }
 
@@ -58,6 +69,14 @@ COMMANDS = {
     "predict": Command(
         "adclick_backend.commands.predict", "Propose defect masks for image files, without Label Studio."
     ),
+    "prepare-images": Command(
+        "adclick_backend.commands.prepare_images",
+        "Make every image of a project ready for its first click.",
+    ),
+    "find-alike": Command(
+        "adclick_backend.commands.find_alike",
+        "Look for places like some masks in all images of a project without a label.",
+    ),
     "prompts": Command(
         "adclick_backend.commands.prompts",
         "List, add, remove and write the phrases that describe the labels.",
@@ -65,11 +84,18 @@ COMMANDS = {
     "evaluate": Command(
         "adclick_backend.commands.evaluate", "Write a report of how well a version finds defects by itself."
     ),
+    "evaluate-proposals": Command(
+        "adclick_backend.commands.evaluate_proposals",
+        "Measure what masks before the first click are worth on images with known masks.",
+    ),
     "benchmark": Command(
         "adclick_backend.benchmark", "Measure masks and maps after a few clicks on images with known masks."
     ),
     "study": Command(
         "model.commands.study", "Compare training on true masks, on clicked masks and on no labels."
+    ),
+    "alike-study": Command(
+        "model.commands.alike_study", "Measure how many of the places that look alike one click finds."
     ),
     "ablation": Command(
         "model.commands.ablation", "Compare short trainings of the click network that each lack something."
@@ -86,11 +112,16 @@ COMMANDS = {
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
     ),
+    "export": Command("", "Take the labels of a project along, or its detector.", EXPORTS),
     "backup": Command(
         "adclick_backend.commands.backup", "Copy the database: labels, references, settings of projects."
     ),
     "restore": Command(
         "adclick_backend.commands.restore", "Put a copy of the database in its place; stop the backend first."
+    ),
+    "generate": Command(
+        "model.commands.generate",
+        "Paint defects like a few labelled ones on good images, with a diffusion model.",
     ),
     "synthesis": Command(
         "model.commands.synthesis", "Draw a contact sheet of the synthetic defects that training uses."

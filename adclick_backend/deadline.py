@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
+LONG_ANSWER = "adclick.long_answer"
+"""In the WSGI environ, where the server has it: called by an app whose answer takes as long as its client takes it, so
+that the thread waits for the client instead of piling the answer up."""
+
 
 class _Limits(NamedTuple):
     began: float  # of time.monotonic

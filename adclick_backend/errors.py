@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from adclick_runtime.errors import ApiError, ImageError, SettingsError
 
-class ImageError(ValueError):
-    """An image could not be fetched, read or decoded; the message says why and what to do about it."""
+__all__ = ["ApiError", "BusyError", "ImageError", "ProjectIdError", "SettingsError", "bad_request"]
 
 
 class BusyError(ImageError):
@@ -13,28 +13,6 @@ class BusyError(ImageError):
 
 class ProjectIdError(ValueError):
     """What was sent as a project is not a Label Studio project id."""
-
-
-class SettingsError(ValueError):
-    """The environment holds a setting that cannot be; the message names it and the value found."""
-
-
-class ApiError(Exception):
-    """A request that cannot be served, and why.
-
-    Args:
-        status: HTTP status.
-        code: a word for programs, such as ``"bad_request"``.
-        message: one sentence for a person.
-        field: the part of the body that is wrong, such as ``"tasks.0.data"``.
-    """
-
-    def __init__(self, status: int, code: str, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.field = field
 
 
 def bad_request(message: str, field: str = "") -> ApiError:

@@ -9,9 +9,12 @@ import threading
 from functools import lru_cache
 
 from adclick_backend.answers.clicker import Clicker
+from adclick_backend.answers.held_back import HeldBackImages
 from adclick_backend.answers.keeper import AnswerKeeper
 from adclick_backend.answers.proposer import Proposer
+from adclick_backend.answers.reliability import Reliabilities
 from adclick_backend.answers.segmenter import Segmenter
+from adclick_backend.answers.trying import Trier
 from adclick_backend.clicks.memory import ClickMemory
 from adclick_backend.clicks.traffic import ClickTraffic
 from adclick_backend.engine.bank import EngineError
@@ -32,6 +35,7 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import DiskError, Store
+from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
 
@@ -57,8 +61,9 @@ class Services:
         self.references = References(self.store, settings)
         self.prompts = Prompts(settings, self.store)
         self.registry = Registry(
-            settings.data_dir, self.engine.version, shared=lambda: self.engine.shared_detector.version
+            settings.data_dir, self.engine.version, shared=lambda: self.engine.shared_detector.named
         )
+        self.thresholds = Thresholds(self.registry)
         self.registration = Registration(self.store, self.registry, self.webhook_secret)
         self.links = LinkChecker(settings, self.connections, self.registration.state)
         self.jobs = Jobs(self.store, settings)
@@ -73,8 +78,29 @@ class Services:
             self.connections, self.references, self.prompts, self.engine, self.telemetry
         )
         self.clicker = Clicker(self.segmenter, self.registry, self.engine.version)
-        self.proposer = Proposer(settings, self.segmenter, self.registry, self.labels.vocabulary)
+        self.held_back = HeldBackImages(self.store, self.references, self.registry, self.engine)
+        self.reliabilities = Reliabilities(self.store, self.held_back)
+        self.proposer = Proposer(
+            settings,
+            self.segmenter,
+            self.registry,
+            self.labels.vocabulary,
+            self.reliabilities,
+            self.store,
+            self.references.product_of,
+        )
         self.traffic = ClickTraffic()
+        self.trier = Trier(
+            settings=settings,
+            store=self.store,
+            engine=self.engine,
+            registry=self.registry,
+            proposer=self.proposer,
+            references=self.references,
+            labels=self.labels,
+            connections=self.connections,
+            traffic=self.traffic,
+        )
         self.prewarmer = Prewarmer(on_change=self.telemetry.waiting.set)
         self.syncs = LabelSyncs(
             self.store,
@@ -102,6 +128,7 @@ class Services:
             ),
             read_back=read_back,
             check=BankCheck(self.store, self.engine),
+            measure=self.held_back.step,
             syncs=self.syncs,
             engine=self.engine,
             give_way=self.traffic.give_way,

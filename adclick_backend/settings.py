@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adclick_backend.errors import SettingsError
+from adclick_runtime.serving.auth import listen_on
 from model.checkpoint.manifest import BACKBONES, STATED_LICENCES, TIMM
 from model.features.number_format import AUTO, checked
 
@@ -110,6 +111,11 @@ class Settings(BaseSettings):
     training_threads: int = Field(default_factory=lambda: max((os.cpu_count() or 1) // 2, 1), ge=1)
     train_every: int = Field(0, ge=0)  # new labels after which a training starts by itself; 0: never
     push_after_training: bool = False  # send predictions of a new version to Label Studio at once
+    # told by a POST of JSON when a job is over; a project may have an address of its own
+    notify_url: str = Field("", repr=False)
+
+    # what paints generated defects: small, which ships, or a latent diffusion model as a path or the name in a hub
+    generator: str = "small"
 
     # --- labelling
     normal_choices: Annotated[tuple[str, ...], NoDecode] = ("normal", "good", "ok", "defect-free")
@@ -161,9 +167,8 @@ class Settings(BaseSettings):
 
     @property
     def listen_on(self) -> str:
-        """The address to listen on: the one that was named, else every one behind a password, and without one this
-        machine's own, that nobody else can reach."""
-        return self.host or ("0.0.0.0" if self.needs_password else "127.0.0.1")  # noqa: S104
+        """The address to listen on; without a password this machine's own, unless another one is named."""
+        return listen_on(self.host, needs_password=self.needs_password)
 
     @property
     def link_problem(self) -> str:
@@ -230,10 +235,22 @@ class Settings(BaseSettings):
             )
         return BACKBONES[backbone].stated
 
+    @property
+    def only_stated(self) -> bool:
+        """Whether nothing may serve that was learned from data without a stated licence."""
+        return self.checkpoint in [packaged.stated for packaged in BACKBONES.values()]
+
     @field_validator("number_format")
     @classmethod
     def _known_number_format(cls, value: str) -> str:
         return checked(value.strip().lower())
+
+    @field_validator("notify_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value.strip() and urlsplit(value.strip()).scheme not in ("http", "https"):
+            raise ValueError("must be a whole address such as https://chat.example.com/hooks/abc")
+        return value.strip()
 
     @field_validator("label_studio_url", "llm_url")
     @classmethod

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from adclick_backend.images.connections import Link
+from adclick_backend.settings import get_settings
 from tests.helpers.backend import Backend
+
+
+@pytest.fixture(autouse=True)
+def settings_of_this_test() -> None:
+    """No test sees the environment of the one before: settings are read once in a process."""
+    get_settings.cache_clear()
 
 
 @pytest.fixture
@@ -37,6 +44,6 @@ def backend(make_backend: Callable[..., Backend]) -> Backend:
 def connected(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
     """A backend with project 1, and no network behind it."""
     link = Link("good", "http://127.0.0.1:9 answers to the personal access token of a@b.c.", time.time())
-    monkeypatch.setattr(backend.services.links, "look", lambda project: link)
+    monkeypatch.setattr(backend.services.links, "look", lambda *_: link)
     backend.setup()
     return backend

@@ -19,6 +19,9 @@ import yaml
 
 from adclick_backend.cli import COMMANDS, main
 from adclick_backend.settings import Settings
+from adclick_runtime.cli import COMMANDS as DETECT_COMMANDS
+from adclick_runtime.cli import main as detect_main
+from adclick_runtime.cli import parser_of
 from tests.e2e.servers import ALLOW_PRIVATE
 from tests.helpers.documents import ROOT, Document, command_lines, documents
 
@@ -73,6 +76,15 @@ def test_commands_of_adclick_are_understood(document: Document, monkeypatch: pyt
         understand(command, monkeypatch)
 
 
+@each_document()
+def test_commands_of_the_runtime_are_understood(document: Document) -> None:
+    for command in document.commands():
+        program, *words = shlex.split(command)
+        if program == "adclick-detect":
+            name = words.pop(0) if words[0] in DETECT_COMMANDS else ""
+            parser_of(name).parse_args(words)
+
+
 def test_commands_of_the_compose_file_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     comment = re.findall(r"^# ?(.*)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
     within = re.findall(r"'(adclick [^']+)'", "\n".join(comment))
@@ -110,9 +122,10 @@ def test_options_that_are_named_exist(document: Document, options: set[str]) -> 
 
 @pytest.fixture(scope="module")
 def options() -> set[str]:
-    """Every option of ``adclick`` and of the examples."""
+    """Every option of ``adclick``, of ``adclick-detect`` and of the examples."""
     calls: list[tuple[Callable[[Sequence[str]], int], list[str]]]
-    calls = [(draw_samples.main, []), (walkthrough.main, [])]
+    calls = [(draw_samples.main, []), (walkthrough.main, []), (detect_main, [])]
+    calls += [(detect_main, [name]) for name in DETECT_COMMANDS]
     for name, command in COMMANDS.items():
         calls += [(main, [name, part]) for part in command.parts] or [(main, [name])]
     with redirect_stdout(StringIO()) as printed:
@@ -137,7 +150,8 @@ def test_targets_of_make_exist(document: Document) -> None:
 
 def test_quoted_messages_are_those_that_are_printed() -> None:
     """Ours word for word in the code, Label Studio's in the test of their explanations."""
-    sources = [*(ROOT / "adclick_backend").rglob("*.py"), *(ROOT / "model").rglob("*.py"), ROOT / "Makefile"]
+    packages = ("adclick_backend", "adclick_runtime", "model")
+    sources = [file for name in packages for file in (ROOT / name).rglob("*.py")] + [ROOT / "Makefile"]
     sources.append(ROOT / "tests/adclick_backend/commands/test_connect.py")
     texts = [source.read_text("utf-8") for source in sources]
     rows = README.rows("what you see")
@@ -191,8 +205,10 @@ def test_the_image_sets_what_the_backend_reads() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     ours = set(re.findall(r"\b(ADCLICK_\w+)=", dockerfile))
     assert ours and ours <= set().union(*_environment().values())
-    for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE):
-        assert all((ROOT / source).exists() for source in line.split()), line
+    sent = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
+        for source in line.split():
+            assert (ROOT / source).exists() and source.split("/")[0] in sent, line
 
 
 # --- the floor plan

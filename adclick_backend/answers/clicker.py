@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from adclick_backend.answers.segmenter import Answered, Segmenter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from adclick_backend.answers.segmenter import Answered, AnsweredAlike, Segmenter
 from adclick_backend.clicks.key_points import ClickObject
 from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.protocol.body import Task
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import Registry, RegistryError
+
+Found = TypeVar("Found", Answered, AnsweredAlike)
 
 
 class Clicker:
@@ -36,16 +42,35 @@ class Clicker:
         Raises:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
+        return self._by_one_network(
+            project,
+            wanted,
+            lambda weights, name: self._segmenter.segment(project, task, wanted, image, weights, name),
+        )
+
+    def answer_alike(
+        self, project: str, task: Task, wanted: ClickObject, image: ImageSettings
+    ) -> AnsweredAlike:
+        """Every place that is like the clicked ones; see :meth:`answer`."""
+        return self._by_one_network(
+            project,
+            wanted,
+            lambda weights, name: self._segmenter.segment_alike(project, task, wanted, image, weights, name),
+        )
+
+    def _by_one_network(
+        self, project: str, wanted: ClickObject, ask: Callable[[Path | None, str], Found]
+    ) -> Found:
         version = self._version(project, wanted.version)
         if version is not None and version.clicks is not None:
             name = self._registry.full_name(project, version.name)
             try:
-                return self._segmenter.segment(project, task, wanted, image, version.clicks, name)
+                return ask(version.clicks, name)
             except VersionError as error:
                 self._registry.refuse(project, version.clicks, str(error))
-        return self._segmenter.segment(project, task, wanted, image, None, self._shared)
+        return ask(None, self._shared)
 
-    def told(self, project: str, answered: Answered) -> str:
+    def told(self, project: str, answered: Answered | AnsweredAlike) -> str:
         """What Label Studio is told as ``model_version`` of an answer.
 
         The shared network goes by the name of the version that serves, as long as that has no click network of its own.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.brush.shapes import resize_mask
+from adclick_backend.clicks.begun import unpacked
 from adclick_backend.clicks.key_points import ClickObject
 from adclick_backend.config.labeling_config import ImageSettings
+from adclick_backend.engine.all_alike import AlikeParts
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
 from adclick_backend.engine.engine import Engine, Segmentation
 from adclick_backend.images.addresses import image_url
@@ -21,8 +25,11 @@ from adclick_backend.protocol.body import Task
 from adclick_backend.references.collection import References
 from adclick_backend.store.proposal_source import ProposalSource
 from adclick_backend.telemetry import Telemetry
+from adclick_runtime.regions import Proposals
 from model.clicks import Click
-from model.segmentation.regions import Proposals
+
+if TYPE_CHECKING:
+    from model.interactive.elsewhere import Sample
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,16 @@ class Answered:
     """
 
     segmentation: Segmentation
+    sha: str
+    references: tuple[str, ...]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class AnsweredAlike:
+    """The answer to a click that asks for all that is alike; see :class:`Answered`."""
+
+    found: AlikeParts
     sha: str
     references: tuple[str, ...]
     model_version: str
@@ -66,6 +83,15 @@ class Segmenter:
             ImageError, LabelStudioError, EngineError: with a sentence for a person.
         """
         self._telemetry.phases(self._engine.prepare(*self._asked(project, task, image)))
+
+    def is_prepared(self, project: str, task: Task, image: ImageSettings) -> bool:
+        """Whether all that lies on disk already; fetches the image, which a first click would wait for as well.
+
+        Raises:
+            ImageError, LabelStudioError: with a sentence for a person.
+        """
+        key, bank, _ = self._asked(project, task, image)
+        return self._engine.is_prepared(key, bank)
 
     def look_ahead(self, project: str, task: Task, image: ImageSettings) -> None:
         """Open, for a task with a proposal, what a first click would look at from near.
@@ -100,22 +126,78 @@ class Segmenter:
         """
         image = self._fetch(project, task, shown)
         width, height = image.size
-        clicks = [
-            Click(x * width / wanted.width, y * height / wanted.height, positive)
-            for x, y, positive in wanted.clicks
-        ]
+        clicks = _in_image(wanted, image)
+        begun = unpacked(wanted.begun, wanted.height, wanted.width)
         bank = self._bank(project, task, shown)
         key = self._key(project, task, shown, image)
         found = self._engine.click(
-            key, bank, self._loader(image, key.white), clicks, weights, self._phrases(project, wanted)
+            key,
+            bank,
+            self._loader(image, key.white),
+            clicks,
+            weights,
+            self._phrases(project, wanted),
+            None if begun is None else resize_mask(begun, height, width),
         )
-        self._telemetry.phases(found.milliseconds)
-        self._telemetry.images.labels("cold" if "features" in found.milliseconds else "warm").inc()
+        self._count(found.milliseconds)
         if (width, height) != (wanted.width, wanted.height):
             # The browser was shown a scaled copy, as a resizing proxy gives it: answer in the frame it knows.
             found = replace(found, mask=resize_mask(found.mask, wanted.height, wanted.width))
         references = bank.without(image.sha256).references
         return Answered(found, image.sha256, references, name)
+
+    def segment_alike(
+        self,
+        project: str,
+        task: Task,
+        wanted: ClickObject,
+        shown: ImageSettings,
+        weights: Path | None,
+        name: str,
+    ) -> AnsweredAlike:
+        """Every place that is like the clicked ones, in image pixels; see :meth:`segment`."""
+        image = self._fetch(project, task, shown)
+        bank = self._bank(project, task, shown)
+        key = self._key(project, task, shown, image)
+        found = self._engine.click_alike(
+            key,
+            bank,
+            self._loader(image, key.white),
+            _in_image(wanted, image),
+            weights,
+            self._phrases(project, wanted),
+        )
+        self._count(found.milliseconds)
+        return AnsweredAlike(found, image.sha256, bank.without(image.sha256).references, name)
+
+    def samples(
+        self,
+        project: str,
+        task: Task,
+        shown: ImageSettings,
+        mask_of: Callable[[int, int], NDArray[np.bool_]],
+        most: int,
+    ) -> list[Sample]:
+        """What parts of a mask look like, to be looked for in other images (:mod:`model.interactive.elsewhere`).
+
+        Args:
+            project: project id.
+            task: the task.
+            shown: the image of the task that the mask is of.
+            mask_of: draws the mask (H, W) bool, given height and width of the image in pixels.
+            most: so many parts at most, the largest.
+        """
+        image = self._fetch(project, task, shown)
+        width, height = image.size
+        key = self._key(project, task, shown, image)
+        bank = self._bank(project, task, shown)
+        return self._engine.samples(key, bank, self._loader(image, key.white), mask_of(height, width), most)
+
+    def find_like(
+        self, project: str, task: Task, image: ImageSettings, samples: Sequence[Sample]
+    ) -> AlikeParts:
+        """Every place of a task's image that is like parts of masks in other images, in image pixels."""
+        return self._engine.find_like(*self._asked(project, task, image), samples)
 
     def source(self, project: str, task: Task, image: ImageSettings, asked: ProposalSource | None) -> str:
         """What a proposal for the task would come from; costs no more than a look into the database."""
@@ -138,6 +220,11 @@ class Segmenter:
         image = self._fetch(project, task, shown)
         key = self._key(project, task, shown, image)
         return key, self._bank(project, task, shown), self._loader(image, key.white)
+
+    def _count(self, milliseconds: dict[str, float]) -> None:
+        """Note what an answer took, and whether its image had to be prepared first."""
+        self._telemetry.phases(milliseconds)
+        self._telemetry.images.labels("cold" if "features" in milliseconds else "warm").inc()
 
     def _phrases(self, project: str, wanted: ClickObject) -> list[str]:
         """What describes the type that was clicked, for a network that is to be told."""
@@ -164,3 +251,12 @@ class Segmenter:
                 return image.read(white)
 
         return load
+
+
+def _in_image(wanted: ClickObject, image: LoadedImage) -> list[Click]:
+    """The clicks in pixels of the image file; the browser may have been shown a scaled copy."""
+    width, height = image.size
+    return [
+        Click(x * width / wanted.width, y * height / wanted.height, positive)
+        for x, y, positive in wanted.clicks
+    ]

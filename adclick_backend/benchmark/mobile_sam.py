@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.protocol import Answer, Segment
+from adclick_runtime.expected import sigmoid
 from model.clicks import Click
-from model.metrics.expected import sigmoid
 
 LONG_SIDE = 1024
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 
 from adclick_backend.benchmark.pixels import Figures
 from adclick_backend.benchmark.protocol import MAPPED, SHOWN, TARGETS
+from adclick_backend.benchmark.regret import REGRET_HEADS, Regret, regret
 from adclick_backend.benchmark.reliability import Calibration, calibrate, reliability_table
 from adclick_backend.benchmark.rows import Row
 
@@ -67,12 +68,14 @@ class Mean(NamedTuple):
         planned: how many were to be.
         clicks: in the order of ``CLICK_HEADS``.
         maps: in the order of ``PIXEL_HEADS``.
+        regret: of all clicks of all products; no mean.
     """
 
     images: int
     planned: int
     clicks: list[float]
     maps: list[float]
+    regret: Regret
 
 
 def means(lines: Iterable[Line]) -> dict[tuple[str, str, float], Mean]:
@@ -90,6 +93,7 @@ def _mean(members: Sequence[Line]) -> Mean:
         sum(line.planned for line in members),
         [float(v) for v in np.mean([line.clicks for line in measured], axis=0)],
         [float(v) for v in np.mean([line.maps for line in measured], axis=0)],
+        regret(row for line in members for row in line.rows),
     )
 
 
@@ -104,18 +108,30 @@ def calibrations(lines: Iterable[Line]) -> dict[tuple[str, str, float], Calibrat
 
 
 def tables(lines: Sequence[Line]) -> str:
-    """Markdown: the means, then every product, then how good the scores are."""
+    """Markdown: the means, the regret, then every product, then how good the scores are."""
     overall = means(lines)
     parts = ["## Clicks, mean over products", _head(CLICK_HEADS)]
     parts += [_line(group, "**mean**", m.images, m.planned, m.clicks) for group, m in overall.items()]
+    parts += [
+        "",
+        "## Regret: clicks after which the IoU fell, in percent of all from the second on, and by how many points",
+    ]
+    parts += [_head(["clicks", *REGRET_HEADS])]
+    parts += [
+        _line(group, "**all**", m.images, m.planned, m.regret.figures, str(m.regret.clicks))
+        for group, m in overall.items()
+    ]
     parts += ["", "## Probability maps, mean over products (defective images only)", _head(PIXEL_HEADS)]
     parts += [
         _line(group, "**mean**", m.images, m.planned, m.maps)
         for group, m in overall.items()
         if not all(map(math.isnan, m.maps))
     ]
-    parts += ["", "## Each product", _head(CLICK_HEADS + PIXEL_HEADS)]
-    parts += [_line(x.group, x.category, len(x.rows), x.planned, x.clicks + x.maps) for x in lines]
+    parts += ["", "## Each product", _head(CLICK_HEADS + REGRET_HEADS + PIXEL_HEADS)]
+    parts += [
+        _line(x.group, x.category, len(x.rows), x.planned, x.clicks + regret(x.rows).figures + x.maps)
+        for x in lines
+    ]
     for group, found in calibrations(lines).items():
         method, references, jitter = group
         parts += [
@@ -134,13 +150,18 @@ def as_json(lines: Sequence[Line], facts: Mapping[str, Any]) -> str:
     document = {
         **facts,
         "means": [
-            {**_named(group), "images": m.images, "planned": m.planned, **_figures(m.clicks, m.maps)}
+            {
+                **_named(group),
+                "images": m.images,
+                "planned": m.planned,
+                **_figures(m.clicks, m.regret, m.maps),
+            }
             | ({"scores": asdict(scored[group])} if group in scored else {})
             for group, m in means(lines).items()
         ],
         "products": [
             {**_named(x.group), "category": x.category, "images": len(x.rows), "planned": x.planned}
-            | _figures(x.clicks, x.maps)
+            | _figures(x.clicks, regret(x.rows), x.maps)
             for x in lines
         ],
     }
@@ -151,8 +172,9 @@ def _named(group: tuple[str, str, float]) -> dict[str, Any]:
     return dict(zip(("method", "references", "jitter"), group, strict=True))
 
 
-def _figures(clicks: Sequence[float], maps: Sequence[float]) -> dict[str, float]:
-    return dict(zip(CLICK_HEADS + PIXEL_HEADS, [round(v, 2) for v in [*clicks, *maps]], strict=True))
+def _figures(clicks: Sequence[float], regretted: Regret, maps: Sequence[float]) -> dict[str, float]:
+    figures = [round(v, 2) for v in [*clicks, *regretted.figures, *maps]]
+    return dict(zip(CLICK_HEADS + REGRET_HEADS + PIXEL_HEADS, figures, strict=True))
 
 
 def _without_nan(value: Any) -> Any:
@@ -169,10 +191,15 @@ def _head(heads: Sequence[str]) -> str:
 
 
 def _line(
-    group: tuple[str, str, float], category: str, images: int, planned: int, figures: Sequence[float]
+    group: tuple[str, str, float],
+    category: str,
+    images: int,
+    planned: int,
+    figures: Sequence[float],
+    *before: str,
 ) -> str:
     method, references, jitter = group
     counted = str(images) if images == planned else f"{images} of {planned}"
-    cells = [method, references, f"{jitter:g} %", category, counted]
+    cells = [method, references, f"{jitter:g} %", category, counted, *before]
     cells += ["–" if math.isnan(figure) else f"{figure:.1f}" for figure in figures]
     return "| " + " | ".join(cells) + " |"

@@ -20,11 +20,12 @@ CHANGES: dict[str, ClickConfig] = {
     f"{ADCLICK}, matched near by": replace(_USUAL, matching=replace(_USUAL.matching, position_weight=150.0)),
     f"{ADCLICK}, wherever clicked": replace(_USUAL, threshold=replace(_USUAL.threshold, missed=1.0)),
     f"{ADCLICK}, cut at one half": replace(_USUAL, threshold=replace(_USUAL.threshold, levels=(0.5,))),
+    f"{ADCLICK}, changed anywhere": replace(_USUAL, continuity=None),
 }
 """By name: windows are never opened; the best match of a place is looked for in all of the references (global
 retrieval), or only where the place itself lies, give or take a tenth of the image (the window of Eq. 3); of the masks
 that may be meant the one with the highest expected IoU is shown, however well the clicks explain it; or it is cut at
-0.5, in the whole image or at the click alone."""
+0.5, in the whole image or at the click alone; or a click may change the mask anywhere and either way."""
 
 
 def is_adclick(method: str) -> bool:

@@ -55,6 +55,8 @@ class ClickObject:
         image: key of the clicked image, "" for the only one.
         box: the smart rectangle that asks, as Label Studio stores it; nothing outside of it is wanted.
         version: name of the trained version whose click network answers; "" for the one that all projects share.
+        begun: the mask that was there before the first click, as :class:`adclick_backend.clicks.begun.Begun` packs it;
+            b"" for none.
     """
 
     region_id: str
@@ -67,6 +69,7 @@ class ClickObject:
     image: str = ""
     box: Mapping[str, Any] | None = None
     version: str = ""
+    begun: bytes = b""
 
 
 def read_context(

@@ -10,6 +10,9 @@ key point. What tells them apart is that key points outlive an answer only when 
 object seen to grow that way is finished once a lone positive click comes, which then begins a region of its
 own. A mask accepted after its only click leaves no trace; a lone positive click within reach goes on with it,
 and Label Studio replaces the accepted region by the mask of both clicks.
+
+A mask may also be there before anybody clicked. The first click on it begins an object with that mask, under the id
+of its region, so that the answer takes its place.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from adclick_backend.clicks.begun import Begun
 from adclick_backend.clicks.key_points import ClickObject
 from adclick_backend.store.scratch import ScratchFile
 from model.clicks import Click
@@ -31,13 +36,15 @@ BBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in image pixels
 MAX_OBJECTS = 64  # of one task
 # A lone click this far outside a mask still belongs to it, as a share of the image diagonal.
 REACH = 0.15
+# The same for a mask that was there before the first click, measured to its pixels, not to the box round them.
+REACH_OF_BEGUN = 0.05
 # Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
 DELIVERY_S = 1.5
 
 _LONGEST_UPTIME_S = 1e9  # 31 years
 _SLACK_S = 5.0  # between reading the clock and writing, of another worker
 
-_VERSION = 2  # raised with every change of the table, or of what a row's state means
+_VERSION = 3  # raised with every change of the table, or of what a row's state means
 _SCHEMA = """
 CREATE TABLE clicked_objects (
     project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
@@ -59,6 +66,7 @@ class _Remembered:
         by_hand: its key points outlived an answer, so the person accepts masks by hand.
         bbox: bounding box of its mask, None before the first answer.
         answered: when its newest click was answered with a mask, seconds; None while it is not.
+        begun: the mask that was there before the first click, packed; b"" for none.
     """
 
     region_id: str
@@ -71,6 +79,7 @@ class _Remembered:
     by_hand: bool = False
     bbox: BBox | None = None
     answered: float | None = None
+    begun: bytes = b""
 
     def clicks(self, limit: int) -> tuple[Click, ...]:
         """The newest clicks, each once, background last."""
@@ -125,7 +134,14 @@ class ClickMemory:
             (ahead, ahead, _LONGEST_UPTIME_S),
         )
 
-    def merge(self, project: str, task: str, request: ClickObject, now: float | None = None) -> ClickObject:
+    def merge(
+        self,
+        project: str,
+        task: str,
+        request: ClickObject,
+        now: float | None = None,
+        shown: Sequence[Begun] = (),
+    ) -> ClickObject:
         """Complete the clicks of a request with those remembered of the same object, and remember the result.
 
         * A context seen before, whatever it has gained or lost since, replaces what it was.
@@ -134,13 +150,23 @@ class ClickMemory:
         * A lone negative click joins the object of its label clicked last; a lone positive one the nearest
           object of its label within reach of its mask, unless the key points of that object had outlived an
           answer: then they were accepted or rejected by hand, and the object is finished.
+        * A negative click into a mask of ``shown`` that nobody clicked yet begins with that mask, as does a positive
+          one of its label beside it, when no object is nearer. A positive click in it takes its place. A negative
+          click that finds no object belongs to the nearest mask.
         * Everything else begins an object.
 
         Background points with no object to join come back as they are and are not remembered. An object keeps the
-        version that it was begun with: each of its answers builds on the one before.
+        version that it was begun with, and the mask: each of its answers builds on the one before.
+
+        Args:
+            project: project id.
+            task: what the clicks are remembered under.
+            request: the clicks.
+            now: seconds of the clock; None: as it says.
+            shown: the masks on the screen that no click made, in the frame of the request.
         """
         moment = self._clock() if now is None else now
-        return self._file.write(lambda db: self._merge(db, project, task, request, moment))
+        return self._file.write(lambda db: self._merge(db, project, task, request, moment, shown))
 
     def remember_mask(self, project: str, task: str, region_id: str, bbox: BBox) -> None:
         """Keep the bounding box of the mask that answers an object now: x0, y0, x1, y1 in image pixels."""
@@ -153,6 +179,13 @@ class ClickMemory:
             )
         )
 
+    def since_last_click(self) -> float:
+        """Seconds since anybody clicked last, whichever worker answered; infinite when that is long ago."""
+        newest = self._file.read(
+            lambda db: db.execute("SELECT MAX(touched) FROM clicked_objects").fetchone()[0]
+        )
+        return math.inf if newest is None else abs(self._clock() - float(newest))
+
     def forget(self, project: str, task: str) -> None:
         """Forget every object of a task."""
         self._file.write(
@@ -161,8 +194,18 @@ class ClickMemory:
             )
         )
 
+    def forget_project(self, project: str) -> None:
+        """Forget every object of a project."""
+        self._file.write(lambda db: db.execute("DELETE FROM clicked_objects WHERE project = ?", (project,)))
+
     def _merge(
-        self, db: sqlite3.Connection, project: str, task: str, request: ClickObject, now: float
+        self,
+        db: sqlite3.Connection,
+        project: str,
+        task: str,
+        request: ClickObject,
+        now: float,
+        shown: Sequence[Begun],
     ) -> ClickObject:
         # What was touched later than now was so before the machine was started again.
         db.execute(
@@ -174,15 +217,17 @@ class ClickMemory:
             for entry in _load(db, project, task)
             if (entry.width, entry.height) == (request.width, request.height)
         ]
+        began = {entry.region_id for entry in known}
+        shown = [mask for mask in shown if mask.region_id not in began]
         if request.background:
-            if not known:
+            entry = self._clicked_into(known, request, shown)
+            if entry is None:
                 return request
-            entry = known[0]
             if len(request.clicks) > 1:
                 entry.background.clear()
             self._put(entry.background, request)
         else:
-            entry = self._owner(known, request)
+            entry = self._owner(known, request, shown)
             entry.by_hand |= _outlived_answer(entry, request, now)
             self._put(entry.contexts, request)
         _save(db, project, task, entry, now)
@@ -193,26 +238,47 @@ class ClickMemory:
             clicks=entry.clicks(self._max_clicks),
             version=entry.version,
             background=False,
+            begun=entry.begun,
         )
 
-    def _owner(self, known: list[_Remembered], request: ClickObject) -> _Remembered:
+    def _owner(self, known: list[_Remembered], request: ClickObject, shown: Sequence[Begun]) -> _Remembered:
         """The object that a request without background points goes on with, or a new one."""
         for entry in known:
             if request.region_id == entry.region_id or request.region_id in entry.contexts:
                 entry.label = request.label
                 return entry
-        if len(request.clicks) == 1:
-            click = request.clicks[0]
-            candidates = [entry for entry in known if entry.label == request.label]
-            if click.positive:
-                reach = REACH * math.hypot(request.width, request.height)
-                candidates = [
-                    entry for entry in candidates if not entry.by_hand and entry.distance(click) <= reach
-                ]
-                candidates.sort(key=lambda entry: entry.distance(click))  # stable: the newest of the nearest
-            if candidates:
-                return candidates[0]
+        click = request.clicks[0]
+        found = self._neighbour(known, request) if len(request.clicks) == 1 else None
+        mask = _nearest(shown, click, request)
+        if mask is not None and (
+            found is None or mask.distance(click) < found.distance(click) or mask.distance(click) == 0
+        ):
+            return _beginning_with(mask, request)
+        if found is not None:
+            return found
         return _Remembered(request.region_id, request.label, request.width, request.height, request.version)
+
+    def _neighbour(self, known: list[_Remembered], request: ClickObject) -> _Remembered | None:
+        """The object that a lone click goes on with."""
+        (click,) = request.clicks
+        candidates = [entry for entry in known if entry.label == request.label]
+        if not click.positive:
+            # What was begun with a mask may have another label than the one that is chosen to click with.
+            inside = [entry for entry in known if entry.begun and entry.distance(click) == 0]
+            return next(iter(candidates or inside), None)
+        reach = REACH * math.hypot(request.width, request.height)
+        candidates = [entry for entry in candidates if not entry.by_hand and entry.distance(click) <= reach]
+        candidates.sort(key=lambda entry: entry.distance(click))  # stable: the newest of the nearest
+        return next(iter(candidates), None)
+
+    def _clicked_into(
+        self, known: list[_Remembered], request: ClickObject, shown: Sequence[Begun]
+    ) -> _Remembered | None:
+        """The object that background points belong to: the one clicked last, or a mask that they lie in."""
+        mask = _nearest(shown, request.clicks[0], request)
+        if mask is not None and (not known or mask.distance(request.clicks[0]) == 0):
+            return _beginning_with(mask, request)
+        return next(iter(known), None)
 
     def _put(self, contexts: dict[str, tuple[Click, ...]], request: ClickObject) -> None:
         """Make the context of a request the newest one; the oldest ones give way."""
@@ -220,6 +286,42 @@ class ClickMemory:
         contexts[request.region_id] = request.clicks
         for key in list(contexts)[: -self._max_clicks]:
             del contexts[key]
+
+
+def _nearest(shown: Sequence[Begun], click: Click, request: ClickObject) -> Begun | None:
+    """The mask that a click is about, of those that nobody clicked yet.
+
+    The one that it lies in; or near it, with its label. A negative click is always about a mask, so it reaches as far
+    as a click on an object does, whatever its label.
+    """
+    diagonal = math.hypot(request.width, request.height)
+    reach = (REACH_OF_BEGUN if click.positive else REACH) * diagonal
+    near = [(mask.distance(click), mask) for mask in shown]
+    about = [
+        (distance, mask)
+        for distance, mask in near
+        if distance == 0 or (distance <= reach and (mask.label == request.label or not click.positive))
+    ]
+    return min(about, key=lambda one: one[0], default=(0.0, None))[1]
+
+
+def _beginning_with(mask: Begun, request: ClickObject) -> _Remembered:
+    """An object that takes the place of a mask; with the label that was clicked, where something was said to be it.
+
+    It begins with the mask, unless a positive click lies in it: whoever clicks a defect there wants another mask, and
+    may have deleted this one just before, which no request tells.
+    """
+    positive = any(click.positive for click in request.clicks)
+    label = request.label if positive else mask.label
+    anew = any(click.positive and mask.distance(click) == 0 for click in request.clicks)
+    return _Remembered(
+        mask.region_id,
+        label,
+        request.width,
+        request.height,
+        request.version,
+        begun=b"" if anew else mask.packed(),
+    )
 
 
 def _outlived_answer(entry: _Remembered, request: ClickObject, now: float) -> bool:
@@ -250,9 +352,20 @@ def _from_row(region_id: str, state: str, bbox: str, answered: float | None) -> 
         {key: tuple(Click(*click) for click in clicks) for key, clicks in group.items()}
         for group in groups[:2]
     )
-    version = "".join(groups[2:])  # before the file had a version, objects had none either
+    # Before the file had a version, objects had neither a version nor a mask to begin with.
+    version, begun = groups[2:] or ("", "")
     return _Remembered(
-        region_id, label, width, height, version, contexts, background, by_hand, json.loads(bbox), answered
+        region_id,
+        label,
+        width,
+        height,
+        version,
+        contexts,
+        background,
+        by_hand,
+        bbox=json.loads(bbox),
+        answered=answered,
+        begun=b64decode(begun),
     )
 
 
@@ -267,6 +380,7 @@ def _save(db: sqlite3.Connection, project: str, task: str, entry: _Remembered, n
             entry.contexts,
             entry.background,
             entry.version,
+            b64encode(entry.begun).decode(),
         ]
     )
     db.execute(

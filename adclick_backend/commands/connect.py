@@ -13,6 +13,8 @@ from typing import Any
 import requests
 
 from adclick_backend.commands.connect_advice import explain
+from adclick_backend.config.alike_labels import ENDINGS, Regions
+from adclick_backend.config.all_alike import with_all_alike
 from adclick_backend.config.difference import difference
 from adclick_backend.config.labeling_config import (
     LabelingConfig,
@@ -43,7 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a defect type of the project to create; may be repeated (default: defect)",
     )
     parser.add_argument(
-        "--fix-config", action="store_true", help="write the corrected labeling config into Label Studio"
+        "--fix-config",
+        action="store_true",
+        help="write the corrected labeling config into Label Studio, or today's in the place of a former one",
+    )
+    parser.add_argument(
+        "--all-alike",
+        nargs="?",
+        const="all",
+        choices=list(ENDINGS),
+        help="add to the key points a label of each defect with which one click marks all places that look alike, "
+        "as one region (all, the default) or a region each (each)",
     )
     parser.add_argument("--basic-auth", metavar="USER:PASSWORD", help="when the backend asks for them")
 
@@ -58,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     backend = (args.backend or f"http://localhost:{settings.port}").rstrip("/")
     wizard = Wizard(LabelStudio(url, key), backend, args.basic_auth or "", fix_config=args.fix_config)
+    wizard.all_alike = args.all_alike
     try:
         user = wizard.api.check()
         print(f"Label Studio at {wizard.api.url}, as {user['email']}")
@@ -84,6 +97,7 @@ class Wizard:
     ) -> None:
         self.api = api
         self.fix_config = fix_config
+        self.all_alike: Regions | None = None  # labels to add that ask for all that is alike
         self.backend = backend
         self.user, _, self.password = basic_auth.partition(":")
         self.failures = 0
@@ -116,6 +130,8 @@ class Wizard:
     def connect(self, project: dict[str, Any]) -> int:
         """Connect the project and check everything a click needs; returns the exit status."""
         self._check_config(project)
+        if self.all_alike is not None:
+            self._add_all_alike(project, self.all_alike)
         model = self._connect_model(project)
         if model:
             self._confirm(project)
@@ -134,7 +150,7 @@ class Wizard:
             self.good(summary_sentence(config))
         for problem in config.problems:
             self.bad(problem)
-        if config.changes:
+        if config.changes and config.problems:
             print(
                 "Paste this under Settings > Labeling Interface > Code, or run this again with --fix-config:\n"
             )
@@ -142,7 +158,11 @@ class Wizard:
 
     def _offer_correction(self, project: dict[str, Any], config: LabelingConfig) -> None:
         """Show what the corrected config changes, and write it if a person says so."""
-        print("The labeling config keeps clicks from becoming masks. Corrected, it would change so:")
+        print(
+            "The labeling config keeps clicks from becoming masks. Corrected, it would change so:"
+            if config.problems
+            else "The labeling config works. It is the one that was recommended before; today's would change it so:"
+        )
         print(*(f"  * {change}" for change in config.changes), sep="\n")
         print(*(f"    {line}" for line in difference(project["label_config"], config.corrected)), sep="\n")
         if not self.fix_config and not _agrees("Write it into Label Studio? [y/N] "):
@@ -154,6 +174,25 @@ class Wizard:
             return
         project["label_config"] = self.find(project["id"])["label_config"]
         self.good("The corrected labeling config is written into Label Studio.")
+
+    def _add_all_alike(self, project: dict[str, Any], regions: Regions) -> None:
+        """Write the labels with which one click marks all that is alike, where they are not there yet."""
+        background = get_settings().background_labels
+        config, changes = with_all_alike(project["label_config"], regions, background_labels=background)
+        if not changes:
+            known = _parsed(project).offers_alike
+            said = "The labeling config has labels that mark all that is alike."
+            self.good(said) if known else self.bad(
+                "Labels that mark all that is alike cannot be added: they go to key points with labels of their own."
+            )
+            return
+        try:
+            self.api.patch(f"/api/projects/{project['id']}/", {"label_config": config})
+        except LabelStudioError as error:
+            self.bad(f"Label Studio does not take the labels that mark all that is alike.\n{error}")
+            return
+        project["label_config"] = self.find(project["id"])["label_config"]
+        self.good("\n".join(changes))
 
     def _connect_model(self, project: dict[str, Any]) -> dict[str, Any] | None:
         """Make the backend an interactive model of the project; None when Label Studio refuses it."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,15 +19,13 @@ from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
-from adclick_backend.report.effort import efforts
-from adclick_backend.report.evaluation import evaluate
-from adclick_backend.report.page import Report, Section, render
-from adclick_backend.report.sources import Source, folder_source, project_sources
+from adclick_backend.report.page import Report, render
+from adclick_backend.report.project_report import measured, now, report_on, report_path
+from adclick_backend.report.sources import Source, folder_source
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
 from adclick_backend.store.versions import RegistryError
-from adclick_backend.training.training_set import build_training_set
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.datasets.mvtec import NO_PRODUCT, broken_links, find_categories, said_broken
@@ -84,12 +82,15 @@ def _of_folders(args: argparse.Namespace) -> Report:
     name = str(read_manifest(args.weights)["version"]) if args.weights else "the references alone"
     with tempfile.TemporaryDirectory(prefix="adclick-evaluate-") as folder:
         engine = LocalEngine(Path(folder))
-        sections, remarks = _measured(
-            folder_source(category, number, engine, args.weights)
-            for number, category in enumerate(categories, 1)
+        sections, remarks = measured(
+            (
+                folder_source(category, number, engine, args.weights)
+                for number, category in enumerate(categories, 1)
+            ),
+            _bar,
         )
     remarks += [said_broken(link) for link in broken_links(args.folders)]
-    return Report(f"Without a click: {name}", {"version": name, "written": _now()}, sections, (), remarks)
+    return Report(f"Without a click: {name}", {"version": name, "written": now()}, sections, (), remarks)
 
 
 def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, Path]:
@@ -103,32 +104,13 @@ def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, P
             if args.version
             else loadable_version(project, registry, services.engine)
         )
-        data = build_training_set(project, services)
-        sections, remarks = _measured(project_sources(project, services, data, version))
-        spent = efforts(project, services.store, registry.list(project))
+        return report_on(project, services, version, _bar), report_path(settings, project, version)
     finally:
         services.stop()
-    name = version.name if version else "references-alone"
-    facts = {"project": project, "version": name, "written": _now()}
-    report = Report(
-        f"Without a click: project {project}, {name}", facts, sections, spent, [*remarks, *data.skipped]
-    )
-    return report, settings.data_dir / "projects" / project / "reports" / f"{name}.html"
 
 
-def _measured(sources: Iterable[Source]) -> tuple[list[Section], list[str]]:
-    """Everything that can be measured, and why the rest cannot."""
-    sections, remarks = [], []
-    for source in sources:
-        with tqdm(total=source.count, desc=source.name, unit="image") as bar:
-            try:
-                evaluation = evaluate(source.images, source.look, lambda bar=bar: bar.update())  # type: ignore[misc]
-            except EngineError as error:
-                remarks.append(f"{source.name} was left out: {error}")
-                continue
-        sections.append(Section(source.name, source.remark, evaluation))
-    return sections, remarks
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M")
+@contextmanager
+def _bar(source: Source) -> Iterator[Callable[[], object]]:
+    """A bar that moves with the images of a source."""
+    with tqdm(total=source.count, desc=source.name, unit="image") as bar:
+        yield bar.update

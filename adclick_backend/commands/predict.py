@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ from adclick_backend.store.proposal_source import (
     words_of_source,
 )
 from adclick_backend.store.versions import Registry
+from adclick_runtime.regions import Proposals, Region
 from model.checkpoint.atomic import write_atomically
-from model.segmentation.regions import Proposals, Region
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,8 +144,11 @@ def _judge_all(judge: _Judge, paths: Sequence[Path], out: Path) -> int:
         stem = path.stem if path.stem not in stems else f"{path.stem}-{len(stems)}"
         stems.add(stem)
         print(f"{path}: {_summary(found)}")
+        written: Counter[str] = Counter()
         for region in found.regions:
-            print(f"    {_write(region, out, stem)}  {region.type}, score {region.score:.2f}")
+            written[region.type] += 1
+            path = _write(region, out, stem, written[region.type])
+            print(f"    {path}  {region.type}, score {region.score:.2f}")
     return 1 if failed else 0
 
 
@@ -155,13 +159,16 @@ def _summary(found: Proposals) -> str:
         RESIDUAL: " (residual only)",
     }
     said = by.get(found.source, f" ({words_of_source(found.source)}, learned from good images alone)")
-    what = ", ".join(region.type for region in found.regions) or "nothing found"
+    types = Counter(region.type for region in found.regions)
+    what = ", ".join(f"{number} x {name}" if number > 1 else name for name, number in types.items())
+    what = what or "nothing found"
     return f"{what}, certainty {found.score:.2f}{said}"
 
 
-def _write(region: Region, out: Path, stem: str) -> Path:
-    """Write a mask as PNG, 255 for the defect; answer where."""
-    path = out / f"{stem}.{re.sub(r'[^0-9A-Za-z_-]+', '_', region.type)}.png"
+def _write(region: Region, out: Path, stem: str, number: int) -> Path:
+    """Write the mask of the first, second... part of its type as PNG, 255 for the defect; answer where."""
+    name = re.sub(r"[^0-9A-Za-z_-]+", "_", region.type) + (f"-{number}" if number > 1 else "")
+    path = out / f"{stem}.{name}.png"
     pixels = region.mask.astype(np.uint8) * 255
     write_atomically(path, cv2.imencode(".png", pixels)[1].tobytes())
     return path

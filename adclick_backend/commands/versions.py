@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
+from adclick_backend.dashboard.operating_view import words_of_points
 from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.store.version import CLICK_COUNTS, Version, click_measure
 from adclick_backend.store.versions import Registry, RegistryError
@@ -38,16 +39,19 @@ def run(args: argparse.Namespace) -> int:
     registry = Registry(
         settings.data_dir,
         click=settings.click_weights,
-        shared=lambda: SharedDetector.of(settings.detector, settings.click_weights).version,
+        shared=lambda: SharedDetector.of(settings.detector, settings.click_weights).named,
     )
     try:
         if args.action == "list":
-            _list(registry.list(args.project))
+            _list(registry.list(args.project), registry.choice(args.project))
         elif args.action == "compare":
             return _compare(registry.get(args.project, args.version))
         elif args.action == "delete":
             registry.delete(args.project, args.version)
-            print(f"Version {args.version} of project {args.project} is deleted.")
+            print(
+                f"Version {args.version} of project {args.project} is deleted. For 30 days the dashboard's page "
+                "Versions can bring it back."
+            )
         else:
             if args.action == "activate":
                 chosen: Version | None = registry.activate(args.project, args.version)
@@ -63,13 +67,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(versions: list[Version]) -> None:
+def _list(versions: list[Version], choice: str) -> None:
     if not versions:
         print("Nothing was trained yet; `adclick train project` or Start Training in Label Studio does.")
     for version in versions:
         when = datetime.fromtimestamp(version.created).strftime("%Y-%m-%d %H:%M")
         state = "serves" if version.serving else "damaged" if version.damage else ""
-        print(f"{version.name:5} {state:8} {when}  {_words(version.metrics)}{version.damage}")
+        points = version.proposing(choice).points
+        cut = f", thresholds: {words_of_points(dict(points))}" if points else ""
+        print(f"{version.name:5} {state:8} {when}  {_words(version.metrics)}{cut}{version.damage}")
 
 
 def _compare(version: Version) -> int:

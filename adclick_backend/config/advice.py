@@ -7,20 +7,17 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
-from adclick_backend.config.controls import Controls, ImageControls, pick_controls
+from adclick_backend.config import layout
+from adclick_backend.config.alike_labels import read_alike_label
+from adclick_backend.config.controls import Controls, ImageControls
 from adclick_backend.config.task_value import is_filled
 from adclick_backend.config.xml import exact, find, get, is_dynamic, name_of, options, put, targets
 
+_NEW = {"KeyPointLabels": ("Click", ""), "BrushLabels": ("Paint", layout.PAINT_WITH)}
+"""What stands before the labels of a control that is added, and what is held with their keys."""
 _SHARED_ATTRIBUTES = ("value", "alias", "background")
 _OWN_ATTRIBUTES = (*_SHARED_ATTRIBUTES, "hotkey")
 """With labels that another kind of control had. Of two labels with one key Label Studio takes the one further down."""
-
-
-def recommended_config(labels: Sequence[str]) -> str:
-    """The config for a new project with these defect labels."""
-    return corrected_config(pick_controls(ET.Element("View")), background_labels=(), fallback_labels=labels)[
-        0
-    ]
 
 
 def corrected_config(
@@ -30,7 +27,8 @@ def corrected_config(
 
     Labels, names, colours and every other control stay. A label that only one of brush and key points knows
     is given to the other, except a background label, which is clicked but never painted. A brush without labels
-    gets those that polygons, rectangles and the like have.
+    gets those that polygons, rectangles and the like have. What is added comes into a row above the image
+    (:mod:`adclick_backend.config.layout`); what is there stays where it is.
 
     Args:
         controls: what the config has.
@@ -47,8 +45,7 @@ def corrected_config(
         pen.complete(image, set(background_labels), fallback_labels)
     if len(controls.images) == 1 and next(find(pen.root, "choices"), None) is None:
         pen.add_choices(pen.image_name(controls.images[0]))
-    ET.indent(pen.root)
-    return ET.tostring(pen.root, encoding="unicode"), tuple(pen.changes)
+    return layout.written(pen.root), tuple(pen.changes)
 
 
 class _Pen:
@@ -59,7 +56,12 @@ class _Pen:
         self.changes: list[str] = []
         self._several = len(controls.images) > 1
         self._taken = {get(element, "name") for element in self.root.iter()}
+        self._keys = {get(element, "hotkey").lower() for element in self.root.iter()}
         self._images: dict[int, ET.Element] = {}  # by the identity of their controls
+        self._places: dict[str, ET.Element] = {}  # of new controls, by the name of their image
+        self._modifiers: dict[
+            int, str
+        ] = {}  # of the keys of new labels, by the identity of their new control
 
     def wrap(self) -> None:
         """Put everything into a ``<View>``, unless it is in one."""
@@ -93,8 +95,8 @@ class _Pen:
         rivals = image.rivals
         name = self.image_name(image)
         self._correct_value(self._images[id(image)])
-        brush, brush_is_new = self._control(image.brush, "BrushLabels", "brush", name)
         click, click_is_new = self._control(image.click, "KeyPointLabels", "click", name)
+        brush, brush_is_new = self._control(image.brush, "BrushLabels", "brush", name)
         for rival in rivals:
             self._put(rival, "smart", "false")
             if get(rival, "smartOnly"):
@@ -115,7 +117,8 @@ class _Pen:
         element = self._images.get(id(image), image.element)
         if element is None:
             element = ET.SubElement(self.root, "Image", name=self._free("image"), value="$image", zoom="true")
-            self.changes.append(f'{name_of(element)} is added, with value="$image" and zoom="true".')
+            put(element, "maxHeight", layout.image_height())
+            self.changes.append(f"{name_of(element)} is added, with {_written(element)}.")
         elif not get(element, "name"):
             self._put(element, "name", self._free("image"))
         self._images[id(image)] = element
@@ -123,12 +126,12 @@ class _Pen:
 
     def add_choices(self, name: str) -> None:
         """Add the choice between normal and defective."""
-        choices = ET.SubElement(self.root, "Choices", name=self._free("state"), toName=name)
-        for value in ("normal", "defective"):
-            ET.SubElement(choices, "Choice", value=value)
-        self.changes.append(
-            f'{name_of(choices)} is added, with {_written(choices)} and the choices "normal" and "defective".'
-        )
+        choices = ET.SubElement(self._place(name), "Choices", name=self._free("state"), toName=name)
+        choices.set("showInline", "true")
+        for value, key in layout.STATES.items():
+            ET.SubElement(choices, "Choice", {"value": value, **self._unused({"hotkey": key})})
+        added = " and ".join(map(_label, choices))
+        self.changes.append(f"{name_of(choices)} is added, with {_written(choices)} and the choices {added}.")
 
     def _correct_value(self, image: ET.Element) -> None:
         several = get(image, "valueList")
@@ -150,12 +153,44 @@ class _Pen:
         """The control, for that image, and whether it is new."""
         if control is None:
             wanted = f"{wanted}_{image}" if self._several else wanted
-            return ET.SubElement(self.root, tag, name=self._free(wanted), toName=image), True
+            row, words, modifier = self._place(image), *_NEW[tag]
+            if row is not self.root:
+                row.append(layout.header(f"{words} on {image}" if self._several else words))
+                self.changes.append(f"{_unnamed(row[-1])} is added above the image.")
+            control = ET.SubElement(row, tag, name=self._free(wanted), toName=image)
+            self._modifiers[id(control)] = modifier
+            return control, True
         if not get(control, "name"):
             self._put(control, "name", self._free(wanted))
         if image not in targets(control):
             self._put(control, "toName", image)
         return control, False
+
+    def _place(self, image: str) -> ET.Element:
+        """Where what is new for an image comes: a row above it; to the end of a view that a person laid out."""
+        if image in self._places:
+            return self._places[image]
+        if any(get(self.root, name) for name in ("style", "className", "display")):
+            return self._places.setdefault(image, self.root)
+        style, row = layout.label_row()
+        shown = next(element for element in self._images.values() if get(element, "name") == image)
+        at = next(place for place, child in enumerate(self.root) if shown in child.iter())
+        self.root.insert(at, row)
+        if not self._places:
+            self.root.insert(at, style)
+        self.changes.append(
+            f"A row for what is added comes above the image, a <View> with {_written(row)}"
+            + ("" if self._places else " and a <Style> for it")
+            + "."
+        )
+        return self._places.setdefault(image, row)
+
+    def _unused(self, key: dict[str, str]) -> dict[str, str]:
+        """A hotkey as an attribute, unless another element has it."""
+        if key.get("hotkey") in self._keys:
+            return {}
+        self._keys.update(key.values())
+        return key
 
     def _set(self, control: ET.Element, is_new: bool, **attributes: str) -> None:
         for name, value in attributes.items():
@@ -203,13 +238,16 @@ class _Pen:
     ) -> None:
         known = {name.strip().lower() for name in options(control)}
         keys = {get(label, "hotkey") for label in options(control).values()}
-        added = []
+        modifier = self._modifiers.get(id(control))
+        added: list[ET.Element] = []
         for name, label in labels.items():
             if name.strip().lower() in known:
                 continue
             copied = {key: exact(label, key) for key in attributes if exact(label, key)}
             if copied.get("hotkey") in keys:
                 del copied["hotkey"]
+            if modifier is not None and "hotkey" not in copied:
+                copied |= self._unused(layout.key(len(known) + len(added) + 1, modifier))
             keys.add(copied.get("hotkey", ""))
             added.append(ET.SubElement(control, "Label", copied))
         if added:
@@ -223,7 +261,12 @@ class _Pen:
 
 
 def _without(labels: Mapping[str, ET.Element], background: set[str]) -> dict[str, ET.Element]:
-    return {name: label for name, label in labels.items() if name.strip().lower() not in background}
+    """Without those that are clicked but never painted: background, and what asks for all that is alike."""
+    return {
+        name: label
+        for name, label in labels.items()
+        if name.strip().lower() not in background and read_alike_label(name) is None
+    }
 
 
 def _label(label: ET.Element) -> str:
@@ -235,6 +278,11 @@ def _label(label: ET.Element) -> str:
 def _written(control: ET.Element) -> str:
     """The attributes of a new control in a sentence."""
     return " ".join(f'{key}="{value}"' for key, value in control.items() if key != "name")
+
+
+def _unnamed(element: ET.Element) -> str:
+    """An element without a name in a sentence."""
+    return f"<{element.tag} {_written(element)}>"
 
 
 def _numbered(name: str) -> Iterator[str]:

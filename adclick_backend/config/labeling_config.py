@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from adclick_backend.config.advice import corrected_config, recommended_config
+from adclick_backend.config.advice import corrected_config
+from adclick_backend.config.alike_labels import Regions, read_alike_label
 from adclick_backend.config.controls import ASKING, DRAWING, Controls, ImageControls, pick_controls
+from adclick_backend.config.layout import is_former, recommended_config
 from adclick_backend.config.problems import find_problems
 from adclick_backend.config.recent import Recent, size_of
 from adclick_backend.config.statement_controls import StatementControl, statement_controls
@@ -23,6 +25,12 @@ __all__ = [
     "recommended_config",
     "summary_sentence",
 ]
+
+LAYOUT_CHANGES = (
+    "The labels come above the image, in one row, and the image takes the rest of the window.",
+    'Keys: 1 to 9 choose what is clicked, with Shift what is painted; n is "normal", d is "defective".',
+)
+"""What a config that was recommended before gains by today's."""
 
 KEPT_BYTES = 8_000_000
 """Of labeling configs that were taken apart: a server sees the same few over and over."""
@@ -85,8 +93,11 @@ class ImageSettings:
     def brush_label_for(self, label: str) -> str | None:
         """The brush label to paint a click of ``label`` with, None when there is no right one.
 
-        Case does not matter, and neither do blanks at the ends. One label alone paints everything.
+        Case does not matter, and neither do blanks at the ends. One label alone paints everything. A label that asks
+        for all that is alike paints with the label that it is of.
         """
+        if self.asks_for_alike(label) and (alike := read_alike_label(label)):
+            return self.brush_label_for(alike.painted)
         known = self.all_brush_labels
         if label in known:
             return label
@@ -96,6 +107,12 @@ class ImageSettings:
         if self.labels_from_task and label:
             return label
         return known[0] if len(known) == 1 else None
+
+    def asks_for_alike(self, label: str) -> Regions | None:
+        """Whether a click of ``label`` asks for every place that is alike, and as one region or a region each."""
+        known = {name.strip().lower() for name in self.all_brush_labels}
+        alike = None if label.strip().lower() in known else read_alike_label(label)
+        return None if alike is None else alike.regions
 
     def brush_with(self, label: str) -> str:
         """Name of the brush that has the label."""
@@ -112,7 +129,8 @@ class LabelingConfig:
         targets: name of a control -> names of the images that it is for.
         others: names of what is labelled besides images.
         problems: what keeps a person's click from becoming a mask, one sentence each.
-        corrected: the config to paste; the config as it is when there is nothing to correct.
+        corrected: the config to paste; the config as it is when there is nothing to correct. One that was recommended
+            before, and was not touched since, gets today's layout.
         changes: what ``corrected`` changes, one sentence each.
         statements: its controls about the image as a whole; None when no config is known.
     """
@@ -134,6 +152,13 @@ class LabelingConfig:
     def can_click(self) -> bool:
         """Whether a click on any of the images can be answered with a mask."""
         return any(image.can_click for image in self.images)
+
+    @property
+    def offers_alike(self) -> bool:
+        """Whether a key point label asks for every place that is alike."""
+        return any(
+            image.asks_for_alike(label) is not None for image in self.images for label in image.click_labels
+        )
 
     @property
     def brush_labels(self) -> tuple[str, ...]:
@@ -220,6 +245,8 @@ def _parse(xml: str, background: set[str]) -> LabelingConfig:
         )  # completes the tree in place
         if tuple(find_problems(pick_controls(read_tree(written)), background)) != problems:
             corrected, changes = written, made
+    elif is_former(controls.root, images[0].brush_labels):
+        corrected, changes = recommended_config(images[0].brush_labels), LAYOUT_CHANGES
     return LabelingConfig(images, controls.targets, controls.others, problems, corrected, changes, statements)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
+from adclick_backend.config.alike_labels import painted_label
 from adclick_backend.config.controls import Controls, ImageControls
 from adclick_backend.config.task_value import is_filled
 from adclick_backend.config.xml import find, get, is_dynamic, is_smart, name_of, options, quoted
@@ -127,7 +128,7 @@ def _label_problems(painted: list[str], clicked: list[str], background: set[str]
         (painted, clicked, "can be painted but not clicked; add to <KeyPointLabels>"),
     ):
         known = background | {name.strip().lower() for name in other}
-        missing = [name for name in names if name.strip().lower() not in known]
+        missing = [name for name in names if not {name.strip().lower(), painted_label(name).lower()} & known]
         if missing:
             more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
             yield f"Labels that {consequence}: {quoted(missing[:LISTED])}{more}."

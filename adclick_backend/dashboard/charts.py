@@ -40,6 +40,7 @@ class Chart:
     lines: Sequence[Line]
     rows: Sequence[Tick]
     columns: Sequence[Tick]
+    marker: float | None = None  # where an upright line shows a choice, in units of the drawing
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT

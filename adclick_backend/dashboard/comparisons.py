@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adclick_backend.dashboard.figures import Figure, side_by_side
+from adclick_backend.dashboard.image_names import ImageName, Named
 from adclick_backend.dashboard.words import count
 from adclick_backend.store.version import Version
 
@@ -19,6 +20,7 @@ class Picture:
 
     file: str
     types: str  # what is labelled in it
+    image: ImageName | None  # which it is; None when that was not kept
 
 
 @dataclass(frozen=True)
@@ -31,40 +33,53 @@ class Comparison:
     same_images: bool  # both were measured on the same ones
     pictures: Sequence[Picture]  # where they differ most first; none unless both looked at the same images
     click_pictures: Sequence[Picture]  # masks after one click, before and after the second was trained
-    verdict: Sequence[str]  # why the second was promoted, or was not; and the same of its click network
+    # why the second was promoted, or was not; what became of generated pictures; and the verdict on its click network
+    verdict: Sequence[str]
     learned: Sequence[str]  # from what the second was trained, and what it cannot do
 
 
-def compare(first: Version, second: Version) -> Comparison:
-    """Two versions side by side, as they were judged on the same images if they ever were."""
+def compare(first: Version, second: Version, named: Named) -> Comparison:
+    """Two versions side by side, as they were judged on the same images if they ever were.
+
+    Args:
+        first: the one on the left.
+        second: the one on the right.
+        named: what a person calls an image.
+    """
     for older, newer in ((first, second), (second, first)):
         if newer.comparison.get("against") == older.name:
-            return judgement(newer)
+            return judgement(newer, named)
     figures = side_by_side(first.metrics, second.metrics)
     return Comparison(first.name, second.name, figures, False, [], [], [], what_was_learned(second.manifest))
 
 
-def judgement(version: Version) -> Comparison:
+def judgement(version: Version, named: Named) -> Comparison:
     """A version beside the one that served when it was trained."""
     kept = version.comparison
     ours = kept.get("candidate") or version.metrics
     images = kept.get("images") or []
-    clicks = kept.get("clicks") or {}
+    clicks, generated = kept.get("clicks") or {}, kept.get("generated") or {}
     return Comparison(
         first=str(kept.get("against", "")),
         second=version.name,
         figures=side_by_side(kept.get("serving") or {}, ours),
         same_images=True,
-        pictures=_pictures(version.pictures, images),
-        click_pictures=_pictures(version.click_pictures, clicks.get("images") or []),
-        verdict=[str(said["reason"]) for said in (kept, clicks) if said.get("reason")],
+        pictures=_pictures(version.pictures, images, named),
+        click_pictures=_pictures(version.click_pictures, clicks.get("images") or [], named),
+        verdict=[str(said["reason"]) for said in (kept, generated, clicks) if said.get("reason")],
         learned=what_was_learned(version.manifest),
     )
 
 
-def _pictures(files: Sequence[Path], images: Sequence[Mapping[str, Any]]) -> list[Picture]:
-    types = [", ".join(image.get("types") or []) or "normal" for image in images]
-    return [Picture(path.name, said or "") for path, said in zip_longest(files, types) if path]
+def _pictures(files: Sequence[Path], images: Sequence[Mapping[str, Any]], named: Named) -> list[Picture]:
+    found = []
+    for path, image in zip_longest(files, images):
+        if path is None:
+            break
+        types = "" if image is None else ", ".join(image.get("types") or []) or "normal"
+        sha = str(image.get("image", "")) if image else ""
+        found.append(Picture(path.name, types, named(sha) if sha else None))
+    return found
 
 
 def what_was_learned(manifest: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,10 @@ from adclick_backend.dashboard.standing import suspected
 from adclick_backend.dashboard.task_links import task_url
 from adclick_backend.dashboard.words import count
 from adclick_backend.errors import bad_request
+from adclick_backend.exports.state import ExportStates
+from adclick_backend.exports.wish import FORMATS
+from adclick_backend.labels.annotators import annotator_names
+from adclick_backend.labels.marking import waiting
 from adclick_backend.labels.meanings import Meaning
 from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.references.syncing import SyncState
@@ -174,8 +178,18 @@ def add_labels(blueprint: Blueprint, pages: Pages) -> None:
     def labels(project: str) -> ResponseReturnValue:
         project = pages.known(project)
         view = build_labels(services, project, syncs.state(project))
+        busy = services.jobs.under_way(project, "normal")
         return pages.show(
-            "labels", project, changing=view.sync.running, view=view, kinds=KINDS, meanings=MEANINGS
+            "labels",
+            project,
+            changing=view.sync.running,
+            view=view,
+            export=ExportStates(services.store).of(project),
+            formats=FORMATS,
+            annotators=annotator_names(project, services.store),
+            kinds=KINDS,
+            meanings=MEANINGS,
+            to_mark=[] if busy else waiting(project, services.store),
         )
 
     @blueprint.post("/projects/<project>/labels/sync")

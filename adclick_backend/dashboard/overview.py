@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from flask import Blueprint, g, redirect, request, url_for
+from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
 from adclick_backend.config.difference import difference
@@ -19,12 +19,19 @@ from adclick_backend.config.labeling_config import (
     summary_sentence,
 )
 from adclick_backend.dashboard.pages import Pages
+from adclick_backend.dashboard.preparing import room_sentence
+from adclick_backend.dashboard.shortcuts import GROUPS, label_keys
 from adclick_backend.dashboard.standing import Standing, project_standing
 from adclick_backend.errors import ApiError
 from adclick_backend.images.connections import ONLY_FROM_HERE, Link
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.services import Services
 from adclick_backend.store import Problem
+from adclick_backend.store.removal import BEGUN
+
+HALF_REMOVED = (
+    "Somebody began to remove this project, and it was interrupted: remove it again, at the end of this page."
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Overview:
     """The page; ``setup`` is None before a project was connected."""
 
     setup: SetUp | None
+    room: str  # for prepared images on disk; "" before a project was connected
     problems: Sequence[Problem]
     connecting: Connecting
 
@@ -80,6 +88,7 @@ def build_overview(services: Services, project: str, *, backend_url: str, host: 
     """
     return Overview(
         setup=_setup(services, project) if project else None,
+        room=room_sentence(services.engine.room(project)) if project else "",
         problems=services.store.problems.latest(project),
         connecting=Connecting(
             backend_url=backend_url,
@@ -93,7 +102,8 @@ def build_overview(services: Services, project: str, *, backend_url: str, host: 
 def _setup(services: Services, project: str) -> SetUp:
     xml, config = _config(services, project)
     link = services.links.look(project)
-    obstacles = [link.sentence] if link.state == "bad" else []
+    obstacles = [HALF_REMOVED] if services.store.values.get(project, BEGUN) else []
+    obstacles += [link.sentence] if link.state == "bad" else []
     obstacles += [summary_sentence(config)] if config.problems else []
     return SetUp(
         standing=project_standing(services, project, obstacles),
@@ -162,26 +172,22 @@ def is_private(host: str) -> bool:
         return "." not in name or name.endswith((".local", ".internal", ".localhost"))
 
 
+def show_overview(pages: Pages, project: str) -> Response:
+    """The page of a project, or with "" what to do to connect the first one."""
+    view = build_overview(
+        pages.services, project, backend_url=request.host_url.rstrip("/"), host=request.host
+    )
+    asking = view.setup is not None and view.setup.link.state == "unknown"
+    keys = label_keys(pages.services.store.projects.get(project).label_config) if project else []
+    return pages.show("overview", project, changing=asking, view=view, keys=keys, groups=GROUPS)
+
+
 def add_overview(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
 
-    @blueprint.get("/")
-    def home() -> ResponseReturnValue:
-        projects = pages.services.store.projects.all()
-        if projects:
-            return redirect(url_for("dashboard.overview", project=projects[0].id))
-        return _show("")
-
     @blueprint.get("/projects/<project>")
     def overview(project: str) -> ResponseReturnValue:
-        return _show(pages.known(project))
-
-    def _show(project: str) -> ResponseReturnValue:
-        view = build_overview(
-            pages.services, project, backend_url=request.host_url.rstrip("/"), host=request.host
-        )
-        asking = view.setup is not None and view.setup.link.state == "unknown"
-        return pages.show("overview", project, changing=asking, view=view)
+        return show_overview(pages, pages.known(project))
 
     @blueprint.post("/projects/<project>/labeling-config")
     def correct_config(project: str) -> ResponseReturnValue:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Response, redirect, render_template, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from adclick_backend import __version__
 from adclick_backend.dashboard.form_token import FormToken
+from adclick_backend.dashboard.notices import Notice, Notices
+from adclick_backend.dashboard.task_links import project_url
 from adclick_backend.errors import ApiError
-from adclick_backend.moments import is_within
 from adclick_backend.services import Services
 from adclick_backend.store import Project, ProjectIdError, project_id
 
@@ -22,14 +21,19 @@ TABS = (
     ("overview", "Overview"),
     ("references", "References"),
     ("labels", "Labels"),
+    ("gallery", "Gallery"),
+    ("generated", "Generated defects"),
     ("training", "Training"),
     ("versions", "Versions"),
+    ("trial", "Try it"),
     ("prompts", "Prompts"),
     ("reports", "Reports"),
 )
 
-NOTICE = "dashboard_notice"  # in the project's key-value store: any worker process may show the next page
-NOTICE_S = 15.0  # so long a page says what the form before it has done
+BELOW = {"threshold": "versions"}  # a page that no tab leads to -> the one that its link is on
+
+LAST_PROJECT = "adclick_project"  # cookie: where the home page leads this person
+LAST_PROJECT_S = 180 * 86400
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,13 @@ class Head:
     tab: str
     disk_problem: str  # why nothing can be kept
     detector_problem: str  # why the detectors of the setting do not propose
-    notice: str  # what the form that was just sent has done
+    notice: Notice | None  # what the form that was just sent has done
+    label_studio: str  # where the project's tasks are in Label Studio; "" when that is not known
+
+    @property
+    def current_tab(self) -> str:
+        """The page of `TABS` that a person is on, or below."""
+        return BELOW.get(self.tab, self.tab)
 
     @property
     def name(self) -> str:
@@ -62,6 +72,7 @@ class Pages:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.token = FormToken(services.store)
+        self._notices = Notices(self.token)
 
     def show(
         self, tab: str, project: str, *, template: str = "", changing: bool = False, **view: object
@@ -69,7 +80,7 @@ class Pages:
         """The page of a project as an answer that no cache keeps.
 
         Args:
-            tab: name of the page in `TABS`, and of its template unless another one is given.
+            tab: name of the page in `TABS` or `BELOW`, and of its template unless another one is given.
             project: its id; "" before one was connected.
             template: of a page below one of `TABS`.
             changing: work goes on that the page will show when it is loaded again.
@@ -81,7 +92,14 @@ class Pages:
         page = render_template(name, head=head, token=self.token, changing=changing, **view)
         answer = Response(page)
         answer.headers["Cache-Control"] = "no-store"
+        if project and request.cookies.get(LAST_PROJECT) != project:
+            answer.set_cookie(LAST_PROJECT, project, LAST_PROJECT_S, httponly=True, samesite="Lax")
         return answer
+
+    def projects(self) -> list[Project]:
+        """Every project by its title, then its number: an order that nobody's work changes."""
+        found = self.services.store.projects.all()
+        return sorted(found, key=lambda one: (one.title.casefold() or f"project {one.id}", int(one.id)))
 
     def known(self, project: str) -> str:
         """The id of a project from an address.
@@ -98,11 +116,27 @@ class Pages:
             raise ApiError(404, "not_found", f"Project {known} was not connected to this backend yet.")
         return known
 
-    def back(self, tab: str, project: str, part: str | None = None, said: str = "") -> ResponseReturnValue:
-        """The answer to a form: go to a page, to the part with that id, which then says what was done."""
+    def back(
+        self,
+        tab: str,
+        project: str,
+        part: str | None = None,
+        said: str = "",
+        undo: tuple[str, str] | None = None,
+    ) -> ResponseReturnValue:
+        """The answer to a form: go to a page, to the part with that id, which then says what was done.
+
+        Args:
+            tab: name of the page in `TABS` or `BELOW`.
+            project: its id.
+            part: id of an element of the page.
+            said: what was done, in a sentence.
+            undo: address that takes it back when it is posted to, and the words on its button.
+        """
+        answer = redirect(url_for(f"dashboard.{tab}", project=project, _anchor=part), 303)
         if said:
-            self.services.store.values.set_if_possible(project, NOTICE, json.dumps([time.time(), said]))
-        return redirect(url_for(f"dashboard.{tab}", project=project, _anchor=part), 303)
+            self._notices.send(answer, tab, project, Notice(said, *(undo or ())))
+        return answer
 
     def _head(self, tab: str, project: str) -> Head:
         engine, store = self.services.engine, self.services.store
@@ -111,16 +145,17 @@ class Pages:
             model_version=self.services.registry.serving_name(project) if project else engine.version,
             model_state=engine.state,
             model_failure=engine.failure or "",
-            projects=store.projects.all(),
+            projects=self.projects(),
             project=store.projects.get(project) if project else None,
             tabs=TABS,
             tab=tab,
             disk_problem=store.disk.look(),
             detector_problem=engine.shared_detector.problem,
-            notice=self._notice(project) if project else "",
+            notice=self._notices.read(request, tab, project) if project else None,
+            label_studio=self._label_studio(project) if project else "",
         )
 
-    def _notice(self, project: str) -> str:
-        kept = self.services.store.values.get(project, NOTICE)
-        at, said = json.loads(kept) if kept else (0.0, "")
-        return said if is_within(at, NOTICE_S) else ""
+    def _label_studio(self, project: str) -> str:
+        """By the name that Label Studio goes by: people's browsers reach that one."""
+        hostname = self.services.store.projects.get(project).hostname
+        return project_url(hostname or self.services.settings.label_studio_url, project)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, request, send_file
+from flask import Blueprint, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from adclick_backend.dashboard.pages import Pages
@@ -162,7 +162,8 @@ def add_references(blueprint: Blueprint, pages: Pages) -> None:
         project = pages.known(project)
         services.references.remove(project, reference)
         said = "The reference was removed. It can be put back at the end of the page References."
-        return pages.back("references", project, said=said)
+        back = url_for("dashboard.put_back", project=project, reference=reference)
+        return pages.back("references", project, said=said, undo=(back, "Put it back"))
 
     @blueprint.get("/projects/<project>/references/<int:reference>/remove")
     def ask_to_remove(project: str, reference: int) -> ResponseReturnValue:

@@ -94,3 +94,19 @@ def source_choice(version: Version | None, chosen: str, shared: str) -> SourceCh
         {name: words_of_source(name) for name in names},
         words_of_source(own),
     )
+
+
+def roll_back_masks(serving: Version, before: Version | None, chosen: str, shared: str) -> tuple[str, str]:
+    """What masks before the first click come from now, and after a roll back, in words.
+
+    Args:
+        serving: the version that serves.
+        before: the one that would; None for the packaged network.
+        chosen: the source that somebody chose; `AUTOMATIC` for nothing.
+        shared: the source that proposes for projects without a version.
+    """
+    words = []
+    for version in (serving, before):
+        choice = source_choice(version, chosen, shared)
+        words.append(choice.serving)
+    return words[0], words[1]

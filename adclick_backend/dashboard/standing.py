@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from adclick_backend.dashboard.proposing import Proposing, proposing
 from adclick_backend.dashboard.words import count, images
 from adclick_backend.labels.mirror import LabelCounts
 from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.references.check import ODD
 from adclick_backend.services import Services
 from adclick_backend.store import Job, Suspicion
+from adclick_backend.store.proposal_source import ALWAYS, WHEN
 from adclick_backend.store.suspicions import Suspicions
 from adclick_backend.store.version import Version
 
@@ -63,15 +65,24 @@ def project_standing(services: Services, project: str, obstacles: Sequence[str] 
     counts = services.labels.details(project)
     jobs = services.jobs.of_project(project)
     version = services.registry.current(project)
+    any_trained = bool(services.registry.list(project))
     lines = (
         _references_line(len(references)),
         _labels_line(counts),
-        _training_line(jobs),
-        _version_line(version, services.registry.fallen(project)),
+        _training_line(jobs, version),
+        _version_line(version, services.registry.fallen(project), any_trained=any_trained),
+        *_proposals_line(proposing(services, project)),
     )
-    since = labels_since_training(services.store, project)
-    step = obstacles[0] if obstacles else next_step(len(references), counts, jobs, version, since)
-    return Standing(lines, list(_looks(services, project)), step)
+    step = next_step(
+        len(references),
+        counts,
+        jobs,
+        version,
+        labels_since_training(services.store, project),
+        services.registry.after(project),
+        any_trained=any_trained,
+    )
+    return Standing(lines, list(_looks(services, project)), obstacles[0] if obstacles else step)
 
 
 def _looks(services: Services, project: str) -> Iterator[Look]:
@@ -124,11 +135,35 @@ def _it(number: int) -> str:
 
 
 def next_step(
-    references: int, counts: LabelCounts, jobs: Sequence[Job], version: Version | None, since: int = 0
+    references: int,
+    counts: LabelCounts,
+    jobs: Sequence[Job],
+    version: Version | None,
+    since: int = 0,
+    rolled_back: Version | None = None,
+    *,
+    any_trained: bool = False,
 ) -> str:
-    """What would help most now, in a sentence; ``since``: images labelled since the last training."""
+    """What would help most now, in a sentence.
+
+    Args:
+        references: that are ready.
+        counts: of labels.
+        jobs: the latest first.
+        version: that serves; None for the packaged network.
+        since: images labelled since the last training.
+        rolled_back: the version that somebody rolled back from, and that could serve again.
+        any_trained: there is a version, whether it serves or not.
+    """
     if any(job.active and job.kind == "train" for job in jobs):
         return "A training is running; the page Training shows how far it is. Go on labelling meanwhile."
+    if rolled_back is not None:
+        instead = f"version {version.name}" if version else "the packaged network"
+        step = (
+            f"Version {rolled_back.name} was rolled back and {instead} serves: label images that it got "
+            "wrong and train again, or go forward to it on the page Versions."
+        )
+        return f"{images(since)} labelled since the last training. {step}" if since else step
     if not references:
         return "Mark a few images as normal in Label Studio, or upload some on the page References."
     if not counts.types:
@@ -136,6 +171,8 @@ def next_step(
         if version is not None or references < FEWEST_TO_LEARN:
             return step
         return f"{step} Or press Start Training: it learns what good images are like, without a label."
+    if version is None and any_trained:
+        return "No trained version serves: activate one on the page Versions, or train again."
     if version is None:
         return "Press Start Training here or in Label Studio: then masks before the first click know your defects."
     if since:
@@ -161,7 +198,7 @@ def _labels_line(counts: LabelCounts) -> Line:
     return Line("labels", "Labels", "good" if labels else "wait", count(labels, "label"), sentence)
 
 
-def _training_line(jobs: Sequence[Job]) -> Line:
+def _training_line(jobs: Sequence[Job], version: Version | None) -> Line:
     trainings = [job for job in jobs if job.kind == "train"]
     if not trainings:
         return Line("training", "Training", "wait", "never")
@@ -169,14 +206,30 @@ def _training_line(jobs: Sequence[Job]) -> Line:
     if last.active:
         return Line("training", "Training", "wait", f"{int(100 * last.progress)} %", last.message)
     mark: Literal["good", "bad"] = "bad" if last.state == "failed" else "good"
-    return Line("training", "Training", mark, f"last {last.state}", last.message)
+    said = last.message
+    if last.version and (
+        version is None or version.name != last.version
+    ):  # what it said then may not hold any more
+        said = f"It brought forth {last.version}; {f'{version.name} serves' if version else 'no version serves'}."
+    return Line("training", "Training", mark, f"last {last.state}", said)
 
 
-def _version_line(version: Version | None, fallen: Version | None = None) -> Line:
+def _proposals_line(how: Proposing) -> list[Line]:
+    """Why nothing is proposed before the first click; no line while something is."""
+    if not how.silent:
+        return []
+    others = len(how.silent) - 1
+    more = f" So it is with {count(others, 'other product')}." if others else ""
+    some = "few or none" if len(how.silent) == len(how.sentences) else "not for all products"
+    some = some if how.when == ALWAYS else WHEN[how.when]
+    return [Line("versions", "Proposals", "wait", some, how.silent[0] + more)]
+
+
+def _version_line(version: Version | None, fallen: Version | None, *, any_trained: bool) -> Line:
     if fallen is not None:
         instead = version.name if version else "the packaged network"
         return Line("versions", "Version", "bad", f"{instead} serves, not {fallen.name}", fallen.damage)
     if version is None:
         sentence = "The packaged network serves; it does not know the defect types of this project."
-        return Line("versions", "Version", "wait", "none trained", sentence)
+        return Line("versions", "Version", "wait", "none serves" if any_trained else "none trained", sentence)
     return Line("versions", "Version", "good", f"{version.name} serves")

@@ -12,10 +12,12 @@ from flask.typing import ResponseReturnValue
 from adclick_backend.dashboard.charts import Chart, Point, draw_chart, thinned
 from adclick_backend.dashboard.comparisons import what_was_learned
 from adclick_backend.dashboard.figures import words_of
+from adclick_backend.dashboard.job_notices import notice_view
 from adclick_backend.dashboard.labels import advise
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.words import duration
 from adclick_backend.errors import ApiError
+from adclick_backend.jobs.notices import KINDS
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.labels.since_training import labels_since_training
 from adclick_backend.store.jobs import Job
@@ -33,7 +35,6 @@ STATES = {
     "cancelled": ("odd", "cancelled"),
 }
 AXES = frozenset({"seconds", "progress", "state", "loss"})  # what is no metric in a point of the curve
-KINDS = {"train": "Training", "push": "Predictions for all tasks", "masks": "Masks from key points"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class JobLine:
         """How long it will still take; "" when nobody knows."""
         if self.job.seconds_left is None or not self.job.active:
             return ""
-        return f"about {duration(self.job.seconds_left)} left"
+        left = duration(self.job.seconds_left)
+        return f"{left} left" if left.startswith("less") else f"about {left} left"
 
     @property
     def took(self) -> str:
@@ -143,6 +145,7 @@ def add_training(blueprint: Blueprint, pages: Pages) -> None:
             since=labels_since_training(pages.services.store, project),
             running=[job_page(jobs, job) for job in found if job.active],
             past=list_past(found, pages.services.registry.list(project)),
+            notices=notice_view(pages.services, project),
         )
 
     @blueprint.get("/projects/<project>/training/<int:job>")

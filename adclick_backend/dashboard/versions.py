@@ -7,19 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from flask import Blueprint, request, send_file
+from flask import Blueprint, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from adclick_backend.answers.loadable import refusal
 from adclick_backend.dashboard.charts import Chart, draw_chart, thinned
 from adclick_backend.dashboard.comparisons import compare, judgement
-from adclick_backend.dashboard.figures import measures
+from adclick_backend.dashboard.figures import measures, side_by_side
+from adclick_backend.dashboard.image_names import image_names
+from adclick_backend.dashboard.operating_view import words_of_points
 from adclick_backend.dashboard.pages import Pages
-from adclick_backend.dashboard.sources import source_choice, source_table
+from adclick_backend.dashboard.proposing import proposing
+from adclick_backend.dashboard.sources import roll_back_masks, source_choice, source_table
 from adclick_backend.dashboard.words import count
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ApiError
-from adclick_backend.store.proposal_source import AUTOMATIC, words_of_source
+from adclick_backend.store.operating_points import point_changes
+from adclick_backend.store.proposal_source import ALWAYS, AUTOMATIC, WHEN, words_of_source
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import RegistryError
 
@@ -27,6 +31,16 @@ log = logging.getLogger(__name__)
 
 SHOWN = 6  # measures in the table
 AVERAGED = 10  # accepted masks in a row whose clicks a point of the curve averages
+
+
+@dataclass(frozen=True)
+class ThresholdLine:
+    """A change of the thresholds of a version."""
+
+    at: float  # Unix seconds
+    words: str
+    source: str  # of the masks, in words
+    undone: bool  # it took an earlier change back
 
 
 @dataclass(frozen=True)
@@ -88,13 +102,15 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
         except RegistryError as error:
             raise ApiError(404, "not_found", str(error)) from error
 
-    def change(project: str, action: Callable[[str], str]) -> ResponseReturnValue:
+    def change(
+        project: str, action: Callable[[str], str], undo: tuple[str, str] | None = None
+    ) -> ResponseReturnValue:
         project = pages.known(project)
         try:
             said = action(project)
         except RegistryError as error:
             raise ApiError(409, "conflict", str(error)) from error
-        return pages.back("versions", project, said=said)
+        return pages.back("versions", project, said=said, undo=undo)
 
     @blueprint.get("/projects/<project>/versions")
     def versions(project: str) -> ResponseReturnValue:
@@ -112,12 +128,16 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             ),
             effort=draw_effort(store.answers.accepted_clicks(project)),
             before=registry.before(project),
+            after=registry.after(project),
+            deleted=registry.deleted(project),
             fallen=registry.fallen(project),
             pushing=bool(pushing),
             sources=source_table(serving) if serving else None,
             choice=source_choice(
                 serving, registry.choice(project), pages.services.engine.shared_detector.source.name
             ),
+            proposing=proposing(pages.services, project),
+            in_force=words_of_points(dict(pages.services.thresholds.of(project).source.points)),
         )
 
     @blueprint.get("/projects/<project>/versions/compare")
@@ -128,7 +148,8 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             "versions",
             pages.known(project),
             template="compare.html",
-            view=compare(first, second),
+            shown=None,
+            view=compare(first, second, image_names(store, pages.known(project))),
             sources=None,
         )
 
@@ -139,9 +160,17 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
             "versions",
             pages.known(project),
             template="compare.html",
-            view=judgement(found),
+            view=judgement(found, image_names(store, pages.known(project))),
+            shown=found,
+            serving=registry.current(pages.known(project)),
             sources=source_table(found),
             source_pictures=[path.name for path in found.source_pictures],
+            thresholds=[
+                ThresholdLine(
+                    change.at, words_of_points(change.points), words_of_source(change.source), change.undone
+                )
+                for change in point_changes(found.folder)
+            ],
         )
 
     @blueprint.get("/projects/<project>/versions/<name>/pictures/<picture>")
@@ -164,13 +193,39 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
         return change(project, activated)
 
+    @blueprint.get("/projects/<project>/versions/roll-back")
+    def ask_to_roll_back(project: str) -> ResponseReturnValue:
+        project = pages.known(project)
+        serving, before = registry.current(project), registry.before(project)
+        if serving is None:
+            raise ApiError(409, "conflict", "No trained version serves: there is nothing to roll back.")
+        return pages.show(
+            "versions",
+            project,
+            template="roll_back.html",
+            serving=serving,
+            before=before,
+            figures=side_by_side(serving.metrics, before.metrics) if before else (),
+            masks=roll_back_masks(
+                serving, before, registry.choice(project), pages.services.engine.shared_detector.source.name
+            ),
+        )
+
     @blueprint.post("/projects/<project>/versions/roll-back")
     def roll_back(project: str) -> ResponseReturnValue:
         def rolled_back(known: str) -> str:
             found = registry.roll_back(known)
             return f"Rolled back: {f'version {found.name}' if found else 'the packaged network'} serves now."
 
-        return change(project, rolled_back)
+        serving = registry.current(pages.known(project))
+        forward = url_for("dashboard.go_forward", project=project)
+        return change(
+            project, rolled_back, (forward, f"Forward to {serving.name} again") if serving else None
+        )
+
+    @blueprint.post("/projects/<project>/versions/forward")
+    def go_forward(project: str) -> ResponseReturnValue:
+        return change(project, lambda known: f"Version {registry.go_forward(known).name} serves again.")
 
     @blueprint.post("/projects/<project>/versions/source")
     def choose_source(project: str) -> ResponseReturnValue:
@@ -183,16 +238,39 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
         return change(project, chosen)
 
+    @blueprint.post("/projects/<project>/versions/proposals")
+    def propose_when(project: str) -> ResponseReturnValue:
+        when = request.form.get("when", ALWAYS)
+
+        def said(known: str) -> str:
+            registry.propose_when(known, when)
+            return f"Masks before the first click are {WHEN[when]} now. Tasks keep those that they have."
+
+        return change(project, said)
+
     @blueprint.post("/projects/<project>/versions/push")
     def push(project: str) -> ResponseReturnValue:
         project = pages.known(project)
         jobs.enqueue(project, "push", "the dashboard", again=True)
         return pages.back("training", project)
 
+    @blueprint.get("/projects/<project>/versions/<name>/delete")
+    def ask_to_delete(project: str, name: str) -> ResponseReturnValue:
+        found = find(project, name)
+        return pages.show("versions", pages.known(project), template="delete_version.html", version=found)
+
     @blueprint.post("/projects/<project>/versions/<name>/delete")
     def delete(project: str, name: str) -> ResponseReturnValue:
         def deleted(known: str) -> str:
             registry.delete(known, name)
-            return f"Version {name} is deleted."
+            return f"Version {name} is deleted. It can be brought back for 30 days, at the end of this page."
 
-        return change(project, deleted)
+        back = url_for("dashboard.bring_back", project=project, name=name)
+        return change(project, deleted, (back, "Bring it back"))
+
+    @blueprint.post("/projects/<project>/versions/<name>/bring-back")
+    def bring_back(project: str, name: str) -> ResponseReturnValue:
+        return change(
+            project,
+            lambda known: f"Version {registry.bring_back(known, name).name} is back. It does not serve.",
+        )

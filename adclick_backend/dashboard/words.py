@@ -37,9 +37,17 @@ def duration(seconds: float) -> str:
 
 def percent(share: float | None) -> str:
     """A share as ``87.3 %``; a dash when there is none."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{_tenths(100 * share):.1f} %"
 
 
 def change(difference: float | None) -> str:
-    """The difference of two shares as ``+1.2`` percentage points; a dash when there is none."""
-    return "–" if difference is None else f"{100 * difference:+.1f}"
+    """The difference of two shares as ``+1.2`` percentage points, ``0.0`` for none; a dash when nobody knows."""
+    if difference is None:
+        return "–"
+    points = _tenths(100 * difference)
+    return f"{points:+.1f}" if points else "0.0"
+
+
+def _tenths(number: float) -> float:
+    """A number rounded to one decimal, and never ``-0.0``."""
+    return round(number, 1) + 0.0

@@ -7,23 +7,19 @@ on the bytes and one on the time of the whole download; and Label Studio's token
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from pathlib import Path
+from http.client import HTTPException, HTTPResponse
 from typing import NamedTuple
 from urllib.parse import urljoin
-
-import requests
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from adclick_backend import __version__, deadline
 from adclick_backend.downloads.breaker import Breakers
 from adclick_backend.downloads.encodings import decoded
 from adclick_backend.downloads.hosts import FetchError, HostAtRest, HostRules, Target, parse_url, resolve
+from adclick_backend.downloads.pinned import PinnedConnection, trusted_authorities
 from adclick_backend.downloads.watchdog import Watchdog
 
 __all__ = ["FetchError", "Fetcher", "TrustedServer"]
@@ -141,7 +137,7 @@ class Fetcher:
     ) -> Iterator[HTTPResponse]:
         """GET one hop; network failures inside the block become FetchErrors too."""
         tls = self._tls if target.scheme == "https" else None
-        connection = _PinnedConnection(target, addresses, self._connect_timeout_s, tls, watchdog)
+        connection = PinnedConnection(target, addresses, self._connect_timeout_s, tls, watchdog)
         headers = {
             "Host": target.netloc,
             "User-Agent": f"adclick-backend/{__version__}",
@@ -218,52 +214,4 @@ class Fetcher:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        # The authorities that requests trusts in the rest of the process: REQUESTS_CA_BUNDLE, else its own.
-        with requests.Session() as session:
-            bundle = session.merge_environment_settings("", {}, None, None, None)["verify"]
-        path = Path(bundle if isinstance(bundle, str) else DEFAULT_CA_BUNDLE_PATH)
-        if path.is_dir():
-            return ssl.create_default_context(capath=path)
-        return ssl.create_default_context(cafile=path)
-
-
-class _PinnedConnection(HTTPConnection):
-    """A connection to addresses that are already decided, under the host's name."""
-
-    def __init__(
-        self,
-        target: Target,
-        addresses: list[str],
-        connect_timeout_s: float,
-        tls: ssl.SSLContext | None,
-        watchdog: Watchdog,
-    ) -> None:
-        super().__init__(target.host, target.port)
-        self._addresses = addresses
-        self._connect_timeout_s = connect_timeout_s
-        self._tls = tls
-        self._watchdog = watchdog
-
-    def connect(self) -> None:
-        """Connect to the first address that answers."""
-        self.sock = self._first_answer()
-        self._watchdog.watch(self.sock)
-        if self._tls:
-            secure = self._tls.wrap_socket(
-                self.sock, server_hostname=self.host, do_handshake_on_connect=False
-            )
-            self.sock = secure
-            self._watchdog.watch(secure)
-            secure.do_handshake()
-
-    def _first_answer(self) -> socket.socket:
-        failure: OSError = ConnectionError("it has no address")
-        for address in self._addresses:
-            patience = min(self._connect_timeout_s, self._watchdog.remaining())
-            try:
-                return socket.create_connection((address, self.port), patience)
-            except TimeoutError:
-                failure = TimeoutError(f"no connection within {patience:.3g} s (ADCLICK_CONNECT_TIMEOUT_S)")
-            except OSError as error:
-                failure = error
-        raise failure
+        return trusted_authorities()

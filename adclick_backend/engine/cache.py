@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Generic, Literal, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.images import decode, deep
+from adclick_backend.images import decode
 from adclick_backend.keyed_locks import KeyedLocks
 from adclick_backend.lock_file import locked
 from adclick_backend.store.scratch import ScratchFile
+from adclick_runtime.images import deep, transparency, upright
 from model.checkpoint.atomic import sweep_leftovers, write_atomically
 from model.checkpoint.sources import PREPARING, fingerprint
 
@@ -43,7 +45,19 @@ LAST = "channels_last"
 STALE_S = 86400.0
 """Files of another network are kept for so long after they were used last: somebody may go back to it."""
 
-_CODE = (Path(__file__), Path(decode.__file__), Path(deep.__file__))
+EXPECTED_BYTES = 7_500_000
+"""Of a prepared square image, while there is none to be measured."""
+
+_FEATURES = ".features.safetensors"
+"""What the name of a reference's file ends in."""
+
+_CODE = (
+    Path(__file__),
+    Path(decode.__file__),
+    Path(deep.__file__),
+    Path(transparency.__file__),
+    Path(upright.__file__),
+)
 """Beside the rooms of the model: what keeps files here, and what makes pixels of an image file."""
 
 _DESCRIPTORS_VERSION = 1  # raised with every change of the table
@@ -87,6 +101,30 @@ class WeightedLru(Generic[K, V]):
     def flight(self, key: K) -> AbstractContextManager[None]:
         """Let one thread at a time work out the value of ``key``; the others wait and then find it."""
         return self._flights.hold(key)
+
+
+@dataclass(frozen=True)
+class DiskRoom:
+    """What the cache on disk holds and may hold, in bytes.
+
+    Attributes:
+        capacity: that the settings allow for all projects together.
+        held: by everything that is kept.
+        references: by the features of references, of all projects.
+        own: by the prepared images of one project.
+        each: a prepared image of that project takes, on average.
+    """
+
+    capacity: int
+    held: int
+    references: int
+    own: int
+    each: int
+
+    @property
+    def images(self) -> int:
+        """How many prepared images of the project fit, those that are there already among them."""
+        return max(0, self.capacity - (self.held - self.own)) // self.each
 
 
 class FeatureFiles:
@@ -194,6 +232,31 @@ class FeatureFiles:
         tensors["nearest"] = torch.tensor(list(bytes.fromhex("".join(nearest))), dtype=torch.uint8)
         self._write(self._path(project, f"{sha}-{fingerprint}", "prepared"), tensors)
 
+    def has_prepared(self, project: str, sha: str, fingerprint: str) -> bool:
+        """Whether a prepared image is there; it counts as used now."""
+        try:
+            os.utime(self._path(project, f"{sha}-{fingerprint}", "prepared"))
+        except OSError:
+            return False
+        return True
+
+    def room(self, project: str) -> DiskRoom:
+        """How much is kept of all projects, and of the prepared images of one."""
+        held = own = images = references = 0
+        folder = self.folder(project)
+        for path in self._data_dir.glob("projects/*/cache/*/*.safetensors"):
+            try:
+                size = path.stat().st_size
+            except FileNotFoundError:
+                continue
+            held += size
+            if path.name.endswith(_FEATURES):
+                references += size
+            elif path.parent == folder:
+                own, images = own + size, images + 1
+        each = own // images if images else EXPECTED_BYTES
+        return DiskRoom(self._capacity, held, references, own, each)
+
     def load_prepared(
         self, project: str, sha: str, fingerprint: str
     ) -> tuple[Prepared, tuple[int, int], tuple[str, ...]] | None:
@@ -267,7 +330,7 @@ class FeatureFiles:
 
     def _trim(self) -> None:
         """Delete what was not used for longest until the cache of all projects fits."""
-        files = []
+        files = []  # references go last: every image is compared with them
         for folder in self._data_dir.glob("projects/*/cache/*"):
             sweep_leftovers(folder)
         for path in self._data_dir.glob("projects/*/cache/*/*.safetensors"):
@@ -275,9 +338,9 @@ class FeatureFiles:
                 status = path.stat()
             except FileNotFoundError:
                 continue
-            files.append((status.st_mtime, status.st_size, path))
-        excess = sum(size for _, size, _ in files) - self._capacity
-        for _, size, path in sorted(files):
+            files.append((path.name.endswith(_FEATURES), status.st_mtime, status.st_size, path))
+        excess = sum(size for _, _, size, _ in files) - self._capacity
+        for _, _, size, path in sorted(files):
             if excess <= 0:
                 break
             path.unlink(missing_ok=True)

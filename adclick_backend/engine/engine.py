@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -12,13 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.engine.all_alike import AlikeParts, look_for_alike, look_for_samples, samples_in
 from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, VersionError
-from adclick_backend.engine.cache import WeightedLru, layout
+from adclick_backend.engine.cache import DiskRoom, WeightedLru, layout
+from adclick_backend.engine.differences import Difference, find_differences
 from adclick_backend.engine.networks import LoadedNetworks, SegmentationNetworks
 from adclick_backend.engine.prepared_images import Opened, PreparedImages, since
 from adclick_backend.engine.project_detectors import ProjectDetectors
@@ -26,6 +29,7 @@ from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
 from adclick_backend.store.proposal_source import (
+    JOINT,
     NOTHING,
     PACKAGED,
     RESIDUAL,
@@ -33,19 +37,25 @@ from adclick_backend.store.proposal_source import (
     ProposalSource,
     parts_of,
 )
+from adclick_runtime.operating_points import at_points
+from adclick_runtime.regions import Map, Proposals, propose
 from model.clicks import Click
-from model.segmentation.regions import Map, Proposals, propose
 
 if TYPE_CHECKING:
+    from adclick_runtime.frame import Frame
     from model.checkpoint.backbone_id import BackboneId
     from model.clicks import Click as ModelClick
-    from model.features.encoding import Frame
+    from model.export.contents import ProductContents
+    from model.interactive.alike import AllAlike
     from model.interactive.answer import Answer
     from model.interactive.config import ClickConfig
+    from model.interactive.elsewhere import Sample
     from model.interactive.predictor import Predictor
     from model.interactive.zoom import Window
 
 log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
@@ -123,7 +133,7 @@ class Engine:
         self._others: dict[BackboneId, PreparedImages] = {}
         self._proposals: WeightedLru[tuple[ImageKey, str, ProposalSource], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[
-            tuple[ImageKey, str, Path | None, tuple[str, ...], tuple[ModelClick, ...]], Answer
+            tuple[ImageKey, str, Path | None, tuple[str, ...], str, tuple[ModelClick, ...]], Answer
         ] = WeightedLru(64 << 20)
         self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
@@ -226,6 +236,14 @@ class Engine:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
         self._images.encode_reference(key, pixels)
 
+    def reference(self, key: ImageKey) -> Pixels:
+        """The kept copy of a reference, (H, W, 3) uint8 RGB.
+
+        Raises:
+            EngineError: it is gone or cannot be read.
+        """
+        return self._images.references.kept_copy(key)
+
     def leave_one_out(
         self, bank: ReferenceBank, progress: Callable[[int, int], None] | None = None
     ) -> dict[str, float]:
@@ -239,6 +257,25 @@ class Engine:
             sha -> energy (95 % quantile over the image), >= 0. Empty for a bank of fewer than three.
         """
         return self._images.leave_one_out(bank, progress)
+
+    def least_turned(
+        self, bank: ReferenceBank, sha: str, enough: float, give_way: Callable[[], None] = lambda: None
+    ) -> float:
+        """How far a reference is from the others at the angle, of steps of 30 degrees, at which it is nearest to them.
+
+        Args:
+            bank: at least three references.
+            sha: one of them.
+            enough: no further angle is tried once the energy is this low.
+            give_way: called before each angle; may take its time.
+
+        Returns:
+            Its energy as :meth:`leave_one_out` has it, not turned not among the angles.
+
+        Raises:
+            EngineError: its image is gone, or the model cannot be loaded.
+        """
+        return self._images.least_turned(bank, sha, enough, give_way)
 
     # --- opening and clicking
 
@@ -257,6 +294,14 @@ class Engine:
         self._images.open(key, bank.without(key.sha), load, milliseconds)
         return milliseconds
 
+    def is_prepared(self, key: ImageKey, bank: ReferenceBank) -> bool:
+        """Whether an image lies prepared on disk, so that its first click is a warm one after any restart."""
+        return self._images.files.has_prepared(key.project, key.name, bank.without(key.sha).fingerprint)
+
+    def room(self, project: str) -> DiskRoom:
+        """What the cache on disk holds, and may hold, of the prepared images of a project."""
+        return self._images.files.room(project)
+
     def click(
         self,
         key: ImageKey,
@@ -265,6 +310,7 @@ class Engine:
         clicks: Sequence[Click],
         weights: Path | None = None,
         phrases: Sequence[str] = (),
+        begun: NDArray[np.bool_] | None = None,
     ) -> Segmentation:
         """The mask after some clicks. See :meth:`prepare` for the other arguments.
 
@@ -273,6 +319,8 @@ class Engine:
             weights: the click network of the project's trained version; None: the one that all projects share. What is
                 seen of an image is the same for both.
             phrases: that describe the type of the clicked defect, for a network that :attr:`hears`.
+            begun: (H, W) bool of the image's size, a mask that was there before the first click and that the clicks
+                correct; None for none.
 
         Raises:
             VersionError: that click network cannot be used; the shared one can answer.
@@ -281,6 +329,39 @@ class Engine:
         from model.clicks import Click as ModelClick
 
         shown = tuple(ModelClick(*c) for c in clicks)
+        found, milliseconds = self._by_network(self._answer, key, bank, load, shown, weights, phrases, begun)
+        started = time.perf_counter()
+        mask = found.mask()
+        score = found.score() if mask.any() else 0.0
+        milliseconds["mask"] = since(started)
+        return Segmentation(mask, found.probability, score, milliseconds)
+
+    def click_alike(
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Load,
+        clicks: Sequence[Click],
+        weights: Path | None = None,
+        phrases: Sequence[str] = (),
+    ) -> AlikeParts:
+        """Every place that is like the clicked ones (:mod:`model.interactive.alike`); see :meth:`click`."""
+        shown = tuple(clicks)
+        found, milliseconds = self._by_network(self._alike, key, bank, load, shown, weights, phrases)
+        return AlikeParts.of(found, milliseconds)
+
+    def _by_network(
+        self,
+        work: Callable[..., Found],
+        key: ImageKey,
+        bank: ReferenceBank,
+        load: Load,
+        clicks: tuple[Click, ...],
+        weights: Path | None,
+        phrases: Sequence[str],
+        *more: object,
+    ) -> tuple[Found, dict[str, float]]:
+        """Open an image and let a click network work on it, in the thread of the clicks; and what took how long."""
         bank = bank.without(key.sha)
         milliseconds: dict[str, float] = {}
         opened = self._images.open(key, bank, load, milliseconds)
@@ -288,14 +369,45 @@ class Engine:
         told = tuple(phrases) if self.hears else ()
         with _explained("click", weights):
             found = self._clicking.submit(
-                self._answer, key, bank, opened, load, shown, weights, told
+                work, key, bank, opened, load, clicks, weights, told, *more
             ).result()
         milliseconds["network"] = since(started)
-        started = time.perf_counter()
-        mask = found.mask()
-        score = found.score() if mask.any() else 0.0
-        milliseconds["mask"] = since(started)
-        return Segmentation(mask, found.probability, score, milliseconds)
+        return found, milliseconds
+
+    def _alike(
+        self,
+        key: ImageKey,
+        bank: ReferenceBank,
+        opened: Opened,
+        load: Load,
+        clicks: tuple[Click, ...],
+        weights: Path | None,
+        phrases: tuple[str, ...],
+    ) -> AllAlike:
+        network = self._click_network(weights)
+        look = partial(self._images.windows.look, key, bank, opened.nearest, load)
+
+        def answer_to(some: tuple[Click, ...]) -> Answer:
+            return self._answer(key, bank, opened, load, some, weights, phrases)
+
+        return look_for_alike(network, opened, clicks, answer_to, look, phrases)
+
+    def samples(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, mask: NDArray[np.bool_], most: int
+    ) -> list[Sample]:
+        """What the largest parts of a mask (H, W) bool of an image look like; see :meth:`prepare` for the others."""
+        opened = self._images.open(key, bank.without(key.sha), load, {})
+        return self._preparing.submit(samples_in, opened, mask, most).result()
+
+    def find_like(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, samples: Sequence[Sample]
+    ) -> AlikeParts:
+        """Every place that is like a sample of another image; see :meth:`prepare` for the other arguments."""
+        bank = bank.without(key.sha)
+        opened = self._images.open(key, bank, load, {})
+        look = partial(self._images.windows.look, key, bank, opened.nearest, load)
+        found = self._preparing.submit(look_for_samples, self._model(), opened, samples, look).result()
+        return AlikeParts.of(found, {})
 
     def _answer(
         self,
@@ -306,21 +418,25 @@ class Engine:
         clicks: tuple[ModelClick, ...],
         weights: Path | None,
         phrases: tuple[str, ...],
+        mask: NDArray[np.bool_] | None = None,
     ) -> Answer:
-        """The answer to ``clicks``, each click seeing the answer to those before.
+        """The answer to ``clicks``, each click seeing the answer to those before, the first one ``mask``.
 
         Answers that are not there any more are given again, from the last one on that is: what the clicks lead to
         depends on them alone, not on how much was clicked elsewhere since.
         """
-        from model.interactive.answer import answer
+        from model.interactive.answer import answer, begun
 
         network = self._click_network(weights)
         expected = self._expected.get((key, bank.fingerprint)) or []
         look = partial(self._images.windows.look, key, bank, opened.nearest, load)
-        name = (key, bank.fingerprint, weights, phrases)
+        start = "" if mask is None else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+        name = (key, bank.fingerprint, weights, phrases, start)
         found, known = None, len(clicks)
         while known and (found := self._answers.get((*name, clicks[:known]))) is None:
             known -= 1
+        if found is None and mask is not None:
+            found = begun(opened.frame, mask)
         words = network.words(phrases)
         for count in range(known + 1, len(clicks) + 1):
             shown = clicks[:count]
@@ -398,28 +514,116 @@ class Engine:
     ) -> dict[str, Map]:
         """What :meth:`propose` proposes from: defect type -> probability (h, w) float32, in the working frame.
 
-        There must be something to propose from (:meth:`source`).
+        There must be something to propose from (:meth:`source`). Where somebody chose operating points, 0.5 lies there.
         """
         return self._see(key, bank, load, asked or self.shared_detector.source)[2]
+
+    def unlike(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
+    ) -> float:
+        """How unlike its references an image is. The arguments are those of :meth:`propose`.
+
+        Returns:
+            A multiple of what they are unlike each other: about 1 is usual, well above it the image may show another
+            product; 0 where there are fewer than two to say so.
+        """
+        from model.evidence.anomaly_map import joint_level
+
+        asked, others = asked or self.shared_detector.source, bank.without(key.sha)
+        images = self._images_for(self.source(others, asked), asked)
+        usual = images.usual_level(others)
+        return joint_level(images.open(key, others, load, {}).prepared) / usual if usual else 0.0
+
+    def take_along(self, bank: ReferenceBank, asked: ProposalSource | None = None) -> ProductContents:
+        """What proposes for images with these references, for a detector that leaves the backend.
+
+        Args:
+            bank: the references.
+            asked: of the project, as :meth:`propose` takes it.
+
+        Raises:
+            VersionError: a checkpoint cannot be used.
+            EngineError: there is nothing to propose from, or the model cannot be loaded.
+        """
+        from model.export.contents import ProductContents
+
+        asked = asked or self.shared_detector.source
+        source = self.source(bank, asked)
+        if source == NOTHING:
+            raise EngineError(
+                f"There are {len(bank.references)} references of the product {bank.product!r} and no trained version: "
+                f"{FEWEST_REFERENCES} references are needed to tell what is usual."
+            )
+        weights = asked.trained if source == TRAINED else None
+        images, detectors, calibrations = self._images_for(source, asked), {}, {}
+        if parts_of(source) and asked.detector is not None:
+            with _explained("detector", asked.detector):
+                held, product = self._detectors.measured(images, bank, asked.detector, source)
+            joint = JOINT.join(parts_of(source))
+            calibrations = {
+                name: usual
+                for name in (*parts_of(source), joint)
+                if (usual := held.calibration(product, name)) is not None
+            }
+            detectors = {
+                name: held.detectors[name] for name in parts_of(source) if name not in (PACKAGED, RESIDUAL)
+            }
+        segmenters = {}
+        with _explained("segmentation", weights):
+            if weights is not None:
+                segmenters[TRAINED] = self._segmentation.get(weights)
+            elif PACKAGED in (source, *parts_of(source)) and self._segmentation.packaged is not None:
+                segmenters[PACKAGED] = self._segmentation.get(self._segmentation.packaged)
+        eyes, normal, peaks, usual_level, references = images.taken_along(bank)
+        return ProductContents(
+            name=bank.product,
+            source=source,
+            eyes=eyes,
+            names=bank.references,
+            references=references,
+            normal=normal,
+            peaks=peaks,
+            usual=usual_level,
+            white=bank.white,
+            points=dict(asked.points) if source == asked.name else {},
+            calibrations=calibrations,
+            segmenters=segmenters,
+            detectors=detectors,
+        )
+
+    def differences(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, give_way: Callable[[], None] = lambda: None
+    ) -> list[Difference]:
+        """What differs between an image and each of its most similar references; see :func:`find_differences`."""
+        others = bank.without(key.sha)
+        return find_differences(self._images, self._model, self._preparing, key, others, load, give_way)
 
     def _see(
         self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource
     ) -> tuple[str, Frame, dict[str, Map]]:
-        """What proposes for an image, the working frame of the image, and the maps; none when nothing proposes."""
+        """What proposes for an image, the working frame of the image, and the maps; none when nothing proposes.
+
+        The maps lie at the operating points that were chosen for the source, and for no other one.
+        """
+        source, frame, maps = self._see_calibrated(key, bank, load, asked)
+        return source, frame, at_points(maps, dict(asked.points)) if source == asked.name else maps
+
+    def _see_calibrated(
+        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource
+    ) -> tuple[str, Frame, dict[str, Map]]:
+        """The same as the networks are calibrated."""
         others = bank.without(key.sha)
         source = self.source(others, asked)
         if parts_of(source) and asked.detector is not None:
             try:
                 return self._see_anomalies(key, bank, load, asked.detector, source)
             except VersionError as error:
-                if asked != self.shared_detector.source:
+                if asked.calibrated != self.shared_detector.source:
                     raise
                 self._refuse_shared(error)
-                return self._see(key, bank, load, self.shared_detector.source)
+                return self._see_calibrated(key, bank, load, self.shared_detector.source)
         weights = asked.trained if source == TRAINED else None
-        images = self._images
-        if weights is not None:
-            images = self._images_behind(weights, "segmentation", self._segmentation.backbone)
+        images = self._images_for(source, asked)
         opened = images.open(key, others, load, {})
         if source == NOTHING:
             return source, opened.frame, {}
@@ -443,6 +647,14 @@ class Engine:
         """From now on the packaged network proposes for projects that nothing was trained for."""
         self.shared_detector = SharedDetector.refused(error)
         log.warning("%s", self.shared_detector.problem)
+
+    def _images_for(self, source: str, asked: ProposalSource) -> PreparedImages:
+        """The images as the networks see them that a source asks."""
+        if parts_of(source) and asked.detector is not None:
+            return self._images_behind(asked.detector, "detector", self._detectors.backbone)
+        if source == TRAINED and asked.trained is not None:
+            return self._images_behind(asked.trained, "segmentation", self._segmentation.backbone)
+        return self._images
 
     def _images_behind(
         self, weights: Path, which: str, backbone_of: Callable[[Path], BackboneId]

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from adclick_runtime.anomaly_map import agreed, residual_probability
+from adclick_runtime.regions import Map
 from model.features.number_format import AUTO
 from model.labels.labelled import DEFECT
-from model.segmentation.regions import Map
 
 if TYPE_CHECKING:
+    from adclick_runtime.frame import Frame
     from model.checkpoint.backbone_id import BackboneId
     from model.evidence.prepared import Prepared
-    from model.features.encoding import Frame
     from model.segmentation.predictor import SegPredictor
 
 Network = TypeVar("Network")
@@ -97,17 +98,18 @@ class SegmentationNetworks:
         Raises:
             CheckpointError: a checkpoint cannot be used.
         """
-        from model.evidence.anomaly_map import agreed
+        from model.evidence.anomaly_map import anomaly_score
 
         if weights is not None:
             return self.get(weights).maps(prepared, frame)
         if self.packaged is None:
             return self.residual(prepared, frame, peaks)
         found = self.get(self.packaged).maps(prepared, frame)
-        return {name: agreed(map_, prepared, peaks) for name, map_ in found.items()}
+        score = anomaly_score(prepared)
+        return {name: agreed(map_, score, peaks) for name, map_ in found.items()}
 
     def residual(self, prepared: Prepared, frame: Frame, peaks: Sequence[float]) -> dict[str, Map]:
         """What the residual alone says is where in an image; see `maps`."""
-        from model.evidence.anomaly_map import residual_probability
+        from model.evidence.anomaly_map import anomaly_score
 
-        return {DEFECT: residual_probability(prepared, frame, peaks)}
+        return {DEFECT: residual_probability(anomaly_score(prepared), frame, peaks)}

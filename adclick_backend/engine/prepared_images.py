@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
 from adclick_backend.engine.cache import FeatureFiles, WeightedLru, as_kept
 from adclick_backend.engine.reference_features import ReferenceFeatures
+from adclick_backend.engine.turning import TURNS
 from adclick_backend.engine.windows import Windows
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
 from model.features.number_format import number_format
 
 if TYPE_CHECKING:
+    from adclick_runtime.frame import Frame
     from model.detectors.detector import Scene
     from model.evidence.prepared import Prepared
-    from model.features.encoding import Encoded, Frame
+    from model.features.encoding import Encoded
     from model.interactive.predictor import Predictor
 
 ENCODED_MB = 32
 """Memory for the features of images that were opened last: detectors look at them, clicks do not."""
+
+BANKS = 64
+"""Of so many it is remembered what is usual in them."""
 
 MEASURED_REFERENCES = 8
 """References that are compared with the others of their bank before anything is proposed from the residual alone."""
@@ -66,6 +73,7 @@ class PreparedImages:
             int(settings.memory_cache_mb * share) << 20
         )
         self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(ENCODED_MB << 20)
+        self._levels: WeightedLru[tuple[str, str], float] = WeightedLru(BANKS)
 
     def encode_reference(self, key: ImageKey, pixels: Pixels) -> None:
         """Compute and keep the features of a reference (H, W, 3) uint8 RGB; nothing to do if they are there."""
@@ -121,7 +129,7 @@ class PreparedImages:
 
     def frame(self, shape: tuple[int, ...]) -> Frame:
         """The working frame of an image of ``shape`` (height, width, ...)."""
-        from model.features.encoding import Frame
+        from adclick_runtime.frame import Frame
 
         return Frame.of(shape[0], shape[1], self._model().long_side)
 
@@ -143,6 +151,20 @@ class PreparedImages:
         usual.put(levels, count, checked=True)
         return {sha: found["joint"] for sha, found in levels.items()}
 
+    def least_turned(
+        self, bank: ReferenceBank, sha: str, enough: float, give_way: Callable[[], None] = lambda: None
+    ) -> float:
+        """See :meth:`adclick_backend.engine.engine.Engine.least_turned`."""
+        least = math.inf
+        for degrees in TURNS:
+            give_way()
+            least = min(
+                least, self._preparing.submit(self.references.usual_turned, bank, sha, degrees).result()
+            )
+            if least <= enough:
+                break
+        return least
+
     def peaks(self, bank: ReferenceBank) -> list[float]:
         """The highest suspicion in some references of a bank, each left out of it in turn."""
         from model.evidence.anomaly_map import PEAK
@@ -152,6 +174,38 @@ class PreparedImages:
             # one at a time: a click may be waiting
             self._preparing.submit(self.references.measure, bank, sha).result()
         return usual.every(bank.references, PEAK, MEASURED_REFERENCES)
+
+    def usual_level(self, bank: ReferenceBank) -> float:
+        """The mean over some references of the median energy of each, matched with the others; 0 for fewer than two."""
+        if len(bank.references) < 2:
+            return 0.0
+        name = (bank.project, bank.fingerprint)
+        with self._levels.flight(name):
+            if (known := self._levels.get(name)) is not None:
+                return known
+            measured, level_of = bank.references[:MEASURED_REFERENCES], self.references.level_of
+            levels = [self._preparing.submit(level_of, bank, sha).result() for sha in measured]
+            found = sum(levels) / len(levels)
+            self._levels.put(name, found, 1)
+            return found
+
+    def taken_along(
+        self, bank: ReferenceBank
+    ) -> tuple[Predictor, dict[str, float] | None, list[float], float, list[Callable[[], Encoded]]]:
+        """What images of a bank are compared with, for a detector that leaves the backend.
+
+        Returns:
+            What sees them; what energies are usual in the bank, None for fewer than two references; the highest
+            suspicion in some references, and the mean over the same of their median energies, none and 0 for fewer than
+            two; and what reads the features of each reference.
+        """
+        several = len(bank.references) > 1
+        normal = self._preparing.submit(self.references.normal, bank).result() if several else None
+        peaks = self.peaks(bank) if several else []
+        read: list[Callable[[], Encoded]] = [
+            partial(self.references.of, bank.key(sha)) for sha in bank.references
+        ]
+        return self._model(), normal, peaks, self.usual_level(bank), read
 
     def _prepare(
         self, key: ImageKey, bank: ReferenceBank, pixels: Pixels, milliseconds: dict[str, float]

@@ -17,9 +17,9 @@ from adclick_backend.engine.prepared_images import MEASURED_REFERENCES, Prepared
 from adclick_backend.keyed_locks import KeyedLocks
 from adclick_backend.settings import Settings
 from adclick_backend.store.proposal_source import parts_of
+from adclick_runtime.regions import Map
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, read_manifest
-from model.segmentation.regions import Map
 
 if TYPE_CHECKING:
     from model.checkpoint.backbone_id import BackboneId
@@ -99,6 +99,13 @@ class ProjectDetectors:
             return self._preparing.submit(look).result()
         except ValueError as error:
             raise EngineError(f"The detector cannot look at this image: {error}") from error
+
+    def measured(
+        self, images: PreparedImages, bank: ReferenceBank, weights: Path, source: str
+    ) -> tuple[DetectorPredictor, str]:
+        """The detectors of a checkpoint, and the name by which they know what is usual for a product; see `maps`."""
+        self._measure(images, bank, weights, source)
+        return self._loaded.get(weights), self._product(bank, weights)
 
     def _measure(self, images: PreparedImages, bank: ReferenceBank, weights: Path, source: str) -> None:
         """Learn what is usual on good images of a product, unless that is known."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru, as_kept
+from adclick_backend.engine.turning import turned
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels
 from adclick_backend.images.task_images import decode_image
@@ -78,6 +79,18 @@ class ReferenceFeatures:
         image = self.of(bank.key(sha))
         others = [self.of(bank.key(other)) for other in self.nearest(bank, image, besides=sha)]
         return self._model().usual(image, others)
+
+    def usual_turned(self, bank: ReferenceBank, sha: str, degrees: float) -> float:
+        """The joint residual energy of one reference, turned, matched with those others that are then most alike."""
+        image = self._model().encode(turned(self.kept_copy(bank.key(sha)), degrees))
+        others = [self.of(bank.key(other)) for other in self.nearest(bank, image, besides=sha)]
+        return self._model().usual(image, others)["joint"]
+
+    def level_of(self, bank: ReferenceBank, sha: str) -> float:
+        """The median residual energy over one reference matched with the others of its bank."""
+        image = self.of(bank.key(sha))
+        others = [self.of(bank.key(other)) for other in self.nearest(bank, image, besides=sha)]
+        return self._model().level(image, others)
 
     def measure(self, bank: ReferenceBank, sha: str) -> None:
         """Measure one reference of a bank and keep what was found."""

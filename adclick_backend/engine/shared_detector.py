@@ -27,6 +27,11 @@ class SharedDetector:
     version: str = ""
     problem: str = ""
 
+    @property
+    def named(self) -> tuple[str, ProposalSource]:
+        """The version and the source, as the registry of versions asks for them."""
+        return self.version, self.source
+
     @classmethod
     def of(cls, weights: Path | None, click: Path) -> SharedDetector:
         """The detectors of a checkpoint, if they can be used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from adclick_backend.config.task_value import fill, whole_field
 from adclick_backend.errors import ImageError
 from adclick_backend.images.data_uris import is_data_uri
+
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 
 
 def image_url(task_data: Mapping[str, Any], value: str) -> str:
@@ -32,9 +35,10 @@ def image_url(task_data: Mapping[str, Any], value: str) -> str:
 
 
 def image_name(url: str) -> str:
-    """The file name at the end of an image's URL, readable."""
+    """The file name at the end of an image's URL, readable; of an upload without what Label Studio put before it."""
     if is_data_uri(url):
         return "image in the task"
     parts = urlsplit(url)
     path = parse_qs(parts.query).get("d", [parts.path])[0]  # /data/local-files/?d=folder/name.png
-    return unquote(path).rstrip("/").rpartition("/")[2][:200]
+    name = unquote(path).rstrip("/").rpartition("/")[2][:200]
+    return _UPLOADED.sub("", name) if "/upload/" in parts.path else name

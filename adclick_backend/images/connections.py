@@ -102,6 +102,12 @@ def not_confirmed(hostname: str) -> str:
     )
 
 
+_GONE = (
+    "{url} answers, but has no project {project}, or does not show it to this API key: it was probably deleted there. "
+    "Nothing was deleted here because of that."
+)
+
+
 @dataclass(frozen=True)
 class Link:
     """What a look at Label Studio found."""
@@ -110,6 +116,7 @@ class Link:
     sentence: str
     checked: float = 0.0  # Unix seconds
     webhook: WebhookState = "unknown"
+    gone: bool = False  # Label Studio answers, also about projects, and has none of that number
 
 
 class LinkChecker:
@@ -139,8 +146,13 @@ class LinkChecker:
         self._busy: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
 
-    def look(self, project: str) -> Link:
-        """The latest finding, at most `FRESH_S` old unless Label Studio is slow to answer."""
+    def ask(self, project: str) -> Link:
+        """A fresh finding, however long that takes: for what must not be said on the strength of an old one."""
+        self.forget(project)
+        return self.look(project, self.LONGEST_S)
+
+    def look(self, project: str, patience: float | None = None) -> Link:
+        """The latest finding, at most `FRESH_S` old unless Label Studio takes more than ``patience`` seconds."""
         with self._lock:
             link = self._found.get(project, Link("unknown", "Label Studio is being asked; reload the page."))
             thread = self._busy.get(project)
@@ -151,7 +163,7 @@ class LinkChecker:
                 self._busy[project] = thread
                 thread.start()
         if thread is not None:
-            thread.join(self.PATIENCE_S)
+            thread.join(self.PATIENCE_S if patience is None else patience)
         with self._lock:
             return self._found.get(project, link)
 
@@ -176,11 +188,15 @@ class LinkChecker:
                 # The key may not show the project, and what is no Label Studio may answer anything.
                 with suppress(LabelStudioError, LookupError, TypeError):
                     webhook = self._webhook_state(project, label_studio)
+                with deadline.within(self.LONGEST_S):
+                    if _is_gone(project, label_studio):
+                        link = Link("bad", _GONE.format(url=label_studio.url, project=project), gone=True)
+                        webhook = "unknown"
         except LabelStudioError as error:
             link = Link("bad", f"With {kind}: {error}")
         sentence = " ".join(filter(None, (self._settings.link_problem, link.sentence)))
         with self._lock:
-            self._found[project] = Link(link.state, sentence, time.time(), webhook)
+            self._found[project] = Link(link.state, sentence, time.time(), webhook, link.gone)
             self._looked[project] = time.monotonic()
 
     def _key_kind(self, project: str) -> str:
@@ -191,3 +207,19 @@ class LinkChecker:
         if self._connections.has_token(project):
             return "the legacy token that came with the connection"
         return "no token at all"
+
+
+def _is_gone(project: str, label_studio: LabelStudio) -> bool:
+    """Whether a Label Studio that answers about projects has none of that number, or does not show it."""
+    try:
+        label_studio.get(f"/api/projects/{project}/")
+    except LabelStudioError as error:
+        if error.status != 404:
+            return False
+    else:
+        return False
+    try:
+        label_studio.get("/api/projects/", page_size=1)
+    except LabelStudioError:
+        return False
+    return True

@@ -3,7 +3,7 @@
 What a person clicks on is the browser's picture of the file, so these pixels are that picture: upright as its
 EXIF data says, the first frame of an animation, transparency over the white of the page. Some things differ:
 
-* 16-bit pixels, see :mod:`adclick_backend.images.deep`.
+* 16-bit pixels, see :mod:`adclick_runtime.images.deep`.
 * TIFF, which browsers do not show at all.
 * Colour profiles and gamma (ICC, gAMA, cICP), which browsers apply. Here the camera's own values count: all images
   of a product come with the same profile, and where things are in the picture does not depend on it.
@@ -12,8 +12,10 @@ EXIF data says, the first frame of an animation, transparency over the white of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,12 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from adclick_backend.errors import ImageError
-from adclick_backend.images.deep import FULL_SCALE, DeepImage, sixteen_bit, strips
-from adclick_backend.images.kinds import FORMATS, what_else
+from adclick_runtime.images.deep import FULL_SCALE, DeepImage, sixteen_bit
+from adclick_runtime.images.kinds import FORMATS, what_else
+from adclick_runtime.images.limits import check_size
+from adclick_runtime.images.strips import strips
+from adclick_runtime.images.tiff import check_colours
+from adclick_runtime.images.upright import turn
 
 Pixels = NDArray[np.uint8]
 
@@ -40,19 +46,7 @@ _SAMPLES = 277
 _PLANES = 284
 _ORIENTATION = 274
 
-_WHITE_IS_ZERO, _RGB = 0, 2
-_APART = 2
-
-# EXIF orientation -> what turns the stored picture upright.
-_UPRIGHT: dict[int, Callable[[Any], Any]] = {
-    2: lambda pixels: cv2.flip(pixels, 1),
-    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
-    4: lambda pixels: cv2.flip(pixels, 0),
-    5: lambda pixels: cv2.transpose(pixels),
-    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
-    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
+_WHITE_IS_ZERO = 0
 
 # Pillow's limit is one for the whole process; decode_image holds every header against the setting instead.
 Image.MAX_IMAGE_PIXELS = None
@@ -85,11 +79,7 @@ def decode_deep(data: bytes, *, max_megapixels: float) -> DeepImage | None:
 
 def show_deep(image: DeepImage, white: int) -> Pixels:
     """What `decode_image` makes of an image of more than 8 bits."""
-    pixels = np.empty((*image.values.shape[:2], 3), np.uint8)
-    for rows in strips(len(pixels)):
-        shown = image.shown(white or FULL_SCALE, rows)
-        pixels[rows] = shown if shown.shape[2] == 3 else _on_white(Image.fromarray(shown))
-    return pixels
+    return image.page(white or FULL_SCALE)
 
 
 def is_deep(data: bytes, *, max_megapixels: float) -> bool:
@@ -109,6 +99,12 @@ def image_size(data: bytes, *, max_megapixels: float) -> tuple[int, int]:
         return (height, width) if _orientation(image) > 4 else (width, height)
 
 
+def is_turned(data: bytes, *, max_megapixels: float) -> bool:
+    """Whether an image says that it is to be shown turned or mirrored, which not every reader does."""
+    with _opened(data, max_megapixels) as image:
+        return bool(image.getexif().get(_ORIENTATION, 1) != 1)
+
+
 def is_deep_file(path: Path, *, max_megapixels: float) -> bool:
     """The same of a file, of which no more is read than that takes; raises OSError as well."""
     with path.open("rb") as file:
@@ -123,48 +119,38 @@ def _opened(data: bytes, max_megapixels: float) -> Iterator[Image.Image]:
     """An image with its header read and checked; whatever fails inside becomes an ImageError."""
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
-            _check_size(*image.size, max_megapixels)
+            check_size(*image.size, max_megapixels)
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as error:
         raise ImageError(what_else(data)) from error
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
-        raise ImageError(f"The image file is damaged: {str(error).rstrip('. ')}.") from error
-
-
-def _check_size(width: int, height: int, max_megapixels: float) -> None:
-    if width <= 0 or height <= 0:
-        raise ImageError(f"The image file says that it is {width} x {height} pixels large.")
-    if width * height > max_megapixels * 1e6:
-        raise ImageError(
-            f"The image has {width} x {height} = {width * height / 1e6:.0f} megapixels; the limit is "
-            f"{max_megapixels:g} (ADCLICK_MAX_MEGAPIXELS)."
-        )
+        raise ImageError(f"The image file is damaged: {_said(error)}.") from error
 
 
 def _decode(image: Image.Image, data: bytes) -> Pixels:
-    turn = _turn(image)  # before the pixels are read: browsers take no notice of EXIF data behind them
+    upright = _turn(image)  # before the pixels are read: browsers take no notice of EXIF data behind them
     if _is_plain(image, data):
         # Up to twice as fast as Pillow, with the same result; None for a damaged file.
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if bgr is not None:
-            return np.asarray(turn(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)))
+            return np.asarray(upright(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)))
     if getattr(image, "default_image", False):  # of an APNG, for programs that know of no animations
         image.seek(1)
     if image.format == "PNG" and image.mode in ("1", "L") and "transparency" in image.info:
         # Pillow spreads these pixels over 0 to 255, but not the grey that is to be transparent.
         image.info["transparency"] *= 255 // (2 ** _bits(image, data) - 1)
     frame = image.tile[0][1] if isinstance(image, GifImageFile) else None
-    shown = _on_white(_loaded(image, data))
-    return np.asarray(turn(shown if frame is None else _on_canvas(shown, frame)))
+    page = _on_white(_loaded(image, data))
+    return np.asarray(upright(page if frame is None else _on_canvas(page, frame)))
 
 
-def _on_canvas(shown: Pixels, frame: tuple[int, int, int, int]) -> Pixels:
+def _on_canvas(page: Pixels, frame: tuple[int, int, int, int]) -> Pixels:
     """A picture, white around its first frame (left, top, right, bottom)."""
     left, top, right, bottom = frame
-    canvas = np.full_like(shown, 255)
-    canvas[top:bottom, left:right] = shown[top:bottom, left:right]
+    canvas = np.full_like(page, 255)
+    canvas[top:bottom, left:right] = page[top:bottom, left:right]
     return canvas
 
 
@@ -257,41 +243,27 @@ def _orientation(image: Image.Image) -> int:
         orientation = exif.get(_ORIENTATION)
     except Exception:  # damaged EXIF data says nothing
         return 1
-    return orientation if orientation in _UPRIGHT else 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _turn(image: Image.Image) -> Callable[[Any], Any]:
     """What applies the EXIF orientation."""
-    return _UPRIGHT.get(_orientation(image), lambda pixels: pixels)
+    return turn(_orientation(image))
 
 
 def _deep(image: Image.Image, data: bytes) -> DeepImage:
-    turn = _turn(image)
+    upright = _turn(image)
     if image.mode.startswith(("I", "F")):
         image.load()
-        values, zero_is_white = sixteen_bit(np.asarray(image)), _is_white_zero(image)
-        alpha = _keyed(values[..., None], image)
+        found = DeepImage(sixteen_bit(np.asarray(image)), None, _is_white_zero(image))
     else:
         if isinstance(image, TiffImageFile):
-            _check_colours(image)
-        values, alpha = _deep_colour(data)
-        zero_is_white = False
-        if alpha is None:
-            alpha = _keyed(values, image)
-    if _orientation(image) > 1:
-        values, alpha = turn(np.ascontiguousarray(values)), None if alpha is None else turn(alpha)
-    return DeepImage(values, alpha, zero_is_white)
-
-
-def _check_colours(image: TiffImageFile) -> None:
-    """Refuse what OpenCV takes for something else: 16-bit TIFFs whose samples are not RGB or RGBA, one by one."""
-    photometric, samples = image.tag_v2.get(_PHOTOMETRIC), image.tag_v2.get(_SAMPLES, 1)
-    if photometric != _RGB or samples not in (3, 4) or image.tag_v2.get(_PLANES, 1) == _APART:
-        raise ImageError(
-            f"The image is a 16-bit TIFF of a kind that is not known here (photometric interpretation {photometric}, "
-            f"{samples} samples a pixel, planar configuration {image.tag_v2.get(_PLANES, 1)}); save it as 16-bit RGB "
-            "with interleaved samples, or as PNG."
-        )
+            tags = image.tag_v2
+            check_colours(tags.get(_PHOTOMETRIC), tags.get(_SAMPLES, 1), tags.get(_PLANES, 1))
+        found = _deep_colour(data)
+    if found.alpha is None:
+        found = replace(found, alpha=_keyed(np.atleast_3d(found.values), image))
+    return found.turned(upright) if _orientation(image) > 1 else found
 
 
 def _is_white_zero(image: Image.Image) -> bool:
@@ -305,15 +277,15 @@ def _keyed(values: NDArray[np.uint16], image: Image.Image) -> Pixels | None:
     return np.where((values == np.asarray(key, np.uint16)).all(axis=2), 0, 255).astype(np.uint8)
 
 
-def _deep_colour(data: bytes) -> tuple[NDArray[np.uint16], Pixels | None]:
+def _deep_colour(data: bytes) -> DeepImage:
     """Several channels of more than 8 bits, of which Pillow keeps the high byte only: RGB, and alpha."""
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3:
         raise ImageError("The image file is damaged, or of a 16-bit kind that is not known here.")
-    colour = sixteen_bit(values)[..., 2::-1]  # not copied: it may be a gigabyte
-    if values.shape[2] < 4:
-        return colour, None
-    alpha = np.empty(values.shape[:2], np.uint8)
-    for rows in strips(len(alpha)):
-        alpha[rows] = cv2.convertScaleAbs(np.ascontiguousarray(values[rows, :, 3]), alpha=255 / FULL_SCALE)
-    return colour, alpha
+    return DeepImage.of_opencv(values)
+
+
+def _said(error: Exception) -> str:
+    """What a decoder says, without Python's way of writing bytes: ``chunk b'ID\\xffT'`` becomes ``chunk ID?T``."""
+    words = re.sub(r"\bb(['\"])(.*?)\1", lambda found: re.sub(r"\\x[0-9a-f]{2}", "?", found[2]), str(error))
+    return words.rstrip(". ")

@@ -21,11 +21,11 @@ from adclick_backend.images.decode import (
     is_deep,
     show_deep,
 )
-from adclick_backend.images.deep import Brightness, DeepImage
 from adclick_backend.images.download_cache import DownloadCache
 from adclick_backend.images.local_files import LocalFiles, is_local_files_path
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from adclick_backend.settings import Settings
+from adclick_runtime.images.deep import Brightness, DeepImage
 
 __all__ = ["ImageError", "ImageSource", "LoadedImage", "decode_image"]
 

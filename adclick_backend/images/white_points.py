@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from adclick_backend.errors import ImageError
-from adclick_backend.images.deep import Brightness
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.store import Store, WhitePoint
+from adclick_runtime.images.deep import Brightness
 
 _REMEMBERED = 10_000  # images whose brightness is known without another look
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adclick_backend.jobs.files import JobFiles
+from adclick_backend.jobs.notices import JobNotices
 from adclick_backend.jobs.runner import PROGRAM, JobRunner
 from adclick_backend.settings import Settings
 from adclick_backend.store import Job, JobKind, Store
@@ -35,7 +36,12 @@ class Jobs:
         self._files = JobFiles(settings.data_dir)
         lock = settings.data_dir / "jobs.lock"
         self._runner = JobRunner(
-            table=store.jobs, files=self._files, settings=settings, lock=lock, program=program
+            table=store.jobs,
+            files=self._files,
+            settings=settings,
+            lock=lock,
+            program=program,
+            on_lost=JobNotices(store, settings).job_ended,
         )
 
     def start(self) -> None:
@@ -51,8 +57,10 @@ class Jobs:
 
         Args:
             project: project id.
-            kind: ``"train"``, ``"push"`` to send predictions to Label Studio, or ``"masks"`` to compute those whose key
-                points alone were submitted.
+            kind: ``"train"``, ``"push"`` to send predictions to Label Studio, ``"masks"`` to compute those whose key
+                points alone were submitted, ``"report"`` on the version that serves, ``"normal"`` to mark tasks,
+                ``"prepare"`` to prepare all images, ``"alike"`` to look in them for what is like some masks,
+                ``"generate"`` to paint defects on references, or ``"points"`` to measure what thresholds do.
             trigger: who asked, for a person.
             again: something came that a running job may not have seen, so one more is to follow it; only one,
                 however often it is asked for. A training that finds nothing new ends at once.
@@ -95,6 +103,10 @@ class Jobs:
     def of_project(self, project: str) -> list[Job]:
         """The last hundred jobs of a project, the newest first."""
         return self._table.of_project(project)
+
+    def under_way(self, project: str, kind: JobKind) -> bool:
+        """Whether a job of that kind waits or runs."""
+        return any(job.kind == kind and job.active for job in self.of_project(project))
 
     def log(self, project: str, job_id: int) -> str:
         """What the job's process wrote, the end of it when that is much.

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,6 +81,7 @@ class JobRunner(LockedThread):
         silence_s: seconds without a word after which a job is given up.
         grace_s: seconds that a cancelled job has to end by itself.
         clock: seconds that no setting of the clock and no sleep of the machine touches.
+        on_lost: told, in a thread of its own, of a job whose process could not say itself how it ended.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class JobRunner(LockedThread):
         silence_s: float = 900.0,
         grace_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        on_lost: Callable[[Job], None] = lambda job: None,
     ) -> None:
         super().__init__("job-runner", lock, poll_s)
+        self._on_lost = on_lost
         self._table = table
         self._files = files
         self._settings = settings
@@ -209,10 +213,15 @@ class JobRunner(LockedThread):
         job = self._table.find(running.job.id)
         if job is not None and job.cancel:
             self._table.end(job.id, "cancelled", "Cancelled.")
-        else:
-            self._table.end(running.job.id, "failed", reason)
+        elif self._table.end(running.job.id, "failed", reason):
+            self._tell_lost(running.job.id)
         self._files.clear(running.job)
         self._running.pop(running.job.kind, None)
+
+    def _tell_lost(self, number: int) -> None:
+        """Nobody else says that the job is over; whoever is told may take a while."""
+        if (job := self._table.find(number)) is not None:
+            threading.Thread(target=self._on_lost, args=(job,), name="job-lost", daemon=True).start()
 
 
 def _how_it_died(code: int | None) -> str:

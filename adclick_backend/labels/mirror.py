@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
 from adclick_backend.labels.belonging import read_image
 from adclick_backend.labels.meanings import Meanings
-from adclick_backend.labels.proposed import KEPT, PREFIX
+from adclick_backend.labels.proposed import KEPT, PREFIX, left_of_proposal
 from adclick_backend.labels.results import EMPTY_AFTER_CLICKS, Statement, newest
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.protocol.events import (
@@ -166,7 +166,9 @@ class Labels:
         clicked = self._clicked_before(project, event.annotation, time.time())
         changed = labels.put(images, _kept(event.annotation, clicked=clicked), self._summary(project))
         self._accept(project, event.annotation.task, [event.annotation])
+        self._sign(project, [event.annotation])
         if changed:
+            self._judge(project, event.annotation.task, [event.annotation])
             self._on_label(project)
         return changed
 
@@ -195,6 +197,9 @@ class Labels:
         images = self._images(project, task_id, raw.get("data") or {}, kept)
         changed = self._store.labels.mirror(images, asked=asked, summarise=self._summary(project))
         self._accept(project, task_id, annotations)
+        self._sign(project, annotations)
+        if changed:
+            self._judge(project, task_id, annotations)
         return changed
 
     def restore(self, project: str, task: int) -> bool:
@@ -218,6 +223,22 @@ class Labels:
         """The regions of these annotations were accepted: the answers they come from stay."""
         regions = {str(item.get("id")) for annotation in annotations for item in annotation.result}
         self._store.answers.accept(project, task_id, regions)
+
+    def _judge(self, project: str, task_id: int, annotations: Iterable[Annotation]) -> None:
+        """What a person did with the parts that had been proposed, where the task was opened with them."""
+        submitted = [one for one in annotations if not one.was_cancelled]
+        if not submitted:
+            return
+        newest = max(submitted, key=lambda one: (one.changed_at, one.id))
+        answered = self._store.answers.regions(project, task_id)
+        unchanged, changed = left_of_proposal(newest.result, answered)
+        if unchanged or changed or newest.parent_prediction is not None:
+            self._store.proposed_parts.judge(project, task_id, unchanged, changed)
+
+    def _sign(self, project: str, annotations: Iterable[Annotation]) -> None:
+        """Write down who made these annotations."""
+        authors = {one.id: one.author for one in annotations if one.author is not None}
+        self._store.annotations.note_authors(project, authors)
 
     def _clicked_before(self, project: str, annotation: Annotation, saved: float) -> bool:
         """Whether an annotation that holds nothing was saved, at that time, just after clicks that nobody accepted."""
@@ -276,4 +297,8 @@ def _kept(
         "was_cancelled": annotation.was_cancelled,
         "changed_at": annotation.changed_at,
     }
-    return {**kept, "clicked": True} if clicked else kept
+    if annotation.ground_truth:
+        kept["reviewed"] = True
+    if clicked:
+        kept["clicked"] = True
+    return kept

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +20,22 @@ EDGE = 1 / 256
 
 KEPT = "proposed"
 """Key of a kept region under which stands what had been proposed, where a person changed it."""
+
+
+def left_of_proposal(
+    result: Sequence[Mapping[str, Any]], answered: Collection[str]
+) -> tuple[set[str], set[str]]:
+    """Ids of the proposed regions that an annotation holds as they were proposed, and of those that a person changed.
+
+    Args:
+        result: of the annotation. Label Studio notes in ``origin`` when somebody changed a region of a prediction.
+        answered: ids of regions that answered clicks: what was proposed under such an id was corrected by them.
+    """
+    found = {str(item["id"]): item for item in result if str(item.get("id")).startswith(PREFIX)}
+    changed = {
+        name for name, item in found.items() if name in answered or item.get("origin") == "prediction-changed"
+    }
+    return set(found) - changed, changed
 
 
 def proposed_target(

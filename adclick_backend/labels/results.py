@@ -324,7 +324,7 @@ def _is_unchanged_proposal(region: Mapping[str, Any]) -> bool:
     return (
         str(region.get("id", "")).startswith(PREFIX)
         and KEPT not in region
-        and region.get("origin") != "prediction-changed"
+        and region.get("origin") not in ("prediction-changed", "manual")  # manual: clicks on it were answered
     )
 
 

@@ -13,6 +13,7 @@ from adclick_backend.images.addresses import image_name
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
+from adclick_backend.labels.annotators import read_annotators
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.labels.reading import read_project, read_tasks
 from adclick_backend.store import Store
@@ -76,6 +77,7 @@ def _read(
         task for task, when in written.items() if task not in seen and not asked <= when <= time.time()
     ]
     read_tasks(project, missing, store, label_studio, labels.mirror)
+    read_annotators(project, store, label_studio)
     store.suspicions.clear(project)
 
 

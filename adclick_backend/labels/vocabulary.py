@@ -93,6 +93,10 @@ class Vocabulary:
             return self._by_word(value)
         return self.meanings.get(control, {}).get(value, "nothing")
 
+    def normal_choice(self, image: ImageSettings) -> str | None:
+        """The choice that calls an image free of defects, as the words or a person say it; None when none does."""
+        return next((one for one in image.choices if self.meaning(image.choices_name, one) == "normal"), None)
+
     @cached_property
     def meanings(self) -> Meanings:
         """What the values of all controls mean, as far as it is known."""

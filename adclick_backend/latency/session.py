@@ -19,7 +19,7 @@ import requests
 from numpy.typing import NDArray
 
 from adclick_backend.brush.rle import decode_rle
-from adclick_backend.config.advice import recommended_config
+from adclick_backend.config.layout import recommended_config
 from adclick_backend.references.collection import References
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store

@@ -24,10 +24,19 @@ class Body(BaseModel):
 
 
 class Task(Body):
-    """One task; annotations, drafts and predictions are left where they are."""
+    """One task; its annotations are left where they are.
+
+    Attributes:
+        id: its number; None from API clients that send none.
+        data: what it is about: the URL of its image.
+        predictions: what was proposed for it, as Label Studio sends it, whatever that is.
+        drafts: what the person who clicks has done so far, some seconds ago.
+    """
 
     id: Identifier | None = None
     data: dict[str, Any]
+    predictions: Any = None
+    drafts: Any = None
 
 
 class WebhookProject(Body):

@@ -25,7 +25,16 @@ class Annotation(Body):
     task: Identifier
     result: list[dict[str, Any]] = Field(default_factory=list)
     was_cancelled: bool = False
+    ground_truth: bool | None = False  # the star
     updated_at: str = ""
+    parent_prediction: object = None  # the prediction that it was made of, if any
+    completed_by: Any = None
+
+    @property
+    def author(self) -> int | None:
+        """Number of the user who made it; None when Label Studio does not say."""
+        user = self.completed_by.get("id") if isinstance(self.completed_by, dict) else self.completed_by
+        return user if type(user) is int and 0 <= user <= LARGEST else None
 
     @property
     def changed_at(self) -> float:

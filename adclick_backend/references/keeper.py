@@ -16,6 +16,8 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import DiskError, Store
 from adclick_backend.store.backups import BackupError, back_up, is_due
+from adclick_backend.store.removal import sweep_removed
+from adclick_backend.store.tries import TryFiles
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class ReferenceKeeper(LockedThread):
         intake: brings one reference into the bank.
         read_back: reads from Label Studio what messages named.
         check: compares the references of a bank with each other.
+        measure: looks at one more image of those that say how far proposals can be trusted; False when there is none.
         syncs: begin by themselves some time after a start.
         engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
             loaded.
@@ -50,6 +53,7 @@ class ReferenceKeeper(LockedThread):
         intake: ReferenceIntake,
         read_back: ReadBack,
         check: BankCheck,
+        measure: Callable[[], bool],
         syncs: LabelSyncs,
         engine: Engine,
         give_way: Callable[[], None],
@@ -63,6 +67,7 @@ class ReferenceKeeper(LockedThread):
         self._read_back = read_back
         self._turn_of_messages = False
         self._check = check
+        self._measure = measure
         self._syncs = syncs
         self._engine = engine
         self._give_way = give_way
@@ -85,13 +90,15 @@ class ReferenceKeeper(LockedThread):
             if reference := self._store.references.next_pending():
                 self._intake.take_in(reference)
                 return True
-            if self._check.step(self._give_way):
+            if self._check.step(self._give_way) or self._measure():
                 return True
         if time.monotonic() - self._swept > SWEEP_S:
             self._swept = time.monotonic()
             self._references.sweep()
             self._store.references.purge()
             self._store.labels.purge()
+            TryFiles(self._store.database.path.parent).sweep()
+            sweep_removed(self._store.database.path.parent)
             self._back_up()
         self._syncs.start_due()
         return self._read_back.step()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adclick_backend.dashboard.figures import words_of
 from adclick_backend.report.page import Effort
 from adclick_backend.store import Store
 from adclick_backend.store.version import Version
 
-SHOWN = {"iou": "mIoU", "ap": "pixel AP"}
-"""Figures of a version's own comparison -> their names."""
+SHOWN = ("iou", "ap")
+"""Figures of a version's own comparison."""
 
 
 def efforts(project: str, store: Store, versions: Sequence[Version]) -> list[Effort]:
@@ -22,8 +23,8 @@ def efforts(project: str, store: Store, versions: Sequence[Version]) -> list[Eff
     for version in sorted(versions, key=lambda v: v.created):
         clicks = sum(count for answered, count in spent if answered <= version.created)
         found = {
-            words: float(value)
-            for key, words in SHOWN.items()
+            words_of(key): float(value)
+            for key in SHOWN
             if isinstance(value := version.metrics.get(key), int | float)
         }
         if found:

@@ -11,9 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.pixels import bounded_shape
-from adclick_backend.training.promotion import Look, highest, truth_of
+from adclick_backend.dashboard.figures import words_of
+from adclick_backend.training.promotion import (
+    ImageScores,
+    Look,
+    highest,
+    image_scores,
+    mean_scores,
+    truth_of,
+)
 from model.labels.labelled import LabelledImage
-from model.metrics.masks import iou
 from model.metrics.ranking import Ranking, image_auroc, rank, rank_pixels
 from model.metrics.thresholded import iou_max, thresholded
 
@@ -29,11 +36,14 @@ class Seen:
         image: as it is labelled; no labels means normal.
         scores: (h, w) float32 in [0, 1], the maximum over the types (Eq. 7).
         truth: (h, w) bool; None where nobody said which pixels are defective.
+        judged: the image's scores as a training computes them, so that the page Versions and a report of the same
+            images agree to the digit.
     """
 
     image: LabelledImage
     scores: NDArray[np.float32]
     truth: NDArray[np.bool_] | None
+    judged: ImageScores
 
     @property
     def score(self) -> float:
@@ -42,10 +52,8 @@ class Seen:
 
     @property
     def overlap(self) -> float:
-        """IoU of the scores cut at ``CUT`` with the truth; NaN without a truth or a defect."""
-        if self.truth is None or not self.truth.any():
-            return math.nan
-        return iou(self.scores >= CUT, self.truth)
+        """IoU of the mask with the truth; NaN without a truth or a defect."""
+        return math.nan if self.truth is None or self.judged.iou is None else self.judged.iou
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,9 @@ def evaluate(
 
 
 def figures(defective: Sequence[Seen], normal: Sequence[Seen]) -> dict[str, float]:
-    """The metrics of some images, by name, each in [0, 1]."""
-    found: dict[str, float] = {}
+    """The metrics of some images, by name, each in [0, 1]; first those that the page Versions has as well."""
+    judged = [s.judged for s in (*defective, *normal) if s.truth is not None]
+    found = {words_of(name): value for name, value in mean_scores(judged).items() if math.isfinite(value)}
     if defective and normal:
         scores = [s.score for s in (*defective, *normal)]
         found["image AUROC"] = image_auroc(scores, [True] * len(defective) + [False] * len(normal))
@@ -129,17 +138,14 @@ def figures(defective: Sequence[Seen], normal: Sequence[Seen]) -> dict[str, floa
         maps, masks = [s.scores for s in known], [s.truth for s in known if s.truth is not None]
         fixed = thresholded(maps, masks, normalise=False)
         found |= {
-            "pixel AP": ranking.average_precision,
+            "pooled AP": ranking.average_precision,
             "PRO": ranking.per_region_overlap(),
             "pixel AUROC": ranking.auroc,
-            "mIoU": float(np.nanmean([s.overlap for s in defective])),
             "mF1 .2-.8": fixed.f1,
             "mAcc .2-.8": fixed.recall,
             "mIoU .2-.8": fixed.iou,
             "mIoU-max": iou_max(maps, masks, normalise=False),
         }
-    if normal:
-        found["false area"] = float(np.mean([(s.scores >= CUT).mean() for s in normal]))
     return found
 
 
@@ -155,10 +161,12 @@ def mean_figures(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]
 def _see(image: LabelledImage, look: Look) -> Seen:
     height, width = image.load().shape[:2]
     shape = bounded_shape((height, width))
-    scores = cv2.resize(highest(look(image)), shape[::-1], interpolation=cv2.INTER_LINEAR)
+    found = highest(look(image))
+    scores = cv2.resize(found, shape[::-1], interpolation=cv2.INTER_LINEAR)
     kinds = {label.kind for label in image.labels.values()}
     truth = truth_of(image, shape) if kinds <= {"mask", "clicked"} else None
-    return Seen(image, np.asarray(scores, np.float32), truth)
+    judged = image_scores(found, truth_of(image, (found.shape[0], found.shape[1])), image)
+    return Seen(image, np.asarray(scores, np.float32), truth, judged)
 
 
 def _pixel_ranking(seen: Sequence[Seen]) -> Ranking | None:

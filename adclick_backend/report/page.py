@@ -15,6 +15,8 @@ from markupsafe import Markup
 from adclick_backend import __version__, dashboard
 from adclick_backend.benchmark.overlays import overlay
 from adclick_backend.dashboard.charts import Chart, draw_chart
+from adclick_backend.dashboard.image_names import ImageName, Named
+from adclick_backend.dashboard.words import percent
 from adclick_backend.report.evaluation import CUT, Curve, Evaluation, Seen, mean_figures
 
 TEMPLATES = Path(__file__).parent
@@ -23,11 +25,12 @@ STYLE = Path(dashboard.__file__).parent / "static" / "dashboard.css"
 
 @dataclass(frozen=True)
 class Section:
-    """One product of the report: its name, a remark on its images, and what was measured."""
+    """One product of the report: its name, a remark on its images, what was measured, and what images are called."""
 
     name: str
     remark: str
     evaluation: Evaluation
+    named: Named = field(default=lambda sha: ImageName(f"image {sha[:12]}"))
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ class Report:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A worst case: a data URI and its caption."""
+    """A worst case: a data URI, what was found, and which image it is."""
 
     uri: Markup
     caption: str
+    image: ImageName
 
 
 def render(report: Report) -> str:
@@ -71,7 +75,7 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    environment.filters["percent"] = percent
     overall = mean_figures(section.evaluation.figures for section in report.sections)
     return environment.get_template("report.html").render(
         report=report,
@@ -79,7 +83,7 @@ def render(report: Report) -> str:
         names=list(overall),
         overall=overall,
         charts=_charts,
-        pictures=lambda section: [_picture(seen) for seen in section.evaluation.worst],
+        pictures=lambda section: [_picture(seen, section.named) for seen in section.evaluation.worst],
         effort=_effort(report.efforts),
         version=__version__,
     )
@@ -97,8 +101,8 @@ def _charts(section: Section) -> list[Chart]:
 
 
 def _chart(title: str, curves: Sequence[Curve]) -> Chart | None:
-    named = {f"{curve.name}, area {100 * curve.area:.1f}": curve.points for curve in curves}
-    return draw_chart(title, named, across="share", percent=True)
+    drawn = {f"{curve.name}, area {percent(curve.area)}": curve.points for curve in curves}
+    return draw_chart(title, drawn, across="share", percent=True)
 
 
 def _effort(efforts: Sequence[Effort]) -> Chart | None:
@@ -111,13 +115,13 @@ def _effort(efforts: Sequence[Effort]) -> Chart | None:
     )
 
 
-def _picture(seen: Seen) -> _Picture:
+def _picture(seen: Seen, named: Named) -> _Picture:
     image = seen.image.load()
     truth = seen.truth if seen.truth is not None else seen.scores > math.inf
     types = ", ".join(sorted(seen.image.labels)) or "normal"
-    words = f"IoU {seen.overlap:.2f}" if seen.image.labels else f"highest score {seen.score:.2f}"
+    words = f"IoU {percent(seen.overlap)}" if seen.image.labels else f"highest score {percent(seen.score)}"
     drawn = overlay(image, truth, seen.scores >= CUT, [], f"{types}: {words}")
     data = base64.b64encode(cv2.imencode(".png", drawn)[1].tobytes()).decode()
     return _Picture(
-        Markup("data:image/png;base64,{}").format(data), f"{types}, {words}, image {seen.image.name[:12]}"
+        Markup("data:image/png;base64,{}").format(data), f"{types}, {words}", named(seen.image.name)
     )

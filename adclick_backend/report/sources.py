@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.benchmark.local_engine import LocalEngine
+from adclick_backend.dashboard.figures import measures, words_of
+from adclick_backend.dashboard.image_names import ImageName, Named, image_names
+from adclick_backend.dashboard.words import count, percent
 from adclick_backend.engine.bank import EngineError, ReferenceBank
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
 from adclick_backend.services import Services
@@ -34,13 +37,15 @@ class Source:
         count: how many.
         look: what is seen in one of them.
         remark: a sentence on the choice of the images; may be empty.
+        named: what a person calls an image.
     """
 
     name: str
     images: Iterator[LabelledImage]
     count: int
     look: Look
-    remark: str = ""
+    remark: str
+    named: Named
 
 
 def folder_source(category: Category, number: int, engine: LocalEngine, weights: Path | None) -> Source:
@@ -58,18 +63,25 @@ def folder_source(category: Category, number: int, engine: LocalEngine, weights:
     defects = category.defects()
     bank = engine.bank(str(number), references)
 
+    names: dict[str, ImageName] = {}
+
+    def labelled(file: Path, labels: Mapping[str, WeakLabel]) -> LabelledImage:
+        image = _labelled(file, labels, bank.white)
+        names[image.name] = ImageName(f"{file.parent.name}/{file.name}")
+        return image
+
     def images() -> Iterator[LabelledImage]:
         for file in normal:
-            yield _labelled(file, {}, bank.white)
+            yield labelled(file, {})
         for file, mask in defects:
             target = read_mask(mask)
             label = WeakLabel("mask", target.astype(np.float32), np.ones_like(target))
-            yield _labelled(file, {file.parent.name: label}, bank.white)
+            yield labelled(file, {file.parent.name: label})
 
     remark = f"{len(bank.references)} references; the normal images are other ones."
     asked = None if weights is None else ProposalSource(TRAINED, weights)
     look = _looker(engine.engine, bank.project, lambda product: bank, asked)
-    return Source(category.name, images(), len(normal) + len(defects), look, remark)
+    return Source(category.name, images(), len(normal) + len(defects), look, remark, names.__getitem__)
 
 
 def project_sources(
@@ -83,25 +95,47 @@ def project_sources(
         data: what is labelled.
         version: the version to evaluate; None for what proposes without one.
     """
+    asked = (
+        services.registry.proposing(project) if version is None or version.serving else version.proposing()
+    )
     known = set(version.manifest.get("data", {}).get("images", ())) if version else set()
     look = _looker(
         services.engine,
         project,
         lambda product: services.references.bank(project, product),
-        services.registry.proposing(project) if version is None or version.serving else version.proposing(),
+        asked.calibrated
+        if asked
+        else None,  # beside the figures of the page Versions, wherever a person cuts
     )
-    sources = []
+    named, sources = image_names(services.store, project), []
     for product in sorted({image.product for image in data.images}):
         images = [image for image in data.images if image.product == product]
         unseen = [image for image in images if image.name not in known]
-        remark = "None of these images was trained on."
+        remark, beside = "None of these images was trained on.", _beside_versions(version, unseen)
         if not any(image.labels for image in unseen):
             unseen, remark = (
                 images,
                 "The version was trained on some of these images: expect less of new ones.",
             )
-        sources.append(Source(product or f"Project {project}", iter(unseen), len(unseen), look, remark))
+            beside = _beside_versions(version, unseen)
+        name = product or f"Project {project}"
+        sources.append(Source(name, iter(unseen), len(unseen), look, f"{remark}{beside}", named))
     return sources
+
+
+def _beside_versions(version: Version | None, images: Sequence[LabelledImage]) -> str:
+    """Why the figures are not those of the page Versions; "" when they are of the same images, or it has none."""
+    known = measures(version.metrics) if version else {}
+    shown = [f"{words_of(name)} {percent(known[name])}" for name in ("iou", "ap") if name in known]
+    if version is None or not shown:
+        return ""
+    held_out = set(version.manifest.get("data", {}).get("held_out", ()))
+    if held_out == {image.name for image in images}:
+        return ""
+    return (
+        f" The page Versions has {', '.join(shown)}: of the {count(len(held_out), 'image')} that "
+        f"{'was' if len(held_out) == 1 else 'were'} held back when {version.name} was trained."
+    )
 
 
 def _apart(good: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -12,11 +12,13 @@ from adclick_backend.store.answers import Answer, AnswerTable
 from adclick_backend.store.backups import DATABASE, advice
 from adclick_backend.store.database import Database, StoreError
 from adclick_backend.store.disk import Disk, DiskError
+from adclick_backend.store.gallery import GalleryImage, GalleryTable
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
+from adclick_backend.store.proposed_parts import JudgedPart, ProposedParts
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
 from adclick_backend.store.suspicions import Suspicion, Suspicions
 from adclick_backend.store.white_points import WhitePoint, WhitePointTable
@@ -26,9 +28,11 @@ __all__ = [
     "Answer",
     "Disk",
     "DiskError",
+    "GalleryImage",
     "Job",
     "JobKind",
     "JobState",
+    "JudgedPart",
     "LabelledTask",
     "Problem",
     "Project",
@@ -62,6 +66,8 @@ class Store:
         self.jobs = JobTable(self.database)
         self.answers = AnswerTable(self.database)
         self.labels = LabelTable(self.database)
+        self.proposed_parts = ProposedParts(self.database)
+        self.gallery = GalleryTable(self.database)
         self.problems = ProblemTable(self.database)
         self.prompts = PromptTable(self.database)
         self.disk.try_database = lambda: self.values.set("", "last_look_at_the_disk", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from adclick_backend.store.database import FARTHEST_S, Database
@@ -74,6 +74,38 @@ class AnnotationTable:
         if gone or (row and row["deleted"]):
             return float("inf")
         return float(row["changed_at"]) if row else None
+
+    def authors(self, project: str) -> dict[int, int]:
+        """Annotation -> number of the user of Label Studio who made it, as far as that is known."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT annotation_id, author FROM annotation_revisions WHERE project = ? AND author IS NOT NULL",
+                (project,),
+            ).fetchall()
+        return {int(row["annotation_id"]): int(row["author"]) for row in rows}
+
+    def note_authors(self, project: str, authors: Mapping[int, int]) -> None:
+        """Write down which user of Label Studio made each of these annotations, as far as anything was heard of them.
+
+        Nothing is written when that is known already.
+        """
+        named = json.dumps([[annotation, author] for annotation, author in authors.items()])
+        news = (
+            "project = ? AND annotation_id = json_extract(value, '$[0]') "
+            "AND author IS NOT json_extract(value, '$[1]')"
+        )
+        with self._database.read() as connection:
+            known = connection.execute(
+                f"SELECT 1 FROM json_each(?), annotation_revisions WHERE {news} LIMIT 1",  # noqa: S608  (a constant)
+                (named, project),
+            ).fetchone()
+        if known is None:
+            return
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE annotation_revisions SET author = ? WHERE project = ? AND annotation_id = ?",
+                [(author, project, annotation) for annotation, author in authors.items()],
+            )
 
     # --- tasks to be read before what a message said of them is believed
 

@@ -266,6 +266,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # When a person brought back what Label Studio does not have, Unix seconds: it stays until Label Studio has it.
         "ALTER TABLE labelled_tasks ADD COLUMN restored REAL",
     ),
+    (
+        # Who made an annotation: the number of a user of Label Studio.
+        "ALTER TABLE annotation_revisions ADD COLUMN author INTEGER",
+    ),
 )
 
 

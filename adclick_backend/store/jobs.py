@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from adclick_backend.store.database import Database
 
-JobKind = Literal["train", "push", "masks"]
+JobKind = Literal["train", "push", "masks", "report", "normal", "prepare", "alike", "generate", "points"]
 JobState = Literal["queued", "preparing", "training", "evaluating", "done", "failed", "cancelled"]
 
 RUNNING: tuple[JobState, ...] = ("preparing", "training", "evaluating")

@@ -29,6 +29,7 @@ class Annotated(_Annotated, total=False):
     """What is kept of an annotation."""
 
     clicked: bool  # somebody clicked in the task just before it was saved
+    reviewed: bool  # it has Label Studio's star: somebody calls it the truth
     deleted: float  # Unix seconds, when that was heard
 
 
@@ -85,7 +86,7 @@ class LabelledTask:
 Summarise = Callable[[LabelledTask], Summary]
 
 # Of a row: its image is one that the task's annotation is not about, for it is about another image of the task.
-_BESIDE = (
+BESIDE = (
     "one.kinds = 'null' AND one.flag = '' AND EXISTS (SELECT 1 FROM labelled_tasks AS other WHERE "
     "other.project = one.project AND other.task_id = one.task_id AND (other.kinds != 'null' OR other.flag != ''))"
 )
@@ -136,6 +137,15 @@ class LabelTable:
             ).fetchall()
         return [(row["task_id"], row["url"], row["file"]) for row in rows]
 
+    def hashes(self, project: str) -> list[tuple[int, str, str]]:
+        """(task id, URL, SHA-256) of every labelled image that was fetched."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT task_id, url, sha FROM labelled_tasks WHERE project = ? AND sha != '' ORDER BY task_id DESC",
+                (project,),
+            ).fetchall()
+        return [(row["task_id"], row["url"], row["sha"]) for row in rows]
+
     def kept_files(self, project: str) -> set[str]:
         """The copies of images that are needed, or would be if what was deleted lately came back."""
         with self._database.read() as connection:
@@ -158,7 +168,7 @@ class LabelTable:
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT kinds FROM labelled_tasks AS one WHERE project = ? AND deleted IS NULL "  # noqa: S608
-                f"AND NOT ({_BESIDE}) ORDER BY task_id, image",
+                f"AND NOT ({BESIDE}) ORDER BY task_id, image",
                 (project,),
             ).fetchall()
         return [json.loads(row["kinds"]) for row in rows]
@@ -183,7 +193,7 @@ class LabelTable:
             rows = connection.execute(
                 "SELECT DISTINCT task_id, problem, flag, remark FROM labelled_tasks AS one "  # noqa: S608
                 "WHERE project = ? AND deleted IS NULL AND (problem != '' OR kinds = 'null') "
-                f"AND NOT ({_BESIDE}) ORDER BY flag = '', task_id",
+                f"AND NOT ({BESIDE}) ORDER BY flag = '', task_id",
                 (project,),
             ).fetchall()
         return [LeftOut(row["task_id"], row["problem"] or row["remark"], row["flag"]) for row in rows]

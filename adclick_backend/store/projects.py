@@ -113,6 +113,11 @@ class ProjectTable:
                 if self._unwritten.get(project) == changes:
                     del self._unwritten[project]
 
+    def drop_unwritten(self, project: str) -> None:
+        """The project is being removed: what could not be written down of it is not to be."""
+        with self._lock:
+            self._unwritten.pop(project, None)
+
     def _completed(self, project: Project) -> Project:
         """The project with what could not be written down."""
         with self._lock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 AUTOMATIC = ""
@@ -12,6 +13,16 @@ TRAINED, PACKAGED, RESIDUAL = "trained", "packaged", "residual"
 
 NOTHING = "none"
 """Where there is too little to propose from."""
+
+ALWAYS, LEARNED, NEVER = "always", "trained", "never"
+"""When a project wants masks before the first click: whatever they come from, only from a trained version, never."""
+
+WHEN = {
+    ALWAYS: "on",
+    LEARNED: "only from a trained version",
+    NEVER: "off",
+}
+"""The same, as a person reads it."""
 
 NETWORKS = {
     TRAINED: "the trained network",
@@ -26,6 +37,13 @@ NETWORKS = {
 JOINT = "+"
 """Between the parts of a detector whose maps are combined."""
 
+UNWANTED = {
+    NEVER: "Masks before the first click are switched off for this project",
+    LEARNED: "Masks before the first click are wanted from a trained version only, and what serves now was not trained "
+    "on this project",
+}
+"""Why nothing is proposed where `WHEN` keeps it from that, without a full stop."""
+
 
 @dataclass(frozen=True)
 class ProposalSource:
@@ -36,11 +54,33 @@ class ProposalSource:
         trained: checkpoint of the project's segmentation network, which also proposes for a product that has too few
             references for anything else; None when it has none.
         detector: checkpoint of the project's detectors; None when it has none.
+        points: (defect type, probability from which on a place counts), sorted by type, where a person chose another
+            one than the calibrated 0.5 (:mod:`adclick_runtime.operating_points`). They are for the maps of `name`.
     """
 
     name: str
     trained: Path | None = None
     detector: Path | None = None
+    points: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def learned(self) -> bool:
+        """Whether the masks come from something that was trained on the project."""
+        return self.name not in (PACKAGED, RESIDUAL)
+
+    @property
+    def calibrated(self) -> ProposalSource:
+        """The same without the operating points that a person chose: what a network is judged by."""
+        return replace(self, points=())
+
+    def at(self, points: Mapping[str, float]) -> ProposalSource:
+        """The same with these operating points."""
+        return replace(self, points=tuple(sorted(points.items())))
+
+    @property
+    def by_hand(self) -> frozenset[str]:
+        """Defect types whose operating point a person chose."""
+        return frozenset(name for name, _ in self.points)
 
     @property
     def parts(self) -> tuple[str, ...]:

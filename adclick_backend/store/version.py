@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adclick_backend.store.operating_points import read_points
 from adclick_backend.store.proposal_source import (
     AUTOMATIC,
     NOTHING,
@@ -17,6 +18,7 @@ from adclick_backend.store.proposal_source import (
 )
 from model.checkpoint.described import CLICK_PRESETS
 from model.checkpoint.manifest import manifest_path
+from model.labels.labelled import DEFECT
 
 WEIGHTS = "weights.safetensors"
 
@@ -89,9 +91,14 @@ class Version:
         return str(self.manifest.get("source", PACKAGED if self.weights is None else TRAINED))
 
     def proposing(self, choice: str = AUTOMATIC) -> ProposalSource:
-        """What its masks before the first click come from; a choice that it lacks counts as none."""
+        """What its masks before the first click come from, and where they are cut; a choice that it lacks is none."""
         name = choice if choice != AUTOMATIC and self.offers(choice) else self.source
-        return ProposalSource(name, self.weights, self.detector)
+        return ProposalSource(name, self.weights, self.detector).at(read_points(self.folder, name))
+
+    def types(self, source: str) -> tuple[str, ...]:
+        """The defect types that maps of a source tell apart; `DEFECT` alone where that has learned from no label."""
+        named = self.manifest.get("types") if source == TRAINED else None
+        return tuple(map(str, named)) if named else (DEFECT,)
 
     def offers(self, name: str) -> bool:
         """Whether it has what a source needs."""

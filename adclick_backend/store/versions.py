@@ -1,11 +1,13 @@
-"""The versions that trainings brought forth, on disk: publish, activate, roll back, delete. Imports no torch."""
+"""The versions that trainings brought forth, on disk: publish, activate, roll back, delete, and undo. No torch here."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +17,18 @@ from typing import Any, NamedTuple
 from adclick_backend import __version__
 from adclick_backend.lock_file import locked
 from adclick_backend.store import project_id, proposal_source
-from adclick_backend.store.proposal_source import AUTOMATIC, JOINT, RESIDUAL, ProposalSource, words_of_source
+from adclick_backend.store.database import KEPT_S
+from adclick_backend.store.operating_points import UNTRAINED, read_points
+from adclick_backend.store.proposal_source import (
+    ALWAYS,
+    AUTOMATIC,
+    JOINT,
+    LEARNED,
+    RESIDUAL,
+    WHEN,
+    ProposalSource,
+    words_of_source,
+)
 from adclick_backend.store.version import CLICKS, DETECTOR, WEIGHTS, Version
 from model.checkpoint.atomic import flush, sweep_leftovers, write_atomically
 from model.checkpoint.described import check_click, check_detector, check_segmentation
@@ -32,6 +45,10 @@ log = logging.getLogger(__name__)
 
 REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json", DETECTOR: "detector-refused.json"}
 """Beside weights of a version that could not be loaded: by which release, and why."""
+
+_DELETED = "deleted-"
+
+_UNTRAINED = (proposal_source.PACKAGED, RESIDUAL)  # sources that need no version
 
 Signature = tuple[tuple[int, int, int], ...]
 
@@ -51,17 +68,19 @@ class _Looked(NamedTuple):
 class Registry:
     """The versions of all projects, in ``data_dir/projects/<id>/models``.
 
-    ``CURRENT`` names the version that serves, ``HISTORY`` those that served before it, the latest last, and ``LAST``
-    is the highest number that a deleted version may have had, so that no name comes back. Each is replaced in one
-    step, and every worker process looks at ``CURRENT`` before it answers: a switch is seen at once, by all.
+    ``CURRENT`` names the version that serves, ``HISTORY`` those that served before it, the latest last, ``FORWARD``
+    those that were rolled back from since one was last activated, and ``LAST`` is the highest number that a deleted
+    version may have had, so that no name is given twice. Each is replaced in one step, and every worker process looks
+    at ``CURRENT`` before it answers: a switch is seen at once, by all. A deleted version lies in ``deleted-NAME`` for
+    `KEPT_S`, and goes when the next one is published or deleted after that.
 
     Args:
         data_dir: data folder of the backend.
         base: version of the click network, which the names of trained versions begin with; by default that of
             ``click``.
         click: its checkpoint.
-        shared: gives the version of the detectors that propose for projects that nothing was trained for; "" when there
-            are none.
+        shared: gives what proposes for projects that nothing was trained for, after the version of its detectors, ""
+            when it has none.
     """
 
     def __init__(
@@ -69,7 +88,10 @@ class Registry:
         data_dir: Path,
         base: str | None = None,
         click: Path = PACKAGED,
-        shared: Callable[[], str] = str,
+        shared: Callable[[], tuple[str, ProposalSource]] = lambda: (
+            "",
+            ProposalSource(proposal_source.PACKAGED),
+        ),
     ) -> None:
         self._data_dir, self._shared = data_dir, shared
         self._given_base, self._click = base, click
@@ -121,26 +143,42 @@ class Registry:
     def serving_name(self, project: str) -> str:
         """What Label Studio is told as ``model_version``: ``adclick-lite-2``, trained ``adclick-lite-2+p3-v4``.
 
-        A source that somebody chose comes after it, ``adclick-lite-2+p3-v4-residual``: for Label Studio that is another
-        version, whose predictions it asks for.
+        A source that somebody chose comes after it, ``adclick-lite-2+p3-v4-residual``, and so do thresholds,
+        ``adclick-lite-2+p3-v4-at-1f2e3d4c``: for Label Studio that is another version, whose predictions it asks for.
         """
         version, choice = self.current(project), self.choice(project)
-        proposing = self._proposing(version, choice)
-        if version is None and proposing is None:
-            return f"{self._base}+{shared}" if (shared := self._shared()) else self._base
-        name = self._base if version is None else self.full_name(project, version.name)
-        if proposing is None or (version is not None and proposing.name == version.source):
-            return name
-        return f"{name}-{proposing.name.replace(JOINT, '-')}"
+        proposing = self._proposing(project, version, choice)
+        if version is not None:
+            name, usual = self.full_name(project, version.name), version.source
+        else:
+            shared, source = self._shared()
+            automatic = proposing is None or choice not in _UNTRAINED
+            name = f"{self._base}+{shared}" if shared and automatic else self._base
+            usual = source.name if automatic else AUTOMATIC
+        if proposing is not None and proposing.name != usual:
+            name = f"{name}-{proposing.name.replace(JOINT, '-')}"
+        if proposing is not None and proposing.points:
+            name = f"{name}-at-{hashlib.sha256(repr(proposing.points).encode()).hexdigest()[:8]}"
+        return name
 
     def proposing(self, project: str) -> ProposalSource | None:
         """What masks before the first click come from; None for what a project gets that nothing was trained for."""
-        return self._proposing(self.current(project), self.choice(project))
+        return self._proposing(project, self.current(project), self.choice(project))
 
-    def _proposing(self, version: Version | None, choice: str) -> ProposalSource | None:
+    def _proposing(self, project: str, version: Version | None, choice: str) -> ProposalSource | None:
         if version is not None:
             return version.proposing(choice)
-        return ProposalSource(choice) if choice in (proposal_source.PACKAGED, RESIDUAL) else None
+        source = ProposalSource(choice) if choice in _UNTRAINED else self._shared()[1]
+        points = read_points(self.points_folder(project, None), source.name)
+        return source.at(points) if points or choice in _UNTRAINED else None
+
+    def shared_source(self, project: str) -> ProposalSource:
+        """:meth:`proposing`, where that is None what every project gets that nothing was trained for."""
+        return self.proposing(project) or self._shared()[1]
+
+    def points_folder(self, project: str, version: Version | None) -> Path:
+        """Where the operating points of a version are kept; None: of what proposes before any training."""
+        return self._folder(project) / UNTRAINED if version is None else version.folder
 
     def choice(self, project: str) -> str:
         """The source of masks that somebody chose for the project; `AUTOMATIC` for the one that was measured best."""
@@ -157,7 +195,7 @@ class Registry:
             RegistryError: neither the version that serves nor the package has it.
         """
         version, folder = self.current(project), self._folder(project)
-        proposing = self._proposing(version, source)
+        proposing = self._proposing(project, version, source)
         if source != AUTOMATIC and (proposing is None or proposing.name != source):
             who = f"version {version.name}" if version else "the packaged networks"
             raise RegistryError(
@@ -167,6 +205,35 @@ class Registry:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock"):
             self._write(folder / "SOURCE", [source] if source else [])
+
+    def when(self, project: str) -> str:
+        """When the project wants masks before the first click, one of `WHEN`."""
+        said = next(iter(_lines(self._folder(project) / "PROPOSALS")), ALWAYS)
+        return said if said in WHEN else ALWAYS
+
+    def propose_when(self, project: str, when: str) -> None:
+        """Say when masks are proposed before the first click, in all worker processes.
+
+        Args:
+            project: project id.
+            when: one of `WHEN`.
+
+        Raises:
+            RegistryError: it is none of them.
+        """
+        if when not in WHEN:
+            raise RegistryError(
+                f"Masks before the first click cannot be {when[:40]!r}: choose one of {', '.join(WHEN)}."
+            )
+        folder = self._folder(project)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock"):
+            self._write(folder / "PROPOSALS", [] if when == ALWAYS else [when])
+
+    def wanted(self, project: str) -> bool:
+        """Whether the project wants masks before the first click from what would make them now."""
+        when, proposing = self.when(project), self.proposing(project)
+        return when == ALWAYS or (when == LEARNED and proposing is not None and proposing.learned)
 
     def full_name(self, project: str, name: str) -> str:
         """The name of a version that is unique among all projects."""
@@ -201,6 +268,7 @@ class Registry:
             half = folder / f".{name}.half"
             shutil.rmtree(half, ignore_errors=True)  # of a process that was killed here
             sweep_leftovers(folder)
+            _purge(folder)
             try:
                 shutil.copytree(candidate, half)
                 for path in (*half.rglob("*"), half):
@@ -226,6 +294,8 @@ class Registry:
             if before != [name]:
                 self._write(folder / "HISTORY", [*_lines(folder / "HISTORY"), *before][-200:])
                 self._write(folder / "CURRENT", [name])
+            if _lines(folder / "FORWARD"):
+                self._write(folder / "FORWARD", [])
         return replace(chosen, serving=True)
 
     def refuse(self, project: str, weights: Path, why: str) -> None:
@@ -275,12 +345,42 @@ class Registry:
             history = _lines(folder / "HISTORY")
             while history and (history[-1] == serving.name or not self._is_intact(folder / history[-1])):
                 history.pop()
+            self._write(folder / "FORWARD", [*_lines(folder / "FORWARD"), serving.name][-200:])
             self._write(folder / "CURRENT", history[-1:])
             self._write(folder / "HISTORY", history[:-1])
         return self.current(project)
 
+    def after(self, project: str) -> Version | None:
+        """The version that was rolled back from last and could serve again; None when there is none."""
+        serving, folder = self.current(project), self._folder(project)
+        names = reversed(_lines(folder / "FORWARD"))
+        found = next(
+            (n for n in names if (serving is None or n != serving.name) and self._is_intact(folder / n)), None
+        )
+        return None if found is None else self._read(folder / found)
+
+    def go_forward(self, project: str) -> Version:
+        """Take the last roll back back: what served then serves again.
+
+        Raises:
+            RegistryError: nothing was rolled back since a version was last activated, or it cannot serve.
+        """
+        folder, chosen = self._folder(project), self.after(project)
+        if chosen is None:
+            raise RegistryError(
+                f"Nothing of project {project} was rolled back that could serve again: activate a version instead."
+            )
+        with locked(folder / ".lock"):
+            forward = _lines(folder / "FORWARD")
+            while forward and forward.pop() != chosen.name:
+                pass
+            self._write(folder / "HISTORY", [*_lines(folder / "HISTORY"), *_lines(folder / "CURRENT")][-200:])
+            self._write(folder / "CURRENT", [chosen.name])
+            self._write(folder / "FORWARD", forward)
+        return replace(chosen, serving=True)
+
     def delete(self, project: str, name: str) -> None:
-        """Delete a version's files.
+        """Take a version out; it can be brought back for `KEPT_S`.
 
         Raises:
             RegistryError: it serves, or there is no such version.
@@ -293,10 +393,34 @@ class Registry:
         with locked(folder / ".lock"):
             number = self.new_name(project)[1:]
             self._write(folder / "LAST", [str(int(number) - 1)])
-            gone = folder / f".{name}.gone"  # in one step: half a version would be listed as damaged
-            (folder / name).rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            _purge(folder)
+            os.utime(folder / name)  # the time of the deletion
+            (folder / name).rename(
+                folder / f"{_DELETED}{name}"
+            )  # in one step: half a version would be a damaged one
             self._write(folder / "HISTORY", [kept for kept in _lines(folder / "HISTORY") if kept != name])
+
+    def deleted(self, project: str) -> tuple[tuple[str, float], ...]:
+        """(name, Unix seconds of the deletion) of the versions that can be brought back, the latest deletion first."""
+        found = []
+        for path in self._folder(project).glob(f"{_DELETED}v*"):
+            at = path.stat().st_mtime
+            if path.name.removeprefix(f"{_DELETED}v").isdecimal() and at > time.time() - KEPT_S:
+                found.append((path.name.removeprefix(_DELETED), at))
+        return tuple(sorted(found, key=lambda one: (-one[1], one[0])))
+
+    def bring_back(self, project: str, name: str) -> Version:
+        """A deleted version is there again; it does not serve.
+
+        Raises:
+            RegistryError: no version of that name was deleted in the last 30 days.
+        """
+        folder = self._folder(project)
+        with locked(folder / ".lock"):
+            if name not in {known for known, _ in self.deleted(project)}:
+                raise RegistryError(f"Project {project} has no deleted version {name[:40]!r} to bring back.")
+            (folder / f"{_DELETED}{name}").rename(folder / name)
+        return self.get(project, name)
 
     # --- files
 
@@ -382,6 +506,13 @@ class Registry:
 
     def _write(self, path: Path, lines: Iterable[str]) -> None:
         write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _purge(folder: Path) -> None:
+    """Delete for good what was deleted longer than `KEPT_S` ago."""
+    for path in folder.glob(f"{_DELETED}v*"):
+        if path.stat().st_mtime < time.time() - KEPT_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _part_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:

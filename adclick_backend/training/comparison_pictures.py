@@ -133,7 +133,7 @@ def _picture(judged: Judged, candidate: Look, serving: Look | None) -> NDArray[n
 
 
 def _score(iou: float | None, false_area: float | None) -> str:
-    return f"IoU {iou:.2f}" if iou is not None else f"marks {false_area or 0:.1%}"
+    return f"IoU {iou:.1%}" if iou is not None else f"marks {false_area or 0:.1%}"
 
 
 def _cut(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from adclick_backend.store.version import Version
 from model.labels.labelled import LabelledImage
 
 SHARE = 0.2
@@ -14,6 +15,8 @@ FEWEST_LABELLED = 5
 """Labelled images below which all are trained on: a fifth of them would say nothing, and they are needed."""
 FEWEST_CLICKED = 3
 """Images that an adapted click network is judged by, at least: by fewer, chance decides."""
+FEWEST_TO_LEAVE = 3
+"""Labelled images of a type of which one may be left out to judge whether generated pictures help."""
 MOST_CLICKED = 16
 """Images that it is judged by, at most: each is clicked five times by two networks."""
 MOST = 40
@@ -99,6 +102,36 @@ def split_for_clicks(
     if len(judged) < FEWEST_CLICKED:
         return chosen.training, []
     return [image for image in chosen.training if image.name not in names], judged
+
+
+def split_for_generated(chosen: Split, seen: Collection[str] = ()) -> Split:
+    """The images by which it is judged whether generated pictures help, and those that may be learned from until then.
+
+    They are what `split` holds out; where it holds out nothing, one image of a type that has `FEWEST_TO_LEAVE` or more,
+    to which every other is left.
+
+    Args:
+        chosen: the split of the training.
+        seen: names of the images that the look of generated pictures was learned from; they come last.
+
+    Returns:
+        The split; ``held_out`` is False where there are too few images to judge by.
+    """
+    if chosen.held_out:
+        return chosen
+    masked = [image for image in chosen.training if has_mask(image)]
+    types = Counter(name for image in masked for name in image.labels)
+    enough = [image for image in masked if all(types[name] >= FEWEST_TO_LEAVE for name in image.labels)]
+    if not enough:
+        return chosen
+    judged = min(enough, key=lambda image: (image.name in seen, _order(image)))
+    training = [image for image in chosen.training if image.name != judged.name]
+    return Split(training, [judged], chosen.normal, held_out=True)
+
+
+def trained_on(version: Version | None) -> frozenset[str]:
+    """Names of the images that a version was trained on; none for no version."""
+    return frozenset(version.manifest.get("data", {}).get("images", ())) if version else frozenset()
 
 
 def has_mask(image: LabelledImage) -> bool:

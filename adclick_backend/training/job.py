@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.answers.loadable import loadable_version
-from adclick_backend.errors import ImageError
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.labels.since_training import note_learned
@@ -42,9 +41,12 @@ from adclick_backend.training.comparison_pictures import (
     draw_source_pictures,
 )
 from adclick_backend.training.detector_fitting import fit_detectors, notes_of
-from adclick_backend.training.holdout import Split, split
+from adclick_backend.training.generated_part import GeneratedPart
+from adclick_backend.training.generated_trial import Attempt, Outcome, train_with_generated
+from adclick_backend.training.holdout import Split, split, trained_on
 from adclick_backend.training.memory import halved, train_within_memory
 from adclick_backend.training.promotion import Comparison, Look, compare, measure
+from adclick_backend.training.reference_pixels import read_references
 from adclick_backend.training.source_trial import Trial
 from adclick_backend.training.training_set import TrainingSet, build_training_set, key_of, whole
 from adclick_backend.training.trial_images import TrialImages, choose_trial_images
@@ -61,7 +63,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Train = Callable[..., Mapping[str, Any]]
-References = dict[str, list[NDArray[np.uint8]]]
 Phrases = dict[str, list[str]]  # of each defect type
 
 BEFORE = "before any training"
@@ -73,9 +74,6 @@ JUDGED_IMAGES = 6
 ENOUGH_LABELLED = 10
 """Images with a labelled defect beyond which no detectors are trained, minutes that a person waits, unless masks come
 from one: the trained network then knows the project's own defects."""
-
-REFERENCE_MB = 400
-"""Memory for the pixels of references while training; what a trainer draws from, not the bank that serves."""
 
 STAGES = {"preparing": (0.3, 0.38), "training": (0.38, 0.6), "evaluating": (0.6, 0.62)}
 """Where the stages of the trainer of segmentation lie in the progress of the job; after them come the detectors, and
@@ -141,26 +139,33 @@ class TrainingJob:
         data = self._collect()
         phrases = self._phrases(data)
         serving = loadable_version(self._project, self._services.registry, self._services.engine)
-        chosen = split(data.images, _trained_on(serving))
+        part = GeneratedPart.of_project(self._project, self._services, data)
+        chosen = split(data.images, trained_on(serving) | part.learned_from)
         trial_images = choose_trial_images(data, chosen)
-        if (known := self._trained_before(data, phrases, trial_images)) is not None:
+        if (known := self._trained_before(data, phrases, trial_images, part)) is not None:
             note_learned(self._services.store, self._project, self._read_at)
             return Ending(known)
         clicks = ClickAdaptation(
             self._project, self._services, self._control, serving, chosen, self._trainers.clicks
         )
-        no_detectors = self._fit(data, chosen, phrases, clicks, trial_images)
+        generated, no_detectors = self._fit(data, chosen, phrases, clicks, trial_images, part)
         sources = TriedSources(self._project, self._services, self._candidate, trial_images)
         trial = self._try(sources, data)
         comparison = self._compare(chosen, serving, sources, trial)
         verdict = clicks.judge(self._candidate)
         clicks.settle(verdict, self._candidate)
-        self._describe(snapshot(data, chosen, phrases, trial_images), comparison, verdict, serving, trial)
+        made_from = snapshot(data, chosen, phrases, trial_images, part)
+        self._describe(made_from, comparison, verdict, serving, trial, generated)
         version = self._services.registry.publish(self._project, self._candidate, self._name)
-        parts = [f"Version {version.name} was trained. {comparison.reason}", trial.reason]
+        parts = [f"Version {version.name} was trained. {comparison.reason}", generated.reason, trial.reason]
         if (choice := self._services.registry.choice(self._project)) not in (AUTOMATIC, trial.serves):
             words = words_of_source(trial.proposes(choice))
             parts.append(f"Masks come from {words}, as somebody chose on the page Versions.")
+        cut_before = self._services.registry.shared_source(self._project).by_hand
+        if cut_before and comparison.promoted:
+            parts.append(
+                "Its thresholds are as calibrated: those that somebody set belong to what served before."
+            )
         said = " ".join(filter(None, (*parts, no_detectors, verdict.reason)))
         if comparison.promoted:
             self._services.registry.activate(self._project, version.name)
@@ -203,12 +208,15 @@ class TrainingJob:
         types = {type_ for image in data.images for type_ in image.labels}
         return self._services.prompts.for_labels(self._project, sorted({*types, DEFECT}))
 
-    def _trained_before(self, data: TrainingSet, phrases: Phrases, trial: TrialImages) -> str | None:
+    def _trained_before(
+        self, data: TrainingSet, phrases: Phrases, trial: TrialImages, part: GeneratedPart
+    ) -> str | None:
         """A sentence when a version was trained on exactly this; many asking for a training cost only one."""
         wanted = {"fingerprint": data.fingerprint, "phrases": phrases, "tried_on": sorted(trial.unseen)}
         for version in self._services.registry.list(self._project):
             known = version.manifest.get("data", {})
-            if not version.damage and {key: known.get(key) for key in wanted} == wanted:
+            same = {key: known.get(key) for key in wanted} == wanted
+            if not version.damage and same and known.get("generated", {}) == part.snapshot:
                 state = "serves" if version.serving else "is there to be activated"
                 return (
                     f"Nothing has changed since {version.name} was trained, so nothing was done; it {state}."
@@ -222,14 +230,12 @@ class TrainingJob:
         phrases: Phrases,
         clicks: ClickAdaptation,
         trial: TrialImages,
-    ) -> str:
-        """Train all networks, with smaller batches when memory runs out; answer why there are no detectors."""
-        references = read_references(data, {image.name for image in chosen.normal} | trial.unseen)
+        part: GeneratedPart,
+    ) -> tuple[Outcome, str]:
+        """Train all networks; answer what became of generated pictures, and why there are no detectors."""
+        named = read_references(data, {image.name for image in chosen.normal} | trial.unseen)
+        references = {product: list(images.values()) for product, images in named.items()}
         self._candidate.mkdir(parents=True, exist_ok=True)
-        judged = [*chosen.labelled[:JUDGED_IMAGES], *chosen.normal[:JUDGED_IMAGES]]
-
-        def judge(weights: Path) -> Mapping[str, float]:
-            return measure(self._look(ProposalSource(TRAINED, weights)), judged) if chosen.held_out else {}
 
         # Half a training goes on with the code and the weights that it was begun with, or it begins again.
         click = self._services.engine.weights
@@ -240,32 +246,50 @@ class TrainingJob:
             "clicks": sorted(image.name for image in clicks.training),
         }
         state = self._files.resume(
-            self._project, _digest({**snapshot(data, chosen, phrases, trial), **made_by})
+            self._project, _digest({**snapshot(data, chosen, phrases, trial, part), **made_by})
         )
 
         version = self._services.registry.full_name(self._project, self._name)
 
-        def attempt(**more: Any) -> None:
-            self._trainers.segmentation(
-                chosen.training,
-                references,
-                self._candidate / WEIGHTS,
-                version=version,
-                prompts=phrases,
-                words=self._services.settings.data_dir / "words",
-                click=click,
-                start=start,
-                report=self._report,
-                cancelled=self._control.cancelled,
-                judge=judge,
-                resume=state,
-                asked=self._services.settings.number_format,
-                **more,
-            )
+        def train(attempt: Attempt) -> None:
+            judged = [*attempt.split.labelled[:JUDGED_IMAGES], *attempt.split.normal[:JUDGED_IMAGES]]
+
+            def judge(weights: Path) -> Mapping[str, float]:
+                return measure(self._look_of(weights), judged) if attempt.split.held_out else {}
+
+            def once(**more: Any) -> None:
+                self._trainers.segmentation(
+                    attempt.split.training,
+                    references,
+                    attempt.out,
+                    version=version,
+                    prompts=phrases,
+                    words=self._services.settings.data_dir / "words",
+                    click=click,
+                    start=start,
+                    report=lambda progress: self._report(progress, attempt),
+                    cancelled=self._control.cancelled,
+                    judge=judge,
+                    resume=attempt.resume,
+                    asked=self._services.settings.number_format,
+                    generated=attempt.generated,
+                    **more,
+                )
+
+            train_within_memory(once, lambda: once(config=_with_smaller_batches()))
 
         try:
             clicks.fit(references, self._candidate / CLICKS, version, state.parent / "clicks")
-            train_within_memory(attempt, lambda: attempt(config=_with_smaller_batches()))
+            generated = train_with_generated(
+                part,
+                chosen,
+                named,
+                train,
+                self._look_of,
+                self._candidate / WEIGHTS,
+                state,
+                lambda sentence: self._control.report(sentence, STAGES["evaluating"][1]),
+            )
             no_detectors = self._leaves_out_detectors(data) or fit_detectors(
                 self._trainers.detectors,
                 references,
@@ -283,7 +307,7 @@ class TrainingJob:
                 raise JobFailed(str(error)) from error
             raise
         shutil.rmtree(state.parent, ignore_errors=True)
-        return no_detectors
+        return generated, no_detectors
 
     def _leaves_out_detectors(self, data: TrainingSet) -> str:
         """Why nothing is learned from good images alone, as a sentence; "" when it is."""
@@ -298,13 +322,16 @@ class TrainingJob:
             "with a defect."
         )
 
-    def _report(self, progress: Progress) -> None:
+    def _report(self, progress: Progress, attempt: Attempt) -> None:
         """Hand on what the trainer reports."""
         first, last = STAGES[progress.stage]
-        words = {"preparing": "Preparing images.", "training": "Training.", "evaluating": "Calibrating."}
+        words = {"preparing": "Preparing images", "training": "Training", "evaluating": "Calibrating"}
+        begin, end = STAGES["preparing"][0], STAGES["evaluating"][1]
+        done = (first + (last - first) * progress.share - begin) / (end - begin)
+        beside = f", {attempt.words} ({attempt.number + 1} of {attempt.of})" if attempt.words else ""
         self._control.report(
-            words[progress.stage],
-            first + (last - first) * progress.share,
+            f"{words[progress.stage]}{beside}.",
+            begin + (end - begin) * (attempt.number + done) / attempt.of,
             progress.stage,
             loss=progress.loss,
             metrics=progress.metrics,
@@ -333,6 +360,10 @@ class TrainingJob:
         registry = self._services.registry
         asked = sources.proposing(trial.proposes(registry.choice(self._project)))
         proposing = None if serving is None else registry.proposing(self._project)
+        if (
+            proposing is not None
+        ):  # networks are compared as they are calibrated, not where a person cuts them
+            proposing = proposing.calibrated
         if chosen.labelled:
             judged, look = chosen, self._look
             before = self._look(proposing) if proposing else self._look_before_training(chosen)
@@ -365,6 +396,9 @@ class TrainingJob:
 
         return look
 
+    def _look_of(self, weights: Path) -> Look:
+        return self._look(ProposalSource(TRAINED, weights))
+
     def _look_before_training(self, chosen: Split) -> Look | None:
         """What proposes masks before any training, if there are references enough for that."""
         products = {image.product for image in (*chosen.labelled, *chosen.normal)}
@@ -380,6 +414,7 @@ class TrainingJob:
         verdict: ClickVerdict,
         serving: Version | None,
         trial: Trial,
+        generated: Outcome,
     ) -> None:
         """Write into the candidate's folder what it was made from and how it did."""
         told = comparison.as_json()
@@ -399,11 +434,13 @@ class TrainingJob:
         if not comparison.serving:
             names["against"] = ""
         sources = {**trial.as_json(), "notes": notes_of(self._candidate / DETECTOR)}
-        told |= {"clicks": verdict.as_json(), "sources": sources}
+        told |= {"clicks": verdict.as_json(), "sources": sources, "generated": generated.as_json()}
         write_atomically(self._candidate / "comparison.json", _json({**names, **told}))
 
 
-def snapshot(data: TrainingSet, chosen: Split, phrases: Phrases, trial: TrialImages) -> dict[str, Any]:
+def snapshot(
+    data: TrainingSet, chosen: Split, phrases: Phrases, trial: TrialImages, part: GeneratedPart
+) -> dict[str, Any]:
     """The snapshot that a version was trained on, by content: the same for the same data, wherever and whenever."""
     return {
         "fingerprint": data.fingerprint,
@@ -415,36 +452,8 @@ def snapshot(data: TrainingSet, chosen: Split, phrases: Phrases, trial: TrialIma
         "phrases": phrases,
         "tried_on": sorted(trial.unseen),
         "skipped": data.skipped,
+        "generated": part.snapshot,
     }
-
-
-def read_references(data: TrainingSet, held_out: Sequence[str] | set[str] = ()) -> References:
-    """The pixels of references, product by product, until `REFERENCE_MB` are full; unreadable ones are left out.
-
-    Args:
-        data: the training set.
-        held_out: names of images that must not be trained on; they stay when a product has hardly any other.
-    """
-    found: References = {product: [] for product in data.references}
-    room = REFERENCE_MB << 20
-    for product, images in data.references.items():
-        share = room // len(data.references)
-        others = [image for image in images if image.sha not in held_out]
-        for image in others if len(others) >= 4 else images:
-            try:
-                pixels = image()
-            except ImageError as error:
-                log.warning("The reference %s was left out: %s", image.sha[:12], error)
-                continue
-            share -= pixels.nbytes
-            if share < 0 and len(found[product]) >= 4:
-                break
-            found[product].append(pixels)
-    return found
-
-
-def _trained_on(version: Version | None) -> frozenset[str]:
-    return frozenset(version.manifest.get("data", {}).get("images", ())) if version else frozenset()
 
 
 def _trainers() -> Trainers:

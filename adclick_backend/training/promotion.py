@@ -202,19 +202,32 @@ def _decide(
         return False, "It was not promoted: its maps hold values that are not numbers."
     seen = "" if split.held_out else " It was judged by images that it was trained on, for there are few."
     if not theirs:
-        return True, f"It serves: no version did before.{seen}"
+        return True, f"It was promoted: no version served before.{seen}"
     worse = [name for name in ours if name in theirs and _is_worse(name, judged)]
     if worse:
         which = "; ".join(f"{NAMES[n]} went from {theirs[n]:.1%} to {ours[n]:.1%}" for n in worse)
         return False, f"It was not promoted, for it is worse than the version that serves: {which}.{seen}"
     changes = "; ".join(f"{NAMES[n]}: {theirs[n]:.1%}, now {ours[n]:.1%}" for n in ours if n in theirs)
-    return True, f"It serves, for it is not worse than the version before: {changes}.{seen}"
+    return True, f"It was promoted, for it is not worse than the version before: {changes}.{seen}"
+
+
+def is_better(name: str, judged: Sequence[Judged]) -> bool:
+    """Whether the new version is better in one score, by more than counts as equal; of one image alone, by the most."""
+    gains = _gains(name, judged)
+    least = TOLERANCES[name][1] if len(gains) == 1 else _equal(name, gains)
+    return bool(gains) and float(np.mean(gains)) > least
 
 
 def _is_worse(name: str, judged: Sequence[Judged]) -> bool:
     """Whether the new version is worse in one score, by more than counts as equal."""
+    gains = _gains(name, judged)
+    return bool(gains) and float(np.mean(gains)) < -_equal(name, gains)
+
+
+def _gains(name: str, judged: Sequence[Judged]) -> list[float]:
+    """How much better the new version is in each image that has the score."""
     sign = -1.0 if name == "false_area" else 1.0
-    gains = [
+    return [
         sign * (ours - theirs)
         for one in judged
         if one.serving is not None
@@ -222,11 +235,13 @@ def _is_worse(name: str, judged: Sequence[Judged]) -> bool:
         and (theirs := getattr(one.serving, name)) is not None
         and math.isfinite(theirs)
     ]
-    if not gains:
-        return False
+
+
+def _equal(name: str, gains: Sequence[float]) -> float:
+    """A mean gain up to which both count as equal."""
     error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
     least, most = TOLERANCES[name]
-    return float(np.mean(gains)) < -min(max(error, least), most)
+    return min(max(error, least), most)
 
 
 def finite(scores: Mapping[str, float | None]) -> dict[str, float | None]:

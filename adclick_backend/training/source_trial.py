@@ -204,7 +204,7 @@ def _figures(one: Tried) -> str:
     if "drawn" in one.metrics:
         parts.append(f"IoU {one.metrics['drawn']:.1%} of drawn defects")
     if "false_area" in one.metrics:
-        parts.append(f"{one.metrics['false_area']:.2%} of good images marked")
+        parts.append(f"{one.metrics['false_area']:.1%} of good images marked")
     return ", ".join(parts) or "nothing could be measured"
 
 

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.errors import ImageError
+from adclick_backend.images.shrinking import shrunk
 from adclick_backend.training.holdout import MOST_CLICKED, Split, has_mask
 from adclick_backend.training.training_set import TrainingSet
 from model.labels.labelled import DEFECT, LabelledImage, painted
@@ -95,7 +95,7 @@ def draw_defects(good: Sequence[LabelledImage]) -> tuple[list[LabelledImage], Ma
     each = min(-(-DRAWN // max(len(good), 1)), DRAWN // 2)
     for host in good:
         try:
-            pixels = _shrunk(host.load())
+            pixels = shrunk(host.load(), SIDE)
         except ImageError as error:
             log.warning("No defect is drawn on the reference %s: %s", host.name[:12], error)
             continue
@@ -110,14 +110,6 @@ def draw_defects(good: Sequence[LabelledImage]) -> tuple[list[LabelledImage], Ma
 
 def _kept(image: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
     return lambda: image
-
-
-def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = SIDE / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _order(name: str) -> str:

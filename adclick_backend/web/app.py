@@ -27,13 +27,15 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import DiskError, project_id
 from adclick_backend.store.disk import stops_writing
 from adclick_backend.telemetry import Telemetry
+from adclick_backend.web.administrators import is_administrator
 from adclick_backend.web.api_errors import install_error_handlers
-from adclick_backend.web.attempts import Attempts
-from adclick_backend.web.auth import BasicAuth
 from adclick_backend.web.backend import ADClickBackend, empty_prediction
 from adclick_backend.web.bodies import ConfirmBody, PredictBody, SetupBody, WebhookBody, read_json
-from adclick_backend.web.names import ServedNames
+from adclick_backend.web.detect import detect
 from adclick_backend.web.whole_requests import WAITED
+from adclick_runtime.serving.attempts import Attempts
+from adclick_runtime.serving.auth import BasicAuth
+from adclick_runtime.serving.names import ServedNames
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,10 @@ QUIET_ROUTES = frozenset(
         "/metrics",
         "/static/<path:filename>",
         "/projects/<project>/thumbnails/<sha>.jpg",
+        "/projects/<project>/gallery/<int:task>/<any(small, large, plain):size>.jpg",
+        "/projects/<project>/trial/<token>/<picture>",
         "/projects/<project>/training/<int:job>/live",
+        "/projects/<project>/jobs.json",
     }
 )
 
@@ -97,8 +102,9 @@ def _in_time(app: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _install_request_hooks(app: Flask, services: Services, *, background: bool) -> None:
-    auth, attempts = BasicAuth(services.settings), Attempts()
-    names = ServedNames(services.settings.served_as)
+    settings = services.settings
+    auth, attempts = BasicAuth(settings.basic_auth_user, settings.basic_auth_pass), Attempts()
+    names = ServedNames(settings.served_as)
 
     @app.before_request
     def begin() -> None:
@@ -114,7 +120,7 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
         right = auth.allows(header)
         g.retry_after_s = attempts.take(address, right=right) if header and auth.required else 0
         g.authenticated = right and not g.retry_after_s
-        g.administrator = auth.is_administrator(address)
+        g.administrator = is_administrator(address, behind_password=auth.required)
         carries_secret = services.webhook_secret.fits(request.headers.get(SECRET_HEADER))
         g.trusted = carries_secret or (auth.required and g.authenticated)
         if g.retry_after_s and request.path not in OPEN_ROUTES:
@@ -135,7 +141,7 @@ def _install_request_hooks(app: Flask, services: Services, *, background: bool) 
         response.headers["X-Content-Type-Options"] = "nosniff"
         if response.status_code == 413:  # a click may have been lost, and Label Studio does not show it
             services.report("", f"A request to {request.path} was not read. {g.too_large}")
-        if response.status_code == 429:
+        if response.status_code in (429, 503) and g.get("retry_after_s"):
             response.headers["Retry-After"] = str(g.retry_after_s)
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = 'Basic realm="ADClick", charset="UTF-8"'
@@ -165,6 +171,10 @@ def _install_routes(app: Flask, services: Services) -> None:
     @app.post("/predict")
     def predict() -> ResponseReturnValue:
         return _predict(services, read_json(request))
+
+    @app.post("/detect")
+    def detect_defects() -> ResponseReturnValue:
+        return detect(services, request)
 
     @app.post("/webhook")
     def webhook() -> ResponseReturnValue:
@@ -244,7 +254,7 @@ def _confirm(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
 
 def _predict(services: Services, raw: dict[str, Any]) -> ResponseReturnValue:
     body = read_body(PredictBody, raw)
-    tasks = [task.model_dump() for task in body.tasks]
+    tasks = [dict(task) for task in body.tasks]
     try:
         backend = ADClickBackend(body.project, body.label_config, services)
         results = backend.predict(tasks, body.context)

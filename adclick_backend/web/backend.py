@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from adclick_backend import deadline
+from adclick_backend.answers.all_alike import answer_alike
+from adclick_backend.answers.on_screen import proposed_on_screen
 from adclick_backend.answers.segmenter import Answered
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.brush.shapes import RegionError, draw, resize_mask
 from adclick_backend.clicks.key_points import ClickError, ClickObject, other_tools, read_context
-from adclick_backend.config.labeling_config import LabelingConfig, parse_labeling_config
+from adclick_backend.config.alike_labels import Regions
+from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig, parse_labeling_config
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.engine.engine import Segmentation
 from adclick_backend.errors import ImageError
@@ -177,8 +180,8 @@ class ADClickBackend(ProjectModel):
             log.warning("Task %s: %s", task.id, warning)
         name = _remembered_as(image.url(task.data) if task.id is None else str(task.id), image.key)
         drawn = replace(drawn, version=services.clicker.serving(self._project))
-        wanted = drawn if drawn.box else services.memory.merge(self._project, name, drawn)
-        if not any(click.positive for click in wanted.clicks):
+        wanted = drawn if drawn.box else self._joined(drawn, name, image, task)
+        if not wanted.begun and not any(click.positive for click in wanted.clicks):
             return empty_prediction()
         label = image.brush_label_for(wanted.label)
         if label is None:
@@ -186,6 +189,8 @@ class ADClickBackend(ProjectModel):
             raise ClickError(
                 f'"{wanted.label}" was clicked, but the brush labels are {known}: add it to them.'
             )
+        if not wanted.box and (regions := image.asks_for_alike(wanted.label)):
+            return self._click_alike(task, name, replace(wanted, label=label), image, regions)
         answered = services.clicker.answer(self._project, task, wanted, image)
         if wanted.box:
             answered = _inside(answered, wanted)
@@ -200,6 +205,31 @@ class ADClickBackend(ProjectModel):
             services.answers.remember(self._project, task.id, wanted, answered, region)
         version = services.clicker.told(self._project, answered)
         return {"result": [region], "score": region["score"], "model_version": version}
+
+    def _click_alike(
+        self, task: Task, name: str, wanted: ClickObject, image: ImageSettings, regions: Regions
+    ) -> Prediction:
+        """The answer to clicks that ask for every place that is alike; ``wanted.label`` is what is painted."""
+        services = self._services
+        result, version = answer_alike(
+            services.clicker, services.answers, self._project, task, wanted, image, regions
+        )
+        if not result:
+            return empty_prediction()
+        # A further click is about the same object, wherever it is.
+        everywhere = 0, 0, wanted.width, wanted.height
+        services.memory.remember_mask(self._project, name, wanted.region_id, everywhere)
+        score = min(region["score"] for region in result)
+        return {"result": result, "score": score, "model_version": version}
+
+    def _joined(self, drawn: ClickObject, name: str, image: ImageSettings, task: Task) -> ClickObject:
+        """The object that clicks belong to: one that was clicked before, a mask on the screen, or a new one."""
+        services = self._services
+        if image.asks_for_alike(drawn.label):  # whose example is what is clicked, not what was proposed
+            return services.memory.merge(self._project, name, drawn)
+        serving = services.registry.serving_name(self._project)
+        shown = proposed_on_screen(task, image, (drawn.height, drawn.width), serving)
+        return services.memory.merge(self._project, name, drawn, shown=shown)
 
 
 def _bounding_box(found: Segmentation) -> tuple[int, int, int, int]:

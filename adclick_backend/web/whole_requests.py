@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.parser import HTTPRequestParser  # type: ignore[import-untyped]
 from waitress.task import WSGITask  # type: ignore[import-untyped]
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge  # type: ignore[import-untyped]
+
+from adclick_backend.deadline import LONG_ANSWER
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,9 @@ HEADER_S = 20.0  # for the whole header, also for the first byte of a new connec
 BODY_S = 60.0  # for a body, and
 BODY_BYTES_A_S = 50_000  # so many bytes more for each further second
 IDLE_S = 60.0  # until the next request of a connection that is kept
-SENDING_S = 300.0  # for the client to take the whole answer
+SENDING_S = 300.0  # for the client to take the whole answer, or the next
+SENDING_BYTES = 15_000_000  # bytes of a long one, such as an export
+LEAD_BYTES = 32 * 2**20  # that a long answer is ahead of its client, at most
 IN_MEMORY = 4 * 2**20  # bytes of a body; the rest is a temporary file, so a full disk stops no ordinary click
 _BETWEEN_CHUNKS = 16 * 2**10  # bytes
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -116,6 +121,7 @@ class _Task(WSGITask):  # type: ignore[misc]
         """The WSGI environ."""
         environ: dict[str, Any] = super().get_environment()
         environ[WAITED] = time.monotonic() - self.channel.arrived
+        environ[LONG_ANSWER] = self.channel.wait_for_client
         if self.channel.server.is_secure(environ):
             environ["wsgi.url_scheme"] = "https"
         return environ
@@ -127,11 +133,13 @@ class DeadlineChannel(HTTPChannel):  # type: ignore[misc]
     parser_class = WholeRequest
     task_class = _Task
     request: Any  # that is being read
+    adj: Any  # the settings of the server
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.arrived = self.since = time.monotonic()  # the last whole request; the state that it is in
         self._served = False
+        self._sent = 0  # bytes, of all answers
         self._state: tuple[str, object] = ("header", None)
 
     @property
@@ -144,6 +152,17 @@ class DeadlineChannel(HTTPChannel):  # type: ignore[misc]
     def is_unasked(self) -> bool:
         """Whether no whole request waits for its answer, nor an answer for its client."""
         return not self.requests and not self.total_outbufs_len
+
+    def wait_for_client(self) -> None:
+        """From now on the thread that answers waits when it is `LEAD_BYTES` ahead of what the client has taken."""
+        self.adj = copy(self.adj)
+        self.adj.outbuf_high_watermark = LEAD_BYTES
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """Send some of an answer; the number of bytes that went."""
+        sent: int = super().send(data, do_close)
+        self._sent += sent
+        return sent
 
     def received(self, data: bytes) -> bool:
         """Take in what the client sent."""
@@ -180,7 +199,7 @@ class DeadlineChannel(HTTPChannel):  # type: ignore[misc]
     def _state_and_limit(self) -> tuple[tuple[str, object], float]:
         request = self.request
         if self.total_outbufs_len:
-            return ("answer", None), SENDING_S
+            return ("answer", self._sent // SENDING_BYTES), SENDING_S
         if self.requests or self.will_close or self.close_when_flushed:
             return ("asked", None), float("inf")
         if request is None:

@@ -12,28 +12,51 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed
 from adclick_backend.jobs.files import JobFiles
+from adclick_backend.jobs.notices import JobNotices
 from adclick_backend.jobs.runner import CANNOT_WRITE
 from adclick_backend.logs import configure_logging
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.store import DiskError
 from adclick_backend.store.disk import is_full
+from adclick_backend.store.jobs import JobKind
 from adclick_backend.store.versions import RegistryError
 from adclick_backend.training.job import Ending, Trainers, TrainingJob
 from adclick_backend.training.memory import is_out_of_memory
 from adclick_backend.web.server import secrets_of
-from adclick_backend.workers import unaccepted
+from adclick_backend.workers import (
+    find_alike,
+    generate,
+    marking,
+    measure_points,
+    prepare_images,
+    push,
+    reporting,
+    unaccepted,
+)
 from model.checkpoint.atomic import SPARE_BYTES
 from model.checkpoint.manifest import CheckpointError
 
 log = logging.getLogger("adclick_backend.workers.process")
 
 NICE = 10
+WORK: Mapping[JobKind, Callable[[str, Services, JobControl], str]] = {
+    "push": push.run,
+    "masks": unaccepted.run,
+    "prepare": prepare_images.run,
+    "alike": find_alike.run,
+    "report": reporting.run,
+    "normal": marking.run,
+    "generate": generate.run,
+    "points": measure_points.run,
+}
+"""Kind of a job -> does it for a project, and says what came of it; a training is the kind that is not here."""
+
 UNCHANGED = "Nothing that was labelled is lost, and the version before still serves."
 
 
@@ -59,7 +82,10 @@ def main(
     configure_logging(settings.log_level, secrets_of(settings))
     services = make_services(settings.model_copy(update={"model_threads": settings.training_threads}))
     try:
-        return _run(args.job, services, trainers)
+        status = _run(args.job, services, trainers)
+        if (job := services.store.jobs.find(args.job)) is not None:
+            JobNotices(services.store, settings).job_ended(job)
+        return status
     except DiskError as error:
         log.error("%s", error)
         return CANNOT_WRITE
@@ -76,10 +102,8 @@ def _run(number: int, services: Services, trainers: Trainers | None) -> int:
         return 2
     control = JobControl(services.store, files, job)
     try:
-        if job.kind == "push":
-            ending = _push(job.project, services, control)
-        elif job.kind == "masks":
-            ending = Ending(unaccepted.run(job.project, services, control))
+        if (work := WORK.get(job.kind)) is not None:
+            ending = Ending(work(job.project, services, control))
         else:
             ending = TrainingJob(job.project, services, control, trainers).run()
     except Exception as error:
@@ -95,15 +119,6 @@ def _run(number: int, services: Services, trainers: Trainers | None) -> int:
     log.info(ending.sentence)
     table.end(number, "done", ending.sentence, version=ending.version)
     return 0
-
-
-def _push(project: str, services: Services, control: JobControl) -> Ending:
-    from adclick_backend.workers.push import PushError, run
-
-    try:
-        return Ending(run(project, services, control))
-    except PushError as error:
-        raise JobFailed(str(error)) from error
 
 
 def reason_of(error: Exception) -> str:

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from adclick_backend.answers.proposer import Prediction, Serving
 from adclick_backend.config.labeling_config import parse_labeling_config, summary_sentence
-from adclick_backend.downloads.breaker import Patience
-from adclick_backend.downloads.hosts import HostAtRest
 from adclick_backend.engine.bank import EngineError, VersionError
 from adclick_backend.errors import ImageError
+from adclick_backend.jobs.control import JobFailed
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.labels.proposed import PREFIX
 from adclick_backend.protocol.body import Task
+from adclick_backend.store.proposal_source import UNWANTED
+from adclick_backend.workers.all_tasks import AllTasks, Control
 
 if TYPE_CHECKING:
     from adclick_backend.services import Services
-
-log = logging.getLogger(__name__)
-
-PATIENCE_S = 1800.0  # that Label Studio may be away at a stretch
-LONGEST_WAIT_S = 60.0  # between two attempts
-
-
-class Control(Protocol):
-    """How a job tells where it stands; see :class:`adclick_backend.jobs.control.JobControl`."""
-
-    def report(self, message: str, progress: float) -> None:
-        """What a person should read, and the share of the work that is done, in [0, 1].
-
-        Raises an exception of the job's own when the job was cancelled, which ends it.
-        """
-
-
-class PushError(RuntimeError):
-    """The predictions cannot be brought to Label Studio; the message says why and what to do."""
 
 
 def run(
@@ -60,7 +41,7 @@ def run(
         What was done, as a sentence for a person.
 
     Raises:
-        PushError: Label Studio refuses, or was away for longer than `PATIENCE_S`, or the labeling config has
+        JobFailed: Label Studio refuses, or was away for too long, or the labeling config has
             no place for a mask.
     """
     return _Push(project, services, control, sleep).run()
@@ -75,12 +56,8 @@ class _Push:
         self._project = project
         self._services = services
         self._control = control
-        self._sleep = sleep
-        self._patience = Patience(sleep)
-        self._label_studio = services.connections.label_studio(project)
-        self._away_s = 0.0
-        self._failed = 0
-        self._share = 0.0
+        self._tasks = AllTasks(project, services, control, sleep)
+        self._label_studio = self._tasks.label_studio
 
     def run(self) -> str:
         """See the function `run`."""
@@ -89,16 +66,19 @@ class _Push:
             store.projects.get(self._project).label_config, background_labels=settings.background_labels
         )
         if not any(image.can_propose for image in self._config.images):
-            raise PushError(summary_sentence(self._config))
-        total, pushed, looked_at = self._total(), 0, 0
-        for task in self._tasks():
+            raise JobFailed(summary_sentence(self._config))
+        if not self._services.proposer.serving(self._project).wanted:
+            why = UNWANTED[self._services.registry.when(self._project)]
+            return f"{why}, so nothing was brought to Label Studio. The page Versions changes that."
+        total, pushed, looked_at = self._tasks.total(), 0, 0
+        for task in self._tasks:
             pushed += self._serve(task)
             looked_at += 1
             total = max(total, looked_at)  # tasks may be added meanwhile
-            self._share = looked_at / total
-            self._control.report(f"{looked_at} of {total} tasks, {_counted(pushed)}.", self._share)
-        failed = f" {self._failed} tasks could not be judged; the problems page says why." * bool(
-            self._failed
+            self._tasks.share = looked_at / total
+            self._control.report(f"{looked_at} of {total} tasks, {_counted(pushed)}.", self._tasks.share)
+        failed = f" {self._tasks.failed} tasks could not be judged; the problems page says why." * bool(
+            self._tasks.failed
         )
         return (
             f"{_counted(pushed).capitalize()} brought to Label Studio, {looked_at} tasks looked at.{failed}"
@@ -120,7 +100,7 @@ class _Push:
             prediction = self._predict(task, serving)
         except VersionError as error:
             if self._services.proposer.serving(self._project) == serving:
-                self._fail(task, str(error))
+                self._tasks.fail(task.id, str(error))
                 return False
             return self._serve(raw)  # with the version before
         return prediction is not None and self._post(task, prediction, serving)
@@ -138,23 +118,12 @@ class _Push:
             except VersionError:
                 raise
             except EngineError as error:
-                self._fail(task, str(error))
+                self._tasks.fail(task.id, str(error))
                 return None
             except (ImageError, LabelStudioError) as error:
-                if isinstance(error, HostAtRest) and self._patience.wait():
-                    continue
-                if self._is_there():  # so it is the image that is not
-                    self._fail(task, str(error))
+                if not self._tasks.comes_back(error):
+                    self._tasks.fail(task.id, str(error))
                     return None
-
-    def _is_there(self) -> bool:
-        """Whether Label Studio answers now; waits when it does not."""
-        try:
-            self._label_studio.check()
-        except LabelStudioError as error:
-            self._wait(error)
-            return False
-        return True
 
     def _post(self, task: Task, prediction: Prediction, serving: Serving) -> bool:
         """Store a prediction unless the task shows one of the version by now, from another request or attempt."""
@@ -169,51 +138,12 @@ class _Push:
                 self._label_studio.post("/api/predictions/", body)
             except LabelStudioError as error:
                 if error.status in (400, 404):  # the task was deleted, or the config changed under it
-                    self._fail(task, str(error))
+                    self._tasks.fail(task.id, str(error))
                     return False
-                self._wait(error)
+                self._tasks.wait(error)
             else:
-                self._away_s = 0.0
+                self._tasks.is_back()
                 return True
-
-    def _tasks(self) -> Iterator[dict[str, Any]]:
-        """Every task once, whatever happens to the connection in between."""
-        seen: set[int] = set()
-        while True:
-            try:
-                for task in self._label_studio.tasks(self._project):
-                    self._away_s = 0.0
-                    if task["id"] not in seen:
-                        seen.add(task["id"])
-                        yield task
-            except LabelStudioError as error:
-                self._wait(error)
-            else:
-                return
-
-    def _total(self) -> int:
-        """Tasks of the project, for the progress; 0 when Label Studio does not say."""
-        try:
-            return int(self._label_studio.get(f"/api/projects/{self._project}")["task_number"])
-        except (LabelStudioError, KeyError, TypeError, ValueError):
-            return 0
-
-    def _wait(self, error: LabelStudioError) -> None:
-        """Wait for Label Studio to come back, longer each time; raises when that cannot help."""
-        if error.status is not None and error.status != 429 and error.status < 500:
-            raise PushError(str(error)) from error
-        if self._away_s >= PATIENCE_S:
-            raise PushError(f"{error} Start the job again once it is back; it goes on where it stopped.")
-        wait = min(max(1.0, self._away_s), LONGEST_WAIT_S)
-        log.warning("Waiting %.0f s for Label Studio: %s", wait, error)
-        self._away_s += wait
-        for left in range(round(wait), 0, -1):
-            self._control.report(f"Label Studio does not answer; asked again in {left} s.", self._share)
-            self._sleep(1.0)
-
-    def _fail(self, task: Task, sentence: str) -> None:
-        self._failed += 1
-        self._services.report(self._project, sentence, task.id)
 
 
 def _listed(predictions: object) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adclick_backend.answers.all_alike import answer_alike
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.clicks.key_points import ClickError, ClickObject, read_context
 from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig
@@ -89,6 +90,11 @@ def _region(
 ) -> list[dict[str, Any]]:
     asked = Task(id=task.task_id, data=task.data)
     wanted = replace(wanted, version=services.clicker.serving(task.project))
+    if regions := image.asks_for_alike(wanted.label):
+        painted = replace(wanted, label=label)
+        return answer_alike(services.clicker, services.answers, task.project, asked, painted, image, regions)[
+            0
+        ]
     answered = services.clicker.answer(task.project, asked, wanted, image)
     if not answered.segmentation.mask.any():
         return []

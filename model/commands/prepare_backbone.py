@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from adclick_runtime.frame import to_working_frame
 from model.checkpoint.files import build, export, part_of, read_weights
 from model.checkpoint.manifest import PACKAGED, TIMM, CheckpointError, read_manifest
 from model.commands.arguments import at_least_one
-from model.features.encoding import to_working_frame
 from model.features.loading import load_backbone
 from model.features.timm_backbone import TimmBackbone
 from model.features.timm_networks import check_sizes

@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+from model.commands import few_study
 from model.commands.arguments import add_number_format, at_least_one
+from model.commands.study_table import table
 from model.datasets.mvtec import Category
+from model.generation.anogen.presets import SMALL
 from model.studies import label_study
+from model.studies.few_study import ARMS
 from model.studies.results import read
-
-MEASURES = {
-    "ap": "pixel AP",
-    "pro": "PRO",
-    "pixel_auroc": "pixel AUROC",
-    "image_auroc": "image AUROC",
-    "type": "type named right",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure how much better clicks are answered once the click network was adapted to each product, instead",
     )
+    parser.add_argument(
+        "--few",
+        type=at_least_one,
+        metavar="N",
+        help="measure what generated, drawn and pasted defects add to N labelled images of each type, instead",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=at_least_one,
+        default=16,
+        help="with --few: synthetic defects of each source for each type (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--generator",
+        default=SMALL,
+        help="with --few: what generates: small, weights of it, or the folder or hub name of a latent diffusion model "
+        "(default: %(default)s)",
+    )
     add_number_format(parser)
 
 
@@ -56,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from model.commands.products import find_products
 
     known = [*label_study.SETTINGS, label_study.UNTRAINED, label_study.PATCHCORE]
+    if args.few:
+        known = list(ARMS)
     names = args.settings or known
     if unknown := [n for n in names if n not in known]:
         print(f"There is no setting {unknown[0]!r}; there are: {', '.join(known)}.")
@@ -70,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if not categories:
         print("No product with at least eight defect-free images was found in these folders.")
         return 2
+    if args.few:
+        return few_study.run(args, categories, names)
     if args.clicks:
         return _run_clicks(args, categories)
     out = args.out / "results.jsonl"
@@ -121,30 +139,3 @@ def click_table(results: Sequence[dict[str, Any]]) -> str:
             cells.append(" / ".join(f"{after - before:+.1f}" for after, before in gains))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def table(results: Sequence[dict[str, Any]], settings: Sequence[str]) -> str:
-    """The means over products and splits as a Markdown table, in percent, with the spread of the pixel AP over splits.
-
-    Only products that every shown setting has finished count. The spread is the standard deviation of the means of
-    the splits; the columns of products are their pixel AP.
-    """
-    shown = [s for s in settings if any(r["setting"] == s for r in results)]
-    runs = [{(r["product"], r["split"]) for r in results if r["setting"] == s} for s in shown]
-    common = set.intersection(*runs) if runs else set()
-    products = sorted({product for product, _ in common})
-    columns = [*MEASURES.values(), *(product.split("/")[-1] for product in products)]
-    lines = [f"| {len(common)} runs each | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
-    for setting in shown:
-        rows = [r for r in results if r["setting"] == setting and (r["product"], r["split"]) in common]
-        cells = [_mean([r[m] for r in rows if m in r]) for m in MEASURES]
-        splits = [[r["ap"] for r in rows if r["split"] == s] for s in sorted({s for _, s in common})]
-        if len(splits) > 1:
-            cells[0] += f" ± {100 * stdev(fmean(found) for found in splits):.1f}"
-        cells += [_mean([r["ap"] for r in rows if r["product"] == product]) for product in products]
-        lines.append(f"| {setting} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _mean(shares: Sequence[float]) -> str:
-    return f"{100 * fmean(shares):.1f}" if shares else "-"

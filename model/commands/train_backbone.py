@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from adclick_runtime.frame import to_working_frame
 from model.checkpoint.files import load_into, part_of, read_weights, write_checkpoint
 from model.checkpoint.manifest import LITE, CheckpointError, read_manifest
 from model.commands.arguments import at_least_one, none_or_more, seed
 from model.commands.products import find_products
 from model.datasets.mvtec import Category, read_rgb
 from model.features.backbones import Lite0ViT
-from model.features.encoding import to_working_frame
 from model.features.loading import shared_file
 from model.features.projection import principal_components
 from model.features.published_vit import MEMBER, SHA256, convert_vit, read_wheel

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.files import export, load_into
 from model.checkpoint.manifest import CheckpointError
 from model.commands.products import find_products
 from model.features.backbones import WideResNet50
-from model.features.encoding import Frame
 from model.features.loading import load_shared
 from model.features.number_format import number_format
 from model.features.published import convert_wide_resnet50, read_published

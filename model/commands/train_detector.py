@@ -22,7 +22,7 @@ from model.checkpoint.manifest import BACKBONES, CheckpointError, read_manifest
 from model.commands.arguments import above_zero, add_behind, add_number_format, at_least_one, seed
 from model.commands.products import find_products
 from model.commands.run_folder import taken
-from model.datasets.mvtec import good_split, read_rgb
+from model.datasets.mvtec import ImageFiles, good_split
 from model.detectors.eyes import BackboneEyes, Eyes, Image
 from model.detectors.methods import METHODS, PRESETS
 from model.features.timm_pyramid import TimmPyramid
@@ -149,21 +149,6 @@ def detectors(methods: Sequence[str], preset: str) -> list[str]:
 
 def _preset(name: str) -> str:
     return name.removeprefix(PRESETS[name].method).removeprefix("-") or FULL
-
-
-class ImageFiles(Sequence[Image]):
-    """Images that are read when they are asked for."""
-
-    def __init__(self, paths: Sequence[Path]):
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        if isinstance(place, slice):
-            return ImageFiles(self.paths[place])
-        return read_rgb(self.paths[place])
 
 
 def _train(

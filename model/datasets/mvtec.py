@@ -138,3 +138,18 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 def _images(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+
+
+class ImageFiles(Sequence[NDArray[np.uint8]]):
+    """Images that are read when they are asked for, (H, W, 3) uint8 RGB each."""
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
+        if isinstance(place, slice):
+            return ImageFiles(self.paths[place])
+        return read_rgb(self.paths[place])

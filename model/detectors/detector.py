@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import BackboneId
 from model.evidence.prepared import Prepared
-from model.features.encoding import Encoded, Frame
+from model.features.encoding import Encoded
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,8 @@ class PatchCoreDetector:
         self.name, self.backbone_id, self.long_side = name, backbone_id, long_side
         self._device = torch.device(device)
         network = network.eval().to(self._device)
-        self._banks = dict(zip(network.config.products, network.banks, strict=True))
+        banks = zip(network.config.products, network.banks, strict=True)
+        self.banks = {product: bank for product, bank in banks if isinstance(bank, PatchCore)}
 
     def look(self, scene: Scene) -> Found:
         """The distance of each place to the nearest patch; the score is the largest, without the paper's reweighting.
@@ -195,10 +196,10 @@ class PatchCoreDetector:
         Raises:
             ValueError: there is no bank of the product.
         """
-        core = self._banks.get(scene.product)
-        if not isinstance(core, PatchCore):
+        core = self.banks.get(scene.product)
+        if core is None:
             raise ValueError(
-                f"{self.name} knows {', '.join(map(repr, self._banks))}, and not the product {scene.product!r}: "
+                f"{self.name} knows {', '.join(map(repr, self.banks))}, and not the product {scene.product!r}: "
                 "train it with good images of it."
             )
         map_ = core.map(scene.image.to(self._device))

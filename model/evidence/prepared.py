@@ -66,6 +66,11 @@ class Prepared:
     log_energies: Tensor
 
     @property
+    def has_references(self) -> bool:
+        """Whether it was compared with references, and not with itself alone."""
+        return bool(self.static[:, -1].max() > 0)
+
+    @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
         maps = (self.static, *self.levels.values(), self.scales, self.vectors, self.log_energies)

@@ -69,9 +69,13 @@ class ViT(nn.Module):
 
     def forward(self, rgb: Tensor) -> dict[int, Tensor]:
         """(B, 3, H, W) in [0, 255], multiples of 14 -> number of a block: (B, 384, H / 14, W / 14)."""
+        return self.seen(rgb, self._places(rgb.shape[-2] // PATCH, rgb.shape[-1] // PATCH))
+
+    def seen(self, rgb: Tensor, places: Tensor) -> dict[int, Tensor]:
+        """The same with the positions (1, 1 + h * w, C) of the patches given."""
         x = self.patches((rgb - self.mean) / self.std)
         b, _, h, w = x.shape
-        x = torch.cat([self.token.expand(b, -1, -1), x.flatten(2).transpose(1, 2)], 1) + self._places(h, w)
+        x = torch.cat([self.token.expand(b, -1, -1), x.flatten(2).transpose(1, 2)], 1) + places
         found = {}
         for number, layer in enumerate(self.layers, 1):
             x = layer(x)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
+from model.interactive import prediction
 from model.interactive.mask import Map, Mask
 from model.interactive.prediction import Prediction, blank, click_history, predict
 from model.interactive.predictor import Predictor
@@ -62,6 +63,19 @@ class Answer:
         return (self.whole if self.close is None else self.close).expected_iou
 
 
+def begun(frame: Frame, mask: Mask) -> Answer:
+    """What the first click corrects where a mask is there before it: a proposal, say.
+
+    Args:
+        frame: working frame of the whole image.
+        mask: (frame.image_height, frame.image_width) bool.
+
+    Returns:
+        An answer to no click, to be handed to :func:`answer` as ``before``.
+    """
+    return Answer(frame, prediction.begun(frame, mask))
+
+
 def answer(
     predictor: Predictor,
     prepared: Prepared,
@@ -79,7 +93,8 @@ def answer(
         prepared: the whole image.
         frame: its working frame.
         clicks: at least one.
-        before: the answer to all clicks but the newest.
+        before: the answer to all clicks but the newest; before the first one, a mask that no click made
+            (:func:`begun`).
         look: called when there is something to be seen from near.
         expected: windows round what was taken for a defect before anybody clicked.
         words: for the clicked defect (:meth:`model.interactive.predictor.Predictor.words`).

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from model.checkpoint.ranges import COUNT, NONE_OR_MORE, POSITIVE, check
+from model.interactive.continuity import CONTINUITY, ContinuityConfig
 from model.interactive.mask import MASK, MaskConfig
 from model.interactive.threshold_selection import THRESHOLD, ThresholdConfig
 from model.interactive.zoom import ZOOM, ZoomConfig
@@ -28,6 +29,7 @@ class ClickConfig:
     matching: MatchingConfig = MATCHING
     zoom: ZoomConfig = ZOOM
     threshold: ThresholdConfig = THRESHOLD
+    continuity: ContinuityConfig | None = CONTINUITY  # None: a click may change whatever the network likes
     mask: MaskConfig = MASK
 
     def __post_init__(self) -> None:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.ranges import NONE_OR_MORE, POSITIVE, SHARE, check
 from model.clicks import CLICK_RADIUS, Click
-from model.features.encoding import Frame
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -62,10 +62,8 @@ def settled(logits: Map, frame: Frame, clicks: Sequence[Click], config: MaskConf
         config: what counts as a speck or a hole, and what a "not this" takes away.
 
     Returns:
-        The same size; negative everywhere when there is no positive click.
+        The same size.
     """
-    if not any(c.positive for c in clicks):
-        return np.minimum(logits, -1.0)
     logits = logits.copy()
     places = {
         positive: [place_of(c, frame) for c in clicks if c.positive == positive] for positive in (True, False)

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from adclick_runtime.expected import sigmoid
+from adclick_runtime.frame import Frame
 from model.clicks import Click
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
+from model.interactive.continuity import continued
 from model.interactive.mask import SURE, Map, Mask, enlarged, settled, smoothed
 from model.interactive.predictor import Predictor
 from model.interactive.threshold_selection import ClickOnMask, select_threshold
 from model.language.vocabulary import Words
-from model.metrics.expected import sigmoid
+
+BEGUN = 2.0
+"""Logit, + or -, of a mask that no click made: a click finds it easy to change."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,17 @@ def blank(frame: Frame) -> Prediction:
     return Prediction(np.full((frame.height, frame.width), -SURE, np.float32))
 
 
+def begun(frame: Frame, mask: Mask) -> Prediction:
+    """Before the first click, where a mask is there already.
+
+    Args:
+        frame: working frame.
+        mask: (frame.image_height, frame.image_width) bool.
+    """
+    share = cv2.resize(mask.astype(np.float32), (frame.width, frame.height), interpolation=cv2.INTER_AREA)
+    return Prediction(np.asarray(BEGUN * (2 * share - 1), np.float32))
+
+
 def click_history(
     before: Prediction | None, clicks: Sequence[Click], frame: Frame
 ) -> tuple[ClickOnMask, ...]:
@@ -85,7 +100,8 @@ def predict(
         prepared: what is looked at.
         frame: its working frame.
         clicks: in image pixels, oldest first; at least one.
-        before: the view after all of them but the newest, if it is known.
+        before: the view after all of them but the newest, if it is known; before the first one, a mask that no click
+            made (:func:`begun`).
         words: for the defect (:meth:`model.interactive.predictor.Predictor.words`).
     """
     known = None if before is None else before.logits
@@ -93,4 +109,11 @@ def predict(
     history = click_history(before, clicks, frame)
     config, smooth = predictor.config, smoothed(raw, predictor.config.mask)
     found = select_threshold(smooth, sigmoid(raw), frame, history, known, config.threshold)
-    return Prediction(settled(found.logits, frame, clicks, config.mask), history, found.expected_iou)
+    shown = known is not None and bool((known > 0).any())
+    if not shown and not any(c.positive for c in clicks):
+        return Prediction(np.minimum(found.logits, -1.0), history, found.expected_iou)
+    logits = settled(found.logits, frame, clicks, config.mask)
+    if before is not None and shown and config.continuity is not None:
+        expected = before.expected_iou, found.expected_iou
+        logits = continued(logits, before.logits, clicks, frame, expected, config.continuity)
+    return Prediction(logits, history, found.expected_iou)

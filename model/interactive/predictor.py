@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import BackboneId, backbone_of
 from model.checkpoint.described import check_click
 from model.checkpoint.files import build, part_of, read_weights
@@ -20,7 +21,7 @@ from model.checkpoint.manifest import PACKAGED, CheckpointError, read_manifest
 from model.clicks import Click
 from model.evidence.anomaly_map import PEAK, usual_peak
 from model.evidence.prepared import Prepared, normal_levels
-from model.features.encoding import Encoded, Frame, encode
+from model.features.encoding import Encoded, encode
 from model.features.loading import load_backbone
 from model.features.number_format import AUTO, number_format
 from model.interactive import presets
@@ -197,6 +198,13 @@ class Predictor:
         residual = match(image.to(self.device), Retrieved(others), config=self.config.matching)
         height, width = image.colour.shape[-2:]
         return {**normal_levels([residual]), PEAK: usual_peak(residual, (height, width))}
+
+    @torch.inference_mode()
+    def level(self, image: Encoded, others: list[Encoded]) -> float:
+        """The median energy of the places of one defect-free image against others: what is usual in a bank."""
+        others = [other.to(self.device) for other in others]
+        residual = match(image.to(self.device), Retrieved(others), config=self.config.matching)
+        return float(residual.energies["joint"].median())
 
     def retrieve(
         self, descriptor: NDArray[np.float32], bank: NDArray[np.float32], left_out: int | None = None

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from adclick_runtime.expected import expected_iou
+from adclick_runtime.frame import Frame
 from model.checkpoint.ranges import NONE_OR_MORE, POSITIVE, SHARE, Range, check, refused
 from model.clicks import Click
-from model.features.encoding import Frame
 from model.interactive.mask import Map, Mask, place_of, surroundings
-from model.metrics.expected import expected_iou
 
 _LEVEL = Range(lambda n: 0 < n < 1, "is no level, which lies between 0 and 1")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from adclick_runtime.combination import surprise
 from model.checkpoint.backbone_id import BackboneId, packaged_behind
 from model.checkpoint.manifest import CheckpointError
 from model.detectors.detector import Found, Scene
@@ -12,15 +11,11 @@ from model.segmentation.predictor import SegPredictor
 
 PACKAGED_NAME = "packaged"
 
-MOST = np.float32(1 - 1e-6)
-"""No probability counts for more: one has no logarithm of what is left."""
-
 
 class SegmentationDetector:
     """See :class:`model.detectors.detector.Detector`.
 
-    With p the highest probability of any type (Eq. 7) its map is -log(1 - p): how surprising it were if the place was
-    good. Where p is small this is p, and where it is nearly one it still tells more from less.
+    Its map is the :func:`adclick_runtime.combination.surprise`.
 
     Args:
         name: of the detector.
@@ -32,7 +27,7 @@ class SegmentationDetector:
 
     def __init__(self, name: str, network: SegPredictor, long_side: int):
         self.name, self.backbone_id, self.long_side = name, network.backbone_id, long_side
-        self._network = network
+        self.network = network
 
     def look(self, scene: Scene) -> Found:
         """The surprise in nats, (frame.height, frame.width) >= 0; the score is its maximum.
@@ -44,8 +39,7 @@ class SegmentationDetector:
             raise ValueError(
                 f"{self.name} needs an image that was matched with references, and this one was not."
             )
-        highest = np.maximum.reduce(list(self._network.maps(scene.prepared, scene.frame).values()))
-        map_ = -np.log1p(-np.minimum(highest, MOST))
+        map_ = surprise(self.network.maps(scene.prepared, scene.frame))
         return Found(map_, float(map_.max()))
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_runtime.calibration import Calibration, logarithm
+from adclick_runtime.combination import combined, joined
 from model.checkpoint.manifest import CheckpointError
-from model.detectors.calibration import Calibration, logarithm
 from model.detectors.checkpoint import DetectorCheckpoint, Part, read_detector
-from model.detectors.combination import calibrate, combined, joined
+from model.detectors.combination import calibrate
 from model.detectors.detector import Detector, Scene
 from model.detectors.eyes import own_eyes
 from model.detectors.methods import detector_of

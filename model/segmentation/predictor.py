@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adclick_runtime.expected import sigmoid
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import trained_behind
 from model.checkpoint.described import SEG_PRESET, check_segmentation, read_sizes
 from model.checkpoint.files import build, load_into, part_of, read_weights
 from model.checkpoint.manifest import CheckpointError, read_manifest
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
 from model.features.number_format import AUTO, number_format
-from model.metrics.expected import sigmoid
 from model.segmentation.inputs import inputs, views_behind
 from model.segmentation.network import ADClickSeg, SegConfig
-from model.segmentation.type_head import TypeHead, length
+from model.segmentation.type_head import TypeHead, given, length
 
 SMOOTHING = 2.0
 """Standard deviation, in working pixels, of the blur of the logits: a lone bright pixel is rarely a defect."""
@@ -57,9 +57,9 @@ class SegPredictor:
         self.types: tuple[str, ...] = tuple(manifest["types"])
         self.device = torch.device(device)
         self._format = number_format(asked, device)
-        self._offsets = [float(manifest["offsets"][name]) for name in self.types]
+        self.offsets = [float(manifest["offsets"][name]) for name in self.types]
         states, present = _words(tensors, len(self.types), weights.name)
-        self._states, self._present = states.to(self.device), present.to(self.device)
+        self.states, self.present = states.to(self.device), present.to(self.device)
         usual = SegConfig(words=states.shape[-1], views=views_behind(self.backbone_id.name))
         config = read_sizes(usual, manifest.get("network", {}), weights.name, SEG_PRESET)
         for name in GIVEN:
@@ -69,9 +69,9 @@ class SegPredictor:
                     f"{getattr(usual, name)}: train the project again."
                 )
         named = part_of(tensors, "types")
-        self._head = TypeHead(length(config), len(self.types)) if named else None
-        if self._head is not None:
-            load_into(self._head, named, f"{weights.name} (types)")
+        self.head = TypeHead(length(config), len(self.types)) if named else None
+        if self.head is not None:
+            load_into(self.head, named, f"{weights.name} (types)")
         own = {k: v for k, v in tensors.items() if not k.startswith(("types.", "words."))}
         self.network = build(lambda: ADClickSeg(config), own, weights.name)
         self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -97,13 +97,13 @@ class SegPredictor:
             )
         seen = inputs(prepared.to(self.device))
         with self._format.autocast(self.device):
-            logits = type_logits(self.network, seen, self._states, self._present)
+            logits = type_logits(self.network, seen, self.states, self.present)
         found = [
             sigmoid(smooth(logit) - offset, np.inf)
-            for logit, offset in zip(logits, self._offsets, strict=True)
+            for logit, offset in zip(logits, self.offsets, strict=True)
         ]
-        if self._head is not None:
-            found = self._head.share(found, {name: maps.cpu() for name, maps in seen.items()})
+        if self.head is not None:
+            found = self.head.share(found, given(seen))
         return dict(zip(self.types, found, strict=True))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from adclick_runtime.frame import Frame
 from model.detectors.detector import Scene
 from model.detectors.eyes import Eyes, Image
-from model.features.encoding import Encoded, Frame
+from model.features.encoding import Encoded
 from model.interactive.config import ClickConfig
 from model.interactive.encoded_references import EncodedReferences
 from model.interactive.predictor import Predictor

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.ranges import check_changes, check_names
 from model.clicks import simulate_clicks
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import LAYOUT, Prepared
 from model.evidence.relative import columns
-from model.features.encoding import Frame
 from model.features.number_format import AUTO
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.prediction import Prediction, predict
@@ -44,6 +44,10 @@ COMPARED = [kind for kind in LAYOUT if kind.split()[0] in ("like", "onto")]
 RESIDUAL = ("energies", "references", "energy ratios", *(kind for kind in COMPARED if "residual" in kind))
 IMAGE = ("edge", *(kind for kind in COMPARED if "residual" not in kind))
 PROJECTED = tuple(kind for kind in COMPARED if kind.startswith("onto"))
+DEEP = ("like stride16",)
+FINE = tuple(
+    kind for kind in COMPARED if kind.startswith("like") and "residual" not in kind and kind not in DEEP
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ VARIANTS = {
     "told the previous mask": Variant(network=(("previous", True),)),
     "no evidence left out in training": Variant(network=(("dropout", 0.0),)),
     "likeness by distance only": Variant(without=PROJECTED),
+    "likeness without the transformer": Variant(without=DEEP),
+    "likeness by the transformer alone": Variant(without=FINE),
     "cross-entropy instead of focal loss": Variant(changes=(("focal", False),)),
     "no overlap loss": Variant(changes=(("overlap", 0.0),)),
     "synthetic defects only": Variant(changes=(("synthetic_share", 1.0),)),

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import PACKAGED
 from model.clicks import Click, simulate_clicks
 from model.datasets.mvtec import Category
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
 from model.features.number_format import AUTO
 from model.interactive.answer import Answer, answer
 from model.interactive.predictor import Predictor

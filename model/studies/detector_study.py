@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_runtime.calibration import Calibration, Map, logarithm
+from adclick_runtime.combination import joined, mean
 from model.checkpoint.backbone_id import BackboneId, backbone_of, packaged_behind
 from model.checkpoint.manifest import PACKAGED, CheckpointError, read_manifest
 from model.datasets.mvtec import Category, good_split, read_mask, read_rgb
-from model.detectors.calibration import Calibration, Map, logarithm
-from model.detectors.combination import MOST_GOOD, joined, mean
+from model.detectors.combination import MOST_GOOD
 from model.detectors.detector import Detector
 from model.detectors.eyes import Eyes, Image
 from model.detectors.patchcore import PatchCoreBanks, PatchCoreDetector

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import PACKAGED_SEG
 from model.checkpoint.ranges import check_changes, check_names
 from model.clicks import simulate_clicks
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.detectors.patchcore import PatchCore
 from model.evidence.prepared import Prepared
-from model.features.encoding import Encoded, Frame
+from model.features.encoding import Encoded
 from model.features.number_format import AUTO
 from model.interactive.encoded_references import EncodedReferences
 from model.interactive.prediction import Prediction, predict
@@ -30,7 +31,7 @@ from model.labels.labelled import LabelledImage, WeakLabel, painted
 from model.labels.weak import strengthen
 from model.metrics.ranking import image_auroc, rank_pixels
 from model.segmentation.predictor import SegPredictor
-from model.studies.results import append, read
+from model.studies.results import append, missing, read
 from model.training.segmentation.project import train_segmentation
 from model.training.segmentation.trainer import SegTraining
 
@@ -89,7 +90,7 @@ class Defect:
 
 
 class Split:
-    """One product, divided: half of the defects of each type train, the others and held-back good images test.
+    """One product, divided: some of the defects of each type train, the others and held-back good images test.
 
     All images are brought to the size of the smallest: where the references are smaller than the defect images,
     sharpness alone would tell them apart.
@@ -98,15 +99,16 @@ class Split:
         category: the product.
         seed: of the division.
         predictor: of the clicks.
+        few: defects of each type that train; where a type has no more, all but one. None: half of them.
     """
 
-    def __init__(self, category: Category, seed: int, predictor: Predictor):
+    def __init__(self, category: Category, seed: int, predictor: Predictor, few: int | None = None):
         self.category, self.predictor = category, predictor
         rng = np.random.default_rng(seed)
         pairs, good = category.defects(), category.good()
         paths = [image for image, _ in pairs] + good
         side = min(max(read_rgb(p).shape[:2]) for p in paths)
-        self.train, self.test = self._divide(pairs, side, rng)
+        self.train, self.test = self._divide(pairs, side, rng, few)
         order = [good[i] for i in rng.permutation(len(good))]
         held = min(MOST_GOOD, max(2, len(order) // 4))
         self.good = [_shrink(read_rgb(p), side) for p in order[:held]]
@@ -114,19 +116,20 @@ class Split:
 
     @staticmethod
     def _divide(
-        pairs: Sequence[tuple[Path, Path]], side: int, rng: np.random.Generator
+        pairs: Sequence[tuple[Path, Path]], side: int, rng: np.random.Generator, few: int | None
     ) -> tuple[list[Defect], list[Defect]]:
         train: list[Defect] = []
         test: list[Defect] = []
         for name in sorted({image.parent.name for image, _ in pairs}):
             own = [pair for pair in pairs if pair[0].parent.name == name]
+            training = len(own) / 2 if few is None else min(few, len(own) - 1)
             for place, i in enumerate(rng.permutation(len(own))):
                 image, mask = own[i]
                 pixels, truth = read_rgb(image), read_mask(mask).astype(np.float32)
                 defect = Defect(
                     f"{name}-{image.stem}", name, _shrink(pixels, side), _shrink(truth, side) > 0.5
                 )
-                (train if place < len(own) / 2 else test).append(defect)
+                (train if place < training else test).append(defect)
         return train, test
 
     @cached_property
@@ -199,7 +202,7 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
         core = PatchCore.fitted(split.bank.encoded)
         return score(split, [core.map(image) for image, _, _ in split.tested])
     if name == UNTRAINED:
-        return score(split, highest(_maps(split, PACKAGED_SEG)))
+        return score(split, highest(type_maps(split, PACKAGED_SEG)))
     setting = SETTINGS[name]
     config = replace(
         SegTraining(steps=steps, seed=seed, synthetic=8, pasted=8, normal=8, patience=1.0),
@@ -217,12 +220,12 @@ def measure(split: Split, name: str, folder: Path, steps: int, seed: int) -> dic
         resume=resume,
         asked=split.predictor.format.name,
     )
-    maps = _maps(split, weights)
+    maps = type_maps(split, weights)
     found = {**score(split, highest(maps)), "steps": about["steps"], "seconds": about["seconds"]}
     return {**found, "type": named_right(split.test, maps)} if len(maps[0]) > 1 else found
 
 
-def _maps(split: Split, weights: Path) -> list[dict[str, NDArray[np.float32]]]:
+def type_maps(split: Split, weights: Path) -> list[dict[str, NDArray[np.float32]]]:
     """The maps of the types of the test images."""
     seg = SegPredictor(weights, asked=split.predictor.format.name)
     return [seg.maps(prepared, frame) for _, prepared, frame in split.tested]
@@ -283,23 +286,18 @@ def run(
         asked: the number format that is asked for (:mod:`model.features.number_format`).
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    done = {(r["product"], r["split"], r["setting"]) for r in read(out)}
     predictor = Predictor(asked=asked)
-    for number in range(splits):
-        for category in categories:
-            wanted = [n for n in names if (category.name, number, n) not in done]
-            if not wanted:
-                continue
-            with torch.inference_mode():
-                split = Split(category, number, predictor)
-            for name in wanted:
-                started = time.monotonic()
-                folder = samples / category.name / str(number)
-                found = measure(split, name, folder, steps, number)
-                result = {"product": category.name, "split": number, "setting": name, **found}
-                result["wall"] = round(time.monotonic() - started, 1)
-                append(out, result)
-                yield result
+    for number, category, wanted in missing(read(out), categories, splits, names):
+        with torch.inference_mode():
+            split = Split(category, number, predictor)
+        for name in wanted:
+            started = time.monotonic()
+            folder = samples / category.name / str(number)
+            found = measure(split, name, folder, steps, number)
+            result = {"product": category.name, "split": number, "setting": name, **found}
+            result["wall"] = round(time.monotonic() - started, 1)
+            append(out, result)
+            yield result
 
 
 def _shrink(image: NDArray[Any], side: int) -> NDArray[Any]:

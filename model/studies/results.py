@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from model.datasets.mvtec import Category
 
 
 def read(results: Path) -> list[dict[str, Any]]:
@@ -25,3 +27,14 @@ def append(results: Path, row: Mapping[str, Any]) -> None:
         file.seek(max(0, file.seek(0, 2) - 1))
         broken = file.read() not in (b"", b"\n")
         file.write(f"{chr(10) * broken}{json.dumps(row)}\n".encode())
+
+
+def missing(
+    there: Iterable[Mapping[str, Any]], categories: Sequence[Category], splits: int, names: Sequence[str]
+) -> Iterator[tuple[int, Category, list[str]]]:
+    """The settings that some results lack: (number of the division, product, names), division by division."""
+    done = {(row["product"], row["split"], row["setting"]) for row in there}
+    for number in range(splits):
+        for category in categories:
+            if wanted := [name for name in names if (category.name, number, name) not in done]:
+                yield number, category, wanted

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+GATE = 0.3
+"""Inside a box a pixel counts as a defect once the network calls it one with this probability."""
+
 IGNORE = -1
 
 

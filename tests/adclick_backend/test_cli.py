@@ -3,23 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adclick_backend import __version__
 from adclick_backend.cli import COMMANDS, main
-from adclick_backend.settings import get_settings
 
 
 @pytest.fixture(autouse=True)
-def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment as each test sets it, not as the first reader found it."""
+def no_label_studio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
-    get_settings.cache_clear()
-    yield
-    get_settings.cache_clear()
 
 
 def test_help_names_every_command_without_loading_any(tmp_path: Path) -> None:

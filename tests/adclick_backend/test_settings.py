@@ -1,19 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adclick_backend.cli import main
 from adclick_backend.settings import Settings, SettingsError, get_settings
-
-
-@pytest.fixture(autouse=True)
-def fresh_settings() -> Iterator[None]:
-    get_settings.cache_clear()
-    yield
-    get_settings.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +76,6 @@ def test_a_backbone_that_is_prepared_lacks_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backbone", ["timm:", "timm:../resnet18", "resnet", "own.pth"])
 def test_a_backbone_that_cannot_be_is_refused(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADCLICK_BACKBONE", backbone)
-    get_settings.cache_clear()
     with pytest.raises(
         SettingsError, match=r"ADCLICK_BACKBONE: must be one of vit, lite, or timm:NAME, or the path"
     ):
@@ -94,7 +85,6 @@ def test_a_backbone_that_cannot_be_is_refused(backbone: str, monkeypatch: pytest
 def test_stated_licences_know_no_other_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADCLICK_BACKBONE", "timm:resnet18")
     monkeypatch.setenv("ADCLICK_CHECKPOINT", "stated-licences")
-    get_settings.cache_clear()
     with pytest.raises(
         SettingsError, match=r"ADCLICK_CHECKPOINT: stated-licences has networks behind the backbones"
     ):

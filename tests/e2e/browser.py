@@ -70,14 +70,14 @@ class LabelStudioWindow:
         clicked: the key points that the request of the last click held.
         errors: what Label Studio's pages complained about so far; a file that is not there is no complaint.
         image: number of the image that is clicked, 0 for the first of the task.
-        group: which of the controls that have the label is meant, in the order on the page; -1 for the last.
     """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.clicked: list[dict[str, Any]] = []
-        self.image, self.group = 0, -1
+        self.image = 0
         self.errors: list[str] = []
+        self._opened: set[int] = set()  # projects
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._note)
         page.goto(f"{url}/user/login/")
@@ -110,9 +110,14 @@ class LabelStudioWindow:
         self.page.get_by_text("Request Sent!").first.wait_for()
 
     def open_task(self, project: int, task: int) -> None:
-        """Open a task in the labeling editor; its image is there then, and so is what the backend proposes."""
-        self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
-        self._until(editor.OPENED, task)
+        """Open a task in the labeling editor; its image is there then, and so is what the backend proposes.
+
+        Label Studio reads the first task that a new browser shows of a project twice, and may drop its predictions.
+        """
+        for _ in range(1 if project in self._opened else 2):
+            self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
+            self._until(editor.OPENED, task)
+        self._opened.add(project)
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error" and "Failed to load resource" not in message.text:
@@ -136,15 +141,17 @@ class LabelStudioWindow:
         for _ in range(ATTEMPTS):
             if self.page.evaluate(editor.READY_TO_CLICK, ready):
                 return
-            # The labels of the key point tool come after those of the brush.
             self._choose_label(label)
             self.page.locator(".lsf-tool_smart").nth(self.image).click()
             with suppress(NothingHappened):
                 self.page.wait_for_function(editor.READY_TO_CLICK, arg=ready, timeout=SHORT_MS)
         assert self.page.evaluate(editor.READY_TO_CLICK, ready), f"{label} cannot be clicked: {self.state()}"
 
-    def _choose_label(self, label: str) -> None:
-        choice = self.page.locator(".lsf-label", has_text=label).nth(self.group)
+    def _choose_label(self, label: str, kind: str = "KeyPoint") -> None:
+        """Press a label of the control of that kind which is for the image; brushes have labels of the same name."""
+        place = self.page.evaluate(editor.PLACE_OF_LABEL, [label, self.image, kind])
+        assert place >= 0, f"There is no {label} to press: {self.state()}"
+        choice = self.page.locator(".lsf-label").nth(place)
         if "selected" not in (choice.get_attribute("class") or ""):
             choice.click()
 
@@ -165,7 +172,7 @@ class LabelStudioWindow:
             if self.page.evaluate(editor.TOOL, self.image) == "RectangleTool-dynamic":
                 break
             self.page.locator(".lsf-tool_smart").nth(self.image).click()
-        self._choose_label(label)
+        self._choose_label(label, "Rectangle")
         assert self.page.evaluate(editor.READY_TO_CLICK, [label, self.image, "Rectangle"]), self.state()
         with self.page.expect_request(_asks_the_backend, timeout=SHORT_MS) as sent:
             self.page.mouse.move(*self._on_page(left, top))
@@ -187,7 +194,14 @@ class LabelStudioWindow:
         return stage["x"] + left + x * width, stage["y"] + top + y * height
 
     def click(
-        self, label: str, x: float, y: float, *, alt: bool = False, on_region: bool = False
+        self,
+        label: str,
+        x: float,
+        y: float,
+        *,
+        alt: bool = False,
+        on_region: bool = False,
+        attempts: int = ATTEMPTS,
     ) -> dict[str, Any]:
         """Click at x, y (fractions of the image) and return the backend's answer as Label Studio got it.
 
@@ -195,7 +209,7 @@ class LabelStudioWindow:
         that sends nothing is done again, as a person does it; what the editor was like then is printed.
         """
         held = [key for key, down in (("Alt", alt), ("Control", on_region)) if down]
-        for attempt in range(ATTEMPTS):
+        for attempt in range(attempts):
             self._get_ready(label)
             request = self._press(x, y, held)
             if request is not None:
@@ -204,7 +218,7 @@ class LabelStudioWindow:
             if self.page.evaluate(editor.SELECTED_REGIONS):
                 self.page.keyboard.press("Escape")
         else:
-            raise AssertionError(f"{ATTEMPTS} clicks at {x:.3f}, {y:.3f} sent nothing: {self.state()}")
+            raise AssertionError(f"{attempts} clicks at {x:.3f}, {y:.3f} sent nothing: {self.state()}")
         response = request.response()
         assert response is not None, f"{request.url}: {request.failure}"
         self.clicked = request.post_data_json["context"]["result"]

@@ -1,8 +1,11 @@
-"""One Label Studio, one backend and one Chromium for all end-to-end tests; anything missing is a failure."""
+"""One Label Studio, one backend and one Chromium for all end-to-end tests; anything missing is a failure.
+
+And a dashboard alone, for the tests of its pages."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from adclick_backend.images.connections import Link
 from tests.e2e import servers
+from tests.helpers.backend import Backend
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -80,3 +85,35 @@ def screenshot(page: Page, tmp_path: Path) -> Callable[[str], None]:
         page.screenshot(path=folder / f"{name}.png", full_page=True)
 
     return save
+
+
+@pytest.fixture
+def connected(make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """A backend with project 1 and neither a network nor a Label Studio behind it."""
+    made = make_backend()
+    link = Link("good", "Label Studio answers.", time.time())
+    monkeypatch.setattr(made.services.links, "look", lambda *_: link)
+    made.setup()
+    return made
+
+
+@pytest.fixture
+def site(connected: Backend) -> Iterator[str]:
+    """URL of the dashboard of a backend with project 1."""
+    with servers.dashboard(connected.app) as url:
+        yield url
+
+
+@pytest.fixture
+def complaints(page: Page) -> Iterator[list[str]]:
+    """What the browser complains about: a script that fails, a style that the content policy forbids."""
+    found: list[str] = []
+
+    def note(text: str) -> None:
+        if "Failed to load resource" not in text:
+            found.append(text)
+
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+    yield found
+    assert not found

@@ -25,7 +25,9 @@ OPENED = """task => {
 # Where its stage shows the upper left corner of an image (the first is 0) and how large, in pixels of the window.
 IMAGE_ON_STAGE = """number => {
     const image = Htx.annotationStore.selected.objects[number], scale = image.zoomScale;
-    return [image.zoomingPositionX, image.zoomingPositionY, image.stageWidth * scale, image.stageHeight * scale];
+    const left = image.zoomingPositionX + image.alignmentOffset.x;
+    const top = image.zoomingPositionY + image.alignmentOffset.y;
+    return [left, top, image.stageWidth * scale, image.stageHeight * scale];
 }"""
 
 # The labels of the masks that the open task shows.
@@ -40,6 +42,15 @@ READY_TO_CLICK = """([label, number, kind]) => {
         tag => tag.type === `${kind.toLowerCase()}labels` && tag.toname === image);
     const named = {KeyPoint: "KeyPointTool-dynamic", Rectangle: "RectangleTool-dynamic"}[kind];
     return tool?.fullName === named && chosen.some(tag => tag.selectedValues().includes(label));
+}"""
+
+# Which of all labels on the page, counted from 0, is that one of the first control of a kind for an image; -1: none.
+PLACE_OF_LABEL = """([label, number, kind]) => {
+    const opened = Htx.annotationStore.selected, image = opened.objects[number].name;
+    return [...opened.names.values()].filter(tag => tag.isLabeling && tag.type !== "choices").flatMap(
+        tag => tag.tiedChildren.map(one => [tag, one])
+    ).findIndex(([tag, one]) => one.value === label && tag.toname === image &&
+        tag.type === `${kind.toLowerCase()}labels`);
 }"""
 
 # The tool that is chosen for an image.

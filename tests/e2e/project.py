@@ -123,6 +123,12 @@ class Project:
         body = {"selectedItems": {"all": False, "included": tasks}}
         self._post(f"/dm/actions?id=retrieve_tasks_predictions&project={self.id}", json=body)
 
+    def propose(self, task: int, result: list[dict[str, Any]]) -> None:
+        """Store a prediction of the version that serves, as the backend would."""
+        self._post(
+            "/predictions", json={"task": task, "result": result, "model_version": self.model_version()}
+        )
+
     def prediction_count(self) -> int:
         """How many predictions the tasks of the project have together."""
         rows: list[dict[str, Any]] = self._get("/predictions", project=self.id)
@@ -131,6 +137,11 @@ class Project:
     def versions_of(self, task: int) -> list[str]:
         """The model versions that proposed something for the task; known before a window shows its image."""
         return [str(row["model_version"]) for row in self._get("/predictions", task=task)]
+
+    def predictions(self, task: int) -> list[dict[str, Any]]:
+        """The stored predictions of a task."""
+        rows: list[dict[str, Any]] = self._get("/predictions", task=task)
+        return rows
 
     def prediction(self, task: int, version: str, *, limit_s: float = 180.0) -> dict[str, Any]:
         """The stored prediction of that model version, waited for."""

@@ -7,12 +7,15 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+from flask import Flask
+from werkzeug.serving import make_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
@@ -57,8 +60,10 @@ def label_studio(data_dir: Path, *, settings: Mapping[str, str] = ALLOW_PRIVATE)
 
 
 @contextmanager
-def backend(data_dir: Path, *, label_studio_url: str, api_key: str) -> Iterator[str]:
-    """Serve the backend; yields its URL."""
+def backend(
+    data_dir: Path, *, label_studio_url: str, api_key: str, settings: Mapping[str, str] = {}
+) -> Iterator[str]:
+    """Serve the backend, with further settings of its environment; yields its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -66,6 +71,7 @@ def backend(data_dir: Path, *, label_studio_url: str, api_key: str) -> Iterator[
         "ADCLICK_DATA_DIR": str(data_dir),
         "LABEL_STUDIO_URL": label_studio_url,
         "LABEL_STUDIO_API_KEY": api_key,
+        **settings,
     }
     command = [str(Path(sys.executable).parent / "adclick"), "serve", "--port", str(port)]
     with _process(command, environment, data_dir / "backend.log", f"{url}/health", limit_s=60):
@@ -125,3 +131,15 @@ def log_in(url: str) -> requests.Session:
     session.post(f"{url}/user/login/", data=form, headers={"Referer": url}, timeout=120).raise_for_status()
     session.headers.update({"X-CSRFToken": session.cookies["csrftoken"], "Referer": url})
     return session
+
+
+@contextmanager
+def dashboard(app: Flask) -> Iterator[str]:
+    """Serve the app of a backend in threads of this process; yields its URL."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -146,7 +146,6 @@ def test_only_messages_with_the_secret_delete_where_nothing_can_be_read_back(
         assert wait_for(lambda: normal() == [])
         assert sorted(task for task, _ in store.labels.deleted(number)) == [first, second]
         store.close()
-    get_settings.cache_clear()
 
 
 def shown_once(address: str, words: str) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from werkzeug.serving import make_server
 
 from adclick_backend.dashboard.pages import TABS
-from adclick_backend.images.connections import Link
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.store.version import Version
 from tests.helpers.backend import Backend
@@ -25,43 +22,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def connected(make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """A backend with project 1 and neither a network nor a Label Studio behind it."""
-    made = make_backend()
-    link = Link("good", "Label Studio answers.", time.time())
-    monkeypatch.setattr(made.services.links, "look", lambda project: link)
-    made.setup()
-    return made
-
-
-@pytest.fixture
-def site(connected: Backend) -> Iterator[str]:
-    """URL of the dashboard of a backend with project 1."""
-    server = make_server("127.0.0.1", 0, connected.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def complaints(page: Page) -> Iterator[list[str]]:
-    """What the browser complains about: a script that fails, a style that the content policy forbids."""
-    found: list[str] = []
-
-    def note(text: str) -> None:
-        if "Failed to load resource" not in text:
-            found.append(text)
-
-    page.on("pageerror", lambda error: note(str(error)))
-    page.on("console", lambda message: note(message.text) if message.type == "error" else None)
-    yield found
-    assert not found
 
 
 @pytest.fixture
@@ -167,27 +127,56 @@ def test_a_job_that_ends_does_not_bring_somebody_back_who_has_followed_a_link(
     assert page.inner_text("h1") == "Versions"
 
 
-def test_a_version_is_compared_activated_and_rolled_back(
+def follow(page: Page, words: str) -> None:
+    """Tab to what is called so, and press Enter; a page is loaded."""
+    tab_to(page, words)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def test_by_keyboard_from_the_list_of_projects_to_an_activated_version(
+    page: Page, site: str, trained: Backend, complaints: list[str]
+) -> None:
+    registry = trained.services.registry
+    trained.setup("2.1")
+    trained.services.store.projects.save("1", title="Flanges")
+    page.goto(f"{site}/projects")
+    follow(page, "Flanges")
+    follow(page, "Versions")
+    follow(page, "Activate v1")
+    assert page.inner_text("#serving-title") == "Version v1 serves"
+    assert "Version v1 serves now." in page.inner_text("[role=status]")
+    version = registry.current("1")
+    assert version is not None and version.name == "v1"
+    follow(page, "Delete v2")
+    follow(page, "Keep it")
+    tab_to(page, "Project: Flanges")  # and over to the other project by the list that hangs over every page
+    page.keyboard.press("Enter")
+    follow(page, "Project 2")
+    assert page.inner_text("h1") == "Versions"
+    tab_to(page, "Project: Project 2")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.querySelector('details.projects').open")
+    page.keyboard.press("Escape")
+    assert not page.evaluate("document.querySelector('details.projects').open")
+
+
+def test_a_version_is_compared_rolled_back_and_brought_forward(
     page: Page, site: str, trained: Backend, complaints: list[str], screenshot: Callable[[str], None]
 ) -> None:
     registry = trained.services.registry
     page.goto(f"{site}/projects/1/versions")
-    tab_to(page, "Compare")
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
+    follow(page, "Compare")
     picture = page.get_by_role("img", name="the mask of v1 and of v2")
     assert picture.evaluate("image => image.complete && image.naturalWidth") == 64
-    with page.expect_navigation():
-        page.get_by_role("link", name="Back to all versions").press("Enter")
+    follow(page, "Back to all versions")
     screenshot("dashboard_versions")
-    for words, serving in (("Activate v1", "v1"), ("Roll back to v2", "v2")):
-        tab_to(page, words)
-        with page.expect_navigation():
-            page.keyboard.press("Enter")
+    for steps, serving in ((("Roll back to v1", "Roll back"), "v1"), (("Forward to v2 again",), "v2")):
+        for words in steps:
+            follow(page, words)
         assert page.inner_text("#serving-title") == f"Version {serving} serves"
         version = registry.current("1")
-        assert version is not None
-        assert version.name == serving
+        assert version is not None and version.name == serving
 
 
 @pytest.mark.parametrize("knows_token", [False, True])

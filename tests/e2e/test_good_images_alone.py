@@ -83,7 +83,7 @@ def test_good_images_alone_bring_masks_and_a_table_of_where_they_may_come_from(
     window.start_training(project.id)
     said = until_idle(lot.jobs)
     print(f"trained in {time.monotonic() - began:.0f} s: {said}")
-    assert "Version v1 was trained. It serves" in said
+    assert "Version v1 was trained. It was promoted" in said
     assert "sources of masks before the first click" in said
     trained = project.model_version()
     assert trained == f"{untrained}+p{project.id}-v1"
@@ -116,9 +116,10 @@ def test_good_images_alone_bring_masks_and_a_table_of_where_they_may_come_from(
 
 def choose(page: Page, source: str) -> None:
     """Choose a source of masks on the page Versions."""
-    page.get_by_label("Masks come from").select_option(source)
+    form = page.locator("form").filter(has=page.get_by_label("Masks come from"))
+    form.get_by_role("combobox").select_option(source)
     with page.expect_navigation():
-        page.get_by_role("button", name="Choose").click()
+        form.get_by_role("button", name="Choose").click()
     assert "Masks before the first click come from" in page.get_by_role("status").inner_text()
     assert page.locator("#source").input_value() == source
 

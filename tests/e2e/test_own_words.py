@@ -35,10 +35,8 @@ def project(person: requests.Session, label_studio: str) -> Project:
         .replace('name="state"', 'name="befund"')
         .replace('value="normal"', 'value="i.O."')
         .replace('value="defective"', 'value="n.i.O."')
-        .replace(
-            "</View>",
-            '<Choices name="kamera" toName="image"><Choice value="links"/><Choice value="rechts"/></Choices></View>',
-        )
+        .removesuffix("</View>")
+        + '<Choices name="kamera" toName="image"><Choice value="links"/><Choice value="rechts"/></Choices></View>'
     )
     return Project.with_config(person, label_studio, "Flansche", config)
 

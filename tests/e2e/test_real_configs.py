@@ -179,11 +179,7 @@ def test_smart_key_points_before_a_smart_rectangle_are_the_first_smart_tool(
     project, task = connected("smart rectangle", {"image": defective})
     page.evaluate("() => localStorage.removeItem('selected-tool:image')")
     window.open_task(project.id, task)
-    window.group = 1  # after the brush, before the rectangle
-    try:
-        assert window.sends_a_click("scratch", *middle(sample))
-    finally:
-        window.group = -1
+    assert window.sends_a_click("scratch", *middle(sample))
 
 
 def test_a_smart_rectangle_is_answered_with_a_mask_inside_it(

@@ -128,7 +128,8 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     page.get_by_role("heading", name="Where they differ").wait_for()
     screenshot("comparison_page")
     page.go_back()
-    page.get_by_role("button", name="Roll back to the packaged network").click()
+    page.get_by_role("link", name="Roll back to the packaged network").click()
+    page.get_by_role("button", name="Roll back", exact=True).click()
     page.get_by_text("No trained version serves").wait_for()
     assert project.model_version() == untrained
     for name in ("", "references", "labels", "prompts", "reports"):
@@ -136,7 +137,9 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
         screenshot(f"dashboard_{name or 'overview'}")
     # Opening a task asks only where there is no prediction yet; retrieving asks whenever the version is another.
     project.retrieve_predictions([defect.task for defect in unlabelled])
-    assert any(untrained in project.versions_of(defect.task) for defect in unlabelled)
+    found = [set(project.versions_of(defect.task)) for defect in unlabelled]
+    assert all(versions <= {trained, untrained} for versions in found), found
+    assert sum(trained in versions for versions in found) >= 0.8 * len(found)
     assert window.errors == []
 
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
 from model.generation.products import Product
 from model.generation.synthesis import Image, add_defect
 from model.interactive.answer import answer

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.files import export
 from model.clicks import simulate_clicks
 from model.commands import train_click_base
 from model.datasets.mvtec import find_categories, read_mask, read_rgb
 from model.features.backbones import WideResNet50
-from model.features.encoding import Frame
 from model.features.loading import load_shared
 from model.features.number_format import number_format
 from model.generation.synthesis import Image, Mask

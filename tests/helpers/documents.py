@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = frozenset({"adclick", "docker", "git", "label-studio", "make", "pip", "python", "torchrun"})
+PROGRAMS = frozenset(
+    {"adclick", "adclick-detect", "docker", "git", "label-studio", "make", "pip", "python", "torchrun"}
+)
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _ASSIGNMENTS = re.compile(r"^([A-Z_]+=\S+ )+")
 
@@ -84,6 +86,6 @@ def bare(command: str) -> str:
 def documents() -> list[Document]:
     """Every Markdown file of the repository."""
     found = [*ROOT.glob("*.md")]
-    for folder in ("adclick_backend", "examples", "model", "tests"):
+    for folder in ("adclick_backend", "adclick_runtime", "examples", "model", "tests"):
         found += (ROOT / folder).rglob("*.md")
     return [Document(str(path.relative_to(ROOT))) for path in sorted(found)]

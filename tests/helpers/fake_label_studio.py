@@ -60,6 +60,8 @@ class FakeLabelStudio(LocalServer):
             return self._change_config(int(known[1]), json.loads(request.body))
         if (known := re.fullmatch(r"/api/annotations/(\d+)/", url.path)) is not None:
             return self._annotation(int(known[1]))
+        if (known := re.fullmatch(r"/api/tasks/(\d+)/annotations/", url.path)) is not None:
+            return self._annotate(int(known[1]), json.loads(request.body))
         if (known := re.fullmatch(r"/api/(tasks|projects)/(\d+)/", url.path)) is not None:
             return self._one(known[1], int(known[2]))
         if url.path == "/api/tasks":
@@ -122,6 +124,17 @@ class FakeLabelStudio(LocalServer):
     def _change_config(self, project: int, body: dict[str, str]) -> Reply:
         self.configs[project] = body["label_config"]
         return Reply.json({"id": project, **body})
+
+    def _annotate(self, number: int, body: dict[str, object]) -> Reply:
+        """Store an annotation with its task."""
+        found = [task for task in self.tasks if task["id"] == number]
+        if not found:
+            return Reply.json({"detail": "Not found."}, 404)
+        stored = found[0].setdefault("annotations", [])
+        assert isinstance(stored, list)
+        made = {"id": 1000 + number, "completed_by": 1, "updated_at": self.created_at, **body}
+        stored.append(made)
+        return Reply.json(made, 201)
 
     def _annotation(self, number: int) -> Reply:
         for task in self.tasks:

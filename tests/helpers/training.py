@@ -42,8 +42,9 @@ class TrainingEngine(FakeEngine):
         clicks: Sequence[Click],
         weights: Path | None = None,
         phrases: Sequence[str] = (),
+        begun: NDArray[np.bool_] | None = None,
     ) -> Segmentation:
-        found = super().click(key, bank, load, clicks, weights, phrases)
+        found = super().click(key, bank, load, clicks, weights, phrases, begun)
         quality = 0.5 if weights is None else json.loads(weights.read_bytes())["clicks"]
         rows = np.flatnonzero(found.mask.any(axis=1))
         kept = np.zeros_like(found.mask)

@@ -14,6 +14,7 @@ from model.checkpoint.manifest import CheckpointError
 from model.interactive import presets
 from model.interactive.base import BaseConfig
 from model.interactive.config import ClickConfig
+from model.interactive.continuity import ContinuityConfig
 from model.interactive.lite import LiteConfig
 from model.interactive.mask import MaskConfig
 from model.interactive.threshold_selection import ThresholdConfig
@@ -57,8 +58,8 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
             [(("labelled", 1.0),), (("labelled", 0.0), ("normal", TINY))],
             [(), (("labelled", 0.0),), (("labelled", -TINY),), (("painted", 1.0),)],
         ),
-        "crops": CROPS, "synthetic": SOME, "pasted": SOME, "normal": SOME, "words": SWITCH, "views": SWITCH,
-        "pretrained": SWITCH, "patience": SHARE, "save_seconds": NOT_NEGATIVE,
+        "generated_share": SHARE, "crops": CROPS, "synthetic": SOME, "pasted": SOME, "generated": SOME, "normal": SOME,
+        "words": SWITCH, "views": SWITCH, "pretrained": SWITCH, "patience": SHARE, "save_seconds": NOT_NEGATIVE,
     },
     LiteConfig: {
         "inputs": COUNT, "shrinkage": NOT_NEGATIVE, "previous": SWITCH, "dropout": SHARE,
@@ -87,13 +88,17 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
         "levels": ([(TINY,), (0.5, 1 - TINY)], [(), (0.0,), (0.5, 1.0)]),
         "missed": SHARE, "near": SOME, "undecided": POSITIVE,
     },
+    ContinuityConfig: {
+        "near": SOME, "adds": POSITIVE, "removes": POSITIVE, "middle": SHARE, "sure": POSITIVE, "poor": SHARE,
+        "unbelieved": SHARE, "edge": SOME, "undecided": POSITIVE,
+    },
     MaskConfig: {
         "smoothing": POSITIVE, "neighbourhood": SOME, "smallest_part": SHARE, "largest_hole": SHARE,
     },
     ClickConfig: {
         "nearest_references": COUNT, "few_references": SOME, "largest_mismatch_ratio": POSITIVE,
         "most_clicks_seen": COUNT,
-        **{part: ([], []) for part in ("matching", "zoom", "threshold", "mask")},  # have checked themselves
+        **{part: ([], []) for part in ("matching", "zoom", "threshold", "continuity", "mask")},  # checked themselves
     },
     Variant: {
         "without": ([(), ("edge",)], [("smell",)]),

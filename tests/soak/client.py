@@ -9,7 +9,7 @@ import numpy as np
 import requests
 
 from adclick_backend.brush.rle import decode_rle
-from adclick_backend.config.advice import recommended_config
+from adclick_backend.config.layout import recommended_config
 from tests.soak.images import SIDE, Stain, iou
 from tests.soak.label_studio import CREATED, PROJECT, Kind
 from tests.soak.record import Asked, Record, What

@@ -10,6 +10,28 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// Where the row of pages is wider than the screen, show the part that says which page this is.
+const here = document.querySelector(".tabs [aria-current]");
+if (here) {
+  const row = here.closest(".tabs");
+  row.scrollLeft += here.getBoundingClientRect().left - row.getBoundingClientRect().left - 48;
+}
+
+// A list that hangs over the page closes like any other: by Escape, or by a click elsewhere.
+for (const list of document.querySelectorAll("details.projects")) {
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && list.open) {
+      list.open = false;
+      list.querySelector("summary").focus();
+    }
+  });
+  addEventListener("click", (event) => {
+    if (!list.contains(event.target)) {
+      list.open = false;
+    }
+  });
+}
+
 // Somebody who has just followed a link must not be brought back here.
 let leaving = false;
 addEventListener("beforeunload", () => {
@@ -37,7 +59,10 @@ if (main.dataset.reload) {
 }
 
 // Follow a job: each part that has changed is replaced, so that focus, selection and scrolling stay where they are.
-for (const live of document.querySelectorAll("[data-live]")) {
+// What a download does is followed from the moment it is asked for, and the page stays.
+const follow = (live) => {
+  const download = "download" in live.dataset;
+  let begun = !download;
   const timer = setInterval(async () => {
     if (document.hidden) {
       return;
@@ -47,11 +72,15 @@ for (const live of document.querySelectorAll("[data-live]")) {
       return;
     }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (fresh.querySelector("[data-ended]")) {
+    const ended = fresh.querySelector("[data-ended]") !== null;
+    if (ended && begun) {
       clearInterval(timer);
-      reload();
-      return;
+      if (!download) {
+        reload();
+        return;
+      }
     }
+    begun ||= !ended;
     for (const part of fresh.querySelectorAll("[data-part]")) {
       const shown = live.querySelector(`[data-part="${part.dataset.part}"]`);
       if (shown.innerHTML !== part.innerHTML) {
@@ -59,4 +88,12 @@ for (const live of document.querySelectorAll("[data-live]")) {
       }
     }
   }, 1500);
+};
+for (const live of document.querySelectorAll("[data-live]")) {
+  const form = "download" in live.dataset ? live.closest("section").querySelector("form") : null;
+  if (form) {
+    form.addEventListener("submit", () => follow(live));
+  } else {
+    follow(live);
+  }
 }

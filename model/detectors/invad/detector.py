@@ -37,13 +37,13 @@ class InvADDetector:
     ):
         self.name, self.backbone_id, self.long_side = name, backbone_id, long_side
         self._device = torch.device(device)
-        self._network = network.eval().to(self._device)
+        self.network = network.eval().to(self._device)
 
     @torch.inference_mode()
     def look(self, scene: Scene) -> Found:
         """The anomaly map of an image, of the size of its frame; the score of the image is its maximum."""
-        strides = self._network.config.strides
-        levels, made = self._network({s: scene.image.pyramid[s].float().to(self._device) for s in strides})
+        strides = self.network.config.strides
+        levels, made = self.network({s: scene.image.pyramid[s].float().to(self._device) for s in strides})
         size = scene.frame.height, scene.frame.width
         map_ = smoothed(anomaly_maps(levels, made, size)[0].cpu().numpy())
         return Found(map_, float(map_.max()))
@@ -60,10 +60,15 @@ def anomaly_maps(levels: Sequence[Tensor], made: Sequence[Tensor], size: tuple[i
         made: the same, of the decoder.
         size: height and width of the maps, pixels.
     """
+    unlike = anomaly_grid(levels, made)
+    return F.interpolate(unlike[:, None], size=size, mode="bilinear", align_corners=True)[:, 0]
+
+
+def anomaly_grid(levels: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
+    """The same on the grid of the finest level, (B, h, w) in [0, 2]."""
     grid = levels[0].shape[-2:]
     ours, theirs = (_side_by_side(found, grid) for found in (levels, made))
-    unlike = (1 - F.cosine_similarity(ours, theirs)).clamp_min(0)
-    return F.interpolate(unlike[:, None], size=size, mode="bilinear", align_corners=True)[:, 0]
+    return (1 - F.cosine_similarity(ours, theirs)).clamp_min(0)
 
 
 def _side_by_side(levels: Sequence[Tensor], grid: torch.Size) -> Tensor:

@@ -36,7 +36,7 @@ class OneNIPDetector:
     ):
         self.name, self.backbone_id, self.long_side = name, backbone_id, long_side
         self._device = torch.device(device)
-        self._network = network.eval().to(self._device)
+        self.network = network.eval().to(self._device)
 
     @torch.inference_mode()
     def look(self, scene: Scene) -> Found:
@@ -49,12 +49,12 @@ class OneNIPDetector:
             raise ValueError(
                 f"{self.name} compares an image with a good image of its product, and there is none: mark one as good."
             )
-        levels = self._network.levels
+        levels = self.network.levels
         image, *references = (
             levels(levels.joint(seen.to(self._device).pyramid)) for seen in (scene.image, *scene.references)
         )
-        prompt = self._network.prompt(image, references)
-        found = self._network.map(image, self._network(image, prompt))
+        prompt = self.network.prompt(image, references)
+        found = self.network.map(image, self.network(image, prompt))
         return Found(np.asarray(found[0, 0].cpu().numpy(), np.float32), image_score(found))
 
 

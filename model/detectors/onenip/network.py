@@ -93,28 +93,36 @@ class OneNIP(nn.Module):
             image: features.
             prompt: those of a good image of the same product each (B, C, h', w'); brought to the grid of the image.
         """
-        prompt = fitted(prompt, image)
+        positions, allowed = self.around(image.shape[2], image.shape[3])
+        return self.restored(image, fitted(prompt, image), positions, allowed)
+
+    def restored(self, image: Tensor, prompt: Tensor, positions: Tensor, allowed: Tensor) -> Restored:
+        """The same of a prompt on the grid of the image, with what belongs to that grid (:meth:`around`)."""
         both = torch.cat([image, prompt])
-        tokens = self.encode(jittered(both, self.config.jitter) if self.training else both)
+        tokens = self.encode(
+            jittered(both, self.config.jitter) if self.training else both, positions, allowed
+        )
         seen, hint = tokens.chunk(2)
-        restored = self.decode(seen, hint, (int(image.shape[2]), int(image.shape[3])))
+        restored = self.decode(seen, hint, (image.shape[2], image.shape[3]), positions, allowed)
         if self.config.assembled:
             restored = prompt + restored
         return Restored(restored, self.refiner((restored - image).abs()))
 
-    def encode(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) -> encoded tokens (B, T, width)."""
+    def encode(self, features: Tensor, positions: Tensor, allowed: Tensor) -> Tensor:
+        """(B, C, h, w) -> encoded tokens (B, T, width); positions (1, T, width), allowed (T, T) bool."""
         tokens = self.embed(F.pixel_unshuffle(features, self.config.patch).flatten(2).transpose(1, 2))
-        return self.encoder(tokens, *self._around(features.shape[2], features.shape[3]))  # type: ignore[no-any-return]
+        return self.encoder(tokens, positions, allowed)  # type: ignore[no-any-return]
 
-    def decode(self, image: Tensor, prompt: Tensor, grid: tuple[int, int]) -> Tensor:
+    def decode(
+        self, image: Tensor, prompt: Tensor, grid: tuple[int, int], positions: Tensor, allowed: Tensor
+    ) -> Tensor:
         """Encoded tokens (B, T, width) of an image and of a prompt on the grid (h, w) -> features (B, C, h, w)."""
-        found = self.out(self.decoder(prompt, image, *self._around(*grid)))
+        found = self.out(self.decoder(prompt, image, positions, allowed))
         patch = self.config.patch
         maps = found.transpose(1, 2).unflatten(2, (grid[0] // patch, grid[1] // patch))
         return F.pixel_shuffle(maps, patch)
 
-    def _around(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+    def around(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """The positions on the tokens of a grid, and which token may look at which."""
         grid = height // self.config.patch, width // self.config.patch
         return self.positions(grid), neighbour_mask(grid, self.config, self.positions.rows.device)

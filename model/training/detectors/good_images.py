@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model.detectors.eyes import Eyes, Image
 from model.features.encoding import Encoded
+from model.labels.generated import GeneratedImage
 from model.segmentation.scenes import Scenes
 from model.training.detectors.settings import DetectorTraining
 
@@ -21,11 +22,14 @@ class GoodImages:
         eyes: what sees the images.
         images: product -> its good images, (H, W, 3) uint8 RGB, read when they are asked for.
         scenes: the same, encoded.
+        generated: defects that a generator painted on them; the host of each is a place among the images of its
+            product.
     """
 
     eyes: Eyes
     images: Mapping[str, Sequence[Image]]
     scenes: Scenes
+    generated: Sequence[GeneratedImage] = ()
 
     def encoded(self, product: str) -> Sequence[Encoded]:
         """The images of a product as the backbone sees them, in the same order."""
@@ -52,7 +56,7 @@ def split(
     references: Mapping[str, Sequence[Image]],
     config: DetectorTraining,
     reading: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, Sequence[Image]], dict[str, Sequence[Image]], list[str]]:
+) -> tuple[dict[str, Chosen], dict[str, Chosen], list[str]]:
     """Draw the images that are learned from, and those that are kept back: product -> images each, and what to say.
 
     A product with one image has none to keep back. Where there are more images than memory is meant for, each product
@@ -68,8 +72,8 @@ def split(
     most_back = min(
         config.most_held_out, max(1, config.checked // ((1 + config.defects) * max(1, len(there))))
     )
-    train: dict[str, Sequence[Image]] = {}
-    kept: dict[str, Sequence[Image]] = {}
+    train: dict[str, Chosen] = {}
+    kept: dict[str, Chosen] = {}
     notes = []
     for number, (product, images) in enumerate(there.items()):
         order = np.random.default_rng([config.seed, number]).permutation(len(images))[: shares[product]]
@@ -86,6 +90,23 @@ def split(
                 "more do not fit into the memory that is meant for them."
             )
     return train, kept, notes
+
+
+def painted_on(generated: Sequence[GeneratedImage], train: Mapping[str, Chosen]) -> list[GeneratedImage]:
+    """The generated images that were painted on what is learned from, with their hosts' places there.
+
+    The others are left out: most of a picture is its host, and what is kept back is not to be learned from.
+
+    Args:
+        generated: their hosts are places among all references.
+        train: product -> the references that are learned from.
+    """
+    found = []
+    for image in generated:
+        places = train[image.product].places if image.product in train else ()
+        if image.host in places:
+            found.append(replace(image, host=places.index(image.host)))
+    return found
 
 
 def _shares(counts: Mapping[str, int], most: int) -> dict[str, int]:

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adclick_runtime.frame import to_working_frame
+from model.detectors.eyes import Image
 from model.detectors.onenip.network import OneNIP, Restored, fitted
 from model.detectors.onenip.refiner import FINER
-from model.features.encoding import Encoded, to_working_frame
+from model.features.encoding import Encoded
 from model.generation.pseudo_anomalies import pseudo_anomaly
 from model.generation.synthesis import add_defect
 from model.interactive.config import ClickConfig
@@ -23,6 +25,7 @@ from model.matching.retrieval import retrieve
 from model.training.detectors.good_images import GoodImages
 from model.training.detectors.settings import DetectorTraining
 from model.training.distributed import ALONE, Worker
+from model.training.losses import GATE
 
 WEIGHT_DECAY = 1e-4
 FALLS = 0.8
@@ -39,6 +42,9 @@ ROOM = 256 << 20
 
 MEASURED = 0.1
 """Share of the steps in which the range of the errors is measured."""
+
+PAINTED = 0.5
+"""Share of the pseudo-anomalies that a generator painted, where there are any (AnoGen, section 3.3)."""
 
 OWN = 30_011
 """Of the seeds of the pseudo-anomalies: the held-out check draws others."""
@@ -67,6 +73,7 @@ class Anomaly:
         host: place of the image that it was drawn on among the good ones.
         joint: (1, C, h, w) float16, its levels on one grid.
         mask: (1, 1, 4 h, 4 w) uint8, the share of each place that it covers, in 255ths.
+        boxed: the mask is but a box, somewhere in which it is.
         assembled: (1, C, h, w) float16, standardised, its prompt; None where the prompt is drawn.
     """
 
@@ -74,6 +81,7 @@ class Anomaly:
     joint: Tensor
     mask: Tensor
     assembled: Tensor | None = None
+    boxed: bool = False
 
 
 class OneNIPLearner:
@@ -85,6 +93,9 @@ class OneNIPLearner:
 
     Pseudo-anomalies are drawn and encoded once, so that the backbone is not run again. The authors draw each anew, in
     batches of 64 over 1 000 epochs.
+
+    Images with generated defects take the place of half of the pseudo-anomalies. Where only the box of one is known,
+    the refiner learns that all is normal outside of it, and inside where it already sees a defect.
 
     Args:
         network: untrained; its statistics are taken from the images.
@@ -126,6 +137,11 @@ class OneNIPLearner:
             self._groups.setdefault(anomaly.joint.shape, []).append(anomaly)
             if cancelled():
                 break
+        self._painted: dict[torch.Size, list[Anomaly]] = {}
+        for anomaly in islice(self._generated(good), count):
+            self._painted.setdefault(anomaly.joint.shape, []).append(anomaly)
+            if cancelled():
+                break
         self._shared = worker.share(self.network)
         self.optimiser = torch.optim.AdamW(
             network.parameters(), sizes.learning_rate * config.learning_rate, weight_decay=WEIGHT_DECAY
@@ -144,11 +160,26 @@ class OneNIPLearner:
                 pixels = to_working_frame(good.images[product][i], good.eyes.long_side)
                 own = rng.random() < self.network.config.drawn
                 found, mask = add_defect(pixels, rng)[:2] if own else pseudo_anomaly(pixels, rng)
-                encoded = good.eyes.encode(found)
-                joint, prompt = self._joint(encoded), None
-                if self.network.config.assembled:
-                    prompt = self._assembled(joint, encoded.descriptor, int(host))
-                yield Anomaly(int(host), joint, covered(mask, joint.shape[-2:]), prompt)
+                yield self._anomaly(good, found, mask, int(host))
+
+    def _generated(self, good: GoodImages) -> Iterator[Anomaly]:
+        """The images with generated defects that fit their hosts."""
+        for image in good.generated:
+            if image.host is not None:
+                label = image.label()
+                host = self._products[image.product][image.host]
+                found = self._anomaly(good, image.load(), label.target >= 0.5, host, label.kind == "box")
+                if found.joint.shape == self.good[host].joint.shape:
+                    yield found
+
+    def _anomaly(
+        self, good: GoodImages, pixels: Image, mask: NDArray[np.bool_], host: int, boxed: bool = False
+    ) -> Anomaly:
+        encoded = good.eyes.encode(pixels)
+        joint, prompt = self._joint(encoded), None
+        if self.network.config.assembled:
+            prompt = self._assembled(joint, encoded.descriptor, host)
+        return Anomaly(host, joint, covered(mask, joint.shape[-2:]), prompt, boxed)
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """MSE of good images and of pseudo-anomalies to the good features, and the refiner's Dice."""
@@ -156,17 +187,24 @@ class OneNIPLearner:
         shares = np.array([len(group) for group in groups])
         group = groups[int(rng.choice(len(groups), p=shares / shares.sum()))]
         chosen = [group[int(i)] for i in rng.integers(len(group), size=self._count)]
+        if painted := self._painted.get(group[0].joint.shape):
+            drawn = rng.random(self._count) >= PAINTED
+            turns = rng.integers(len(painted), size=self._count)
+            chosen = [one if d else painted[t] for one, d, t in zip(chosen, drawn, turns, strict=True)]
         clean = self._features([self.good[one.host].joint for one in chosen])
         broken = self._features([one.joint for one in chosen])
         prompt = self._prompts(chosen, clean, rng)
         mask = torch.cat([one.mask for one in chosen]).to(self._device).float() / 255
+        boxed = torch.tensor([one.boxed for one in chosen], device=self._device)[:, None, None, None]
 
         seen = torch.cat([clean, broken])
         if rng.random() < MEASURED or not self.network.measured:
             self._measure(clean, prompt[: len(clean)])
         restored: Restored = self._shared(seen, prompt)
         reconstruction = sum(F.mse_loss(part, clean) for part in restored.features.chunk(2))
-        refining = dice_loss(restored.logits.sigmoid(), torch.cat([torch.zeros_like(mask), mask])).mean()
+        target, somewhere = torch.cat([torch.zeros_like(mask), mask]), (mask > 0) & boxed
+        somewhere = torch.cat([torch.zeros_like(somewhere), somewhere])
+        refining = dice_loss(*believed(restored.logits.sigmoid(), target, somewhere)).mean()
         loss: Tensor = reconstruction + REFINING * refining
         return loss
 
@@ -233,6 +271,24 @@ def dice_loss(probability: Tensor, target: Tensor) -> Tensor:
     shared = (probability * target).sum((1, 2, 3))
     sizes = (probability.square() + target.square()).sum((1, 2, 3))
     return 1 - (2 * shared + 1) / (sizes + 1)
+
+
+def believed(probability: Tensor, target: Tensor, somewhere: Tensor) -> tuple[Tensor, Tensor]:
+    """What a loss may know where a defect is only known to be ``somewhere``.
+
+    A place there counts once it is called a defect, and then it is one (AnoGen's self-gate, section 3.3).
+
+    Args:
+        probability: (B, 1, h, w) in [0, 1].
+        target: (B, 1, h, w) in [0, 1]; disregarded ``somewhere``.
+        somewhere: (B, 1, h, w) bool.
+
+    Returns:
+        Probability and target, both 0 where nothing is known, so that squared sums over them leave it out.
+    """
+    called = probability.detach() > GATE
+    known = ~somewhere | called
+    return probability * known, torch.where(somewhere, called.float(), target)
 
 
 def covered(mask: NDArray[np.bool_], grid: Sequence[int]) -> Tensor:

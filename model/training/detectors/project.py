@@ -23,10 +23,11 @@ from model.detectors.residual import RESIDUAL_NAME
 from model.features.backbones import channels_of
 from model.features.number_format import AUTO
 from model.interactive.predictor import Predictor
+from model.labels.generated import GeneratedImage
 from model.segmentation.detector import PACKAGED_NAME
 from model.segmentation.detector_predictor import DetectorPredictor
 from model.segmentation.scenes import Scenes
-from model.training.detectors.good_images import GoodImages, split
+from model.training.detectors.good_images import GoodImages, painted_on, split
 from model.training.detectors.held_out import HeldOut
 from model.training.detectors.recipes import RECIPES, TINY
 from model.training.detectors.settings import DetectorTraining
@@ -53,6 +54,7 @@ def train_detector(
     report: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
     asked: str = AUTO,
+    generated: Sequence[GeneratedImage] = (),
 ) -> dict[str, Any]:
     """Train detectors behind the backbone of a click network, one after the other, and write one checkpoint of them.
 
@@ -70,6 +72,7 @@ def train_detector(
         report: told where the training stands.
         cancelled: asked often whether to stop.
         asked: the number format that is asked for (:mod:`model.features.number_format`).
+        generated: images with generated defects, from which OneNIP learns beside its pseudo-anomalies.
 
     Returns:
         What the manifest says of the training: settings; of each detector that was trained its steps, seconds and
@@ -94,6 +97,7 @@ def train_detector(
         report=report,
         cancelled=cancelled,
         asked=asked,
+        generated=generated,
     )
 
 
@@ -110,13 +114,15 @@ def train_behind(
     cancelled: Callable[[], bool] = lambda: False,
     asked: str = AUTO,
     worker: Worker = ALONE,
+    generated: Sequence[GeneratedImage] = (),
 ) -> dict[str, Any]:
     """The same behind any backbone; one that is not packaged is written into the checkpoint.
 
     Args:
         eyes: what sees the images.
         worker: this process among those that train together; the first one checks, writes and speaks.
-        references, out, version, methods, config, resume, report, cancelled, asked: see :func:`train_detector`.
+        references, out, version, methods, config, resume, report, cancelled, asked, generated: see
+            :func:`train_detector`.
     """
     config = config or DetectorTraining()
     read = 0
@@ -136,7 +142,7 @@ def train_behind(
     total = sum(len(train[product]) + len(kept_back[product]) for product in train)
     methods, lacking = _enough(methods, total)
     notes += lacking
-    good = GoodImages(eyes, train, Scenes(eyes, train))
+    good = GoodImages(eyes, train, Scenes(eyes, train), painted_on(generated, train))
     held_out = HeldOut(
         good.scenes,
         kept_back if worker.first else {},
@@ -169,13 +175,15 @@ def train_behind(
             "loss": trainer.loss,
             "checks": [[step, round(found, 4)] for step, found in trainer.curve],
         }
-    said = {
+    said: dict[str, Any] = {
         "settings": asdict(config),
         "images": {product: len(images) for product, images in train.items()},
         "kept_back": {product: len(images) for product, images in kept_back.items()},
         "detectors": about,
         "notes": notes,
     }
+    if good.generated:
+        said["generated"] = len(good.generated)
     if worker.first:
         go_on(Progress("evaluating", 0.0))
         if PATCHCORE in methods:
@@ -315,6 +323,8 @@ def _identity(name: str, good: GoodImages, config: DetectorTraining, worker: Wor
         for encoded in good.encoded(product):
             seen.update(encoded.descriptor.float().cpu().numpy().tobytes())
     sizes = asdict(PRESETS[name].config)
+    for image in good.generated:
+        seen.update(f"{image.product} {image.host} {image.name}\n".encode())
     parts = [name, sizes, asdict(config), list(good.eyes.backbone_id), worker.count, seen.hexdigest()]
     return json.dumps([fingerprint(("detectors", *SAMPLING)), *parts])
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.atomic import sweep_leftovers
 from model.clicks import Click
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
 from model.generation.synthesis import add_defect
 from model.interactive.encoded_references import EncodedReferences, Image
 from model.interactive.predictor import Predictor

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adclick_runtime.expected import expected_iou, sigmoid
 from model.interactive.network import ClickNetwork
-from model.metrics.expected import expected_iou, sigmoid
 from model.metrics.masks import iou
 from model.training.interactive.batches import Batch, Sampler, load_batch
 from model.training.interactive.samples import Sample

@@ -20,6 +20,8 @@ from model.training.segmentation.samples import SegSample
 
 Floats = NDArray[np.float32]
 
+NORMAL, GENERATED = "normal", "generated"
+
 
 @dataclass
 class SegBatch:
@@ -45,9 +47,12 @@ class SegSampler:
         samples: all there are.
         shares: source -> how often it is drawn; those without samples are left out.
         others: share of labelled samples in which a type is looked for that is not there.
+        generated: share of the defects that is generated, where there are any; the rest is drawn as ``shares`` say.
     """
 
-    def __init__(self, samples: Sequence[SegSample], shares: dict[str, float], others: float):
+    def __init__(
+        self, samples: Sequence[SegSample], shares: dict[str, float], others: float, generated: float = 0.5
+    ):
         self.groups: dict[str, dict[tuple[str, str], list[SegSample]]] = {}
         for sample in samples:
             for kind in sample.kinds or ("",):
@@ -59,7 +64,12 @@ class SegSampler:
             for product in {s.product for s in samples}
         }
         self.sources = sorted(self.groups)
-        weights = np.array([shares[name] for name in self.sources])
+        weights = np.array([({GENERATED: 0.0} | shares)[name] for name in self.sources])
+        if GENERATED in self.groups:
+            defects = np.array([name != NORMAL for name in self.sources])
+            whole = weights[defects].sum()
+            weights[defects] *= 1 - generated
+            weights[self.sources.index(GENERATED)] = generated * (whole or 1.0)
         self.weights = weights / weights.sum()
         self.others = others
 

@@ -6,10 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.training.losses import IGNORE, normalized_focal_loss
-
-GATE = 0.3
-"""Inside a box a pixel counts as a defect once the network calls it one with this probability."""
+from model.training.losses import GATE, IGNORE, normalized_focal_loss
 
 PEAK = 0.001
 """Share of the pixels that may hold the defect which must light up at least: one pixel is a chance hit."""

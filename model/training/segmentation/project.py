@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.described import SEG_PRESET
@@ -21,6 +21,7 @@ from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, manifest_path, rea
 from model.features.number_format import AUTO, number_format
 from model.interactive.encoded_references import fingerprint
 from model.interactive.predictor import Predictor
+from model.labels.generated import GeneratedImage
 from model.labels.labelled import DEFECT, LabelledImage
 from model.language.encoders import text_encoder
 from model.language.prompts import builtin_prompts
@@ -29,9 +30,9 @@ from model.segmentation.checkpoint import write_seg
 from model.segmentation.inputs import views_behind
 from model.segmentation.network import ADClickSeg, SegConfig, start_from_clicks
 from model.segmentation.predictor import smooth, type_logits
-from model.segmentation.type_head import TypeHead, examples, learn_types
+from model.segmentation.type_head import TypeHead, examples, given, learn_types
 from model.training.progress import Cancelled, Progress
-from model.training.segmentation.batches import SegSampler, read_inputs, read_targets
+from model.training.segmentation.batches import GENERATED, SegSampler, read_inputs, read_targets
 from model.training.segmentation.calibration import calibrate
 from model.training.segmentation.samples import SampleWriter, SegSample
 from model.training.segmentation.trainer import SegTrainer, SegTraining
@@ -55,6 +56,7 @@ def train_segmentation(
     cancelled: Callable[[], bool] = lambda: False,
     judge: Callable[[Path], Mapping[str, float]] | None = None,
     asked: str = AUTO,
+    generated: Sequence[GeneratedImage] = (),
 ) -> dict[str, Any]:
     """Train ADClick-Seg for one project and write its checkpoint.
 
@@ -74,6 +76,9 @@ def train_segmentation(
         judge: asked at each of `JUDGED` how good the network is, given the checkpoint that it would be if the training
             ended there; its measures are reported.
         asked: the number format that is asked for (:mod:`model.features.number_format`).
+        generated: images with generated defects. They train, and nothing else: masks are cut and types are named by
+            what is real. With fewer than two references of a product there is nothing to compare them with, and they
+            are left out.
 
     Returns:
         What the manifest says of the training: settings, counts, loss, and ``notes``, sentences for a person.
@@ -84,7 +89,7 @@ def train_segmentation(
         Cancelled: ``cancelled`` said so.
     """
     config, behind = config or SegTraining(), backbone_of(click, read_manifest(click))
-    _check(images, references)
+    _check(images, references, generated)
 
     def go_on(progress: Progress) -> None:
         if cancelled():
@@ -92,12 +97,12 @@ def train_segmentation(
         report(progress)
 
     with _sample_folder(resume) as folder:
-        samples = prepare_samples(images, references, folder, config, go_on, asked, click)
+        samples = prepare_samples(images, references, folder, config, go_on, asked, click, generated)
         types = sorted({t for s in samples for t in s.kinds} - {DEFECT}) or [DEFECT]
         phrases = {t: list((prompts or {}).get(t, ())) or builtin_prompts(t) for t in {*types, DEFECT}}
         vocabulary = Vocabulary(text_encoder(words), phrases)
         network = new_network(vocabulary, config, start)
-        sampler = SegSampler(samples, dict(config.shares), config.others)
+        sampler = SegSampler(samples, dict(config.shares), config.others, config.generated_share)
         trainer = SegTrainer(network, sampler, vocabulary, config, resume)
         marks = list(JUDGED)
 
@@ -137,7 +142,11 @@ def train_segmentation(
     return about
 
 
-def _check(images: Sequence[LabelledImage], references: Mapping[str, Sequence[NDArray[np.uint8]]]) -> None:
+def _check(
+    images: Sequence[LabelledImage],
+    references: Mapping[str, Sequence[NDArray[np.uint8]]],
+    generated: Sequence[GeneratedImage],
+) -> None:
     """Refuse what cannot be learned from, in a sentence."""
     defects = sum(bool(image.labels) for image in images)
     most = max((len(r) for r in references.values()), default=0)
@@ -146,6 +155,13 @@ def _check(images: Sequence[LabelledImage], references: Mapping[str, Sequence[ND
             f"There is nothing to learn from: {defects} images with a labelled defect and {most} references. "
             "Label at least one defect, or add at least two defect-free references."
         )
+    for image in generated:
+        there = len(references.get(image.product, ()))
+        if image.host is not None and not 0 <= image.host < there:
+            raise ValueError(
+                f"The generated image {image.name} says that it was painted on reference {image.host}, and there are "
+                f"{there} of its product. Generate it again."
+            )
 
 
 @contextmanager
@@ -166,6 +182,7 @@ def prepare_samples(
     go_on: Callable[[Progress], None],
     asked: str = AUTO,
     click: Path = PACKAGED,
+    generated: Sequence[GeneratedImage] = (),
 ) -> list[SegSample]:
     """Write the sample files of all products; those that are there already are kept.
 
@@ -177,17 +194,20 @@ def prepare_samples(
         go_on: told the progress before each sample; may raise.
         asked: the number format that is asked for.
         click: see :func:`train_segmentation`.
+        generated: see :func:`train_segmentation`; of more than the settings allow, some of each type.
     """
     predictor = Predictor(click, asked=asked)
     names = sorted({i.product for i in images} | {n for n, r in references.items() if len(r)})
     samples: list[SegSample] = []
+    some = _some_of_each(generated, config.generated)
     for p, product in enumerate(names):
         own = list(references.get(product, ()))
         mine = [i for i in images if i.product == product]
         go_on(Progress("preparing", p / len(names)))
         place = folder / f"product-{p}-{fingerprint(own)}"
         writer = SampleWriter(place, predictor, product, own, config.seed)
-        plan = _plan(writer, mine, len(own), config, len(names))
+        painted = [i for i in some if i.product == product]
+        plan = _plan(writer, mine, painted, len(own), config, len(names))
         for done, make in enumerate(plan):
             go_on(Progress("preparing", (p + done / len(plan)) / len(names)))
             sample = make()
@@ -195,8 +215,25 @@ def prepare_samples(
     return samples
 
 
+def _some_of_each(generated: Sequence[GeneratedImage], most: int) -> list[GeneratedImage]:
+    """The first images of each type of each product, as many of one as of the other, at most ``most`` together."""
+    seen: Counter[tuple[str, str]] = Counter()
+    turns = []
+    for image in generated:
+        kind = (image.product, image.type)
+        turns.append(seen[kind])
+        seen[kind] += 1
+    order = sorted(range(len(generated)), key=lambda i: turns[i])
+    return [generated[i] for i in sorted(order[:most])]
+
+
 def _plan(
-    writer: SampleWriter, images: Sequence[LabelledImage], references: int, config: SegTraining, products: int
+    writer: SampleWriter,
+    images: Sequence[LabelledImage],
+    generated: Sequence[GeneratedImage],
+    references: int,
+    config: SegTraining,
+    products: int,
 ) -> list[Callable[[], SegSample | None]]:
     """The samples of one product, each as the call that makes it."""
     rng = np.random.default_rng(config.seed)
@@ -205,13 +242,13 @@ def _plan(
         return plan
     for i in rng.permutation(references)[: max(1, config.normal // products)]:
         plan.append(lambda i=int(i): writer.normal(i))  # type: ignore[misc]
-    for n in range(max(1, config.synthetic // products)):
+    for n in range(max(min(1, config.synthetic), config.synthetic // products)):
         plan.append(lambda n=n: writer.synthetic(n % references, n // references))  # type: ignore[misc]
     donors = [i for i in images if i.labels]
     for n in range(min(config.pasted // products, 6 * len(donors))):
         host = int(rng.integers(references))
         plan.append(lambda n=n, h=host: writer.pasted(donors[n % len(donors)], h, n // len(donors)))  # type: ignore[misc]
-    return plan
+    return plan + [lambda i=i: writer.generated(i) for i in generated]
 
 
 def new_network(vocabulary: Vocabulary, config: SegTraining, start: Path = PACKAGED_SEG) -> ADClickSeg:
@@ -242,15 +279,15 @@ def new_head(
         return None
     states, present = vocabulary.averages([DEFECT])
     named: list[str] = []
-    described: list[list[Tensor]] = []
+    described: list[list[NDArray[np.float32]]] = []
     for sample in samples:
-        if not sample.kinds or DEFECT in sample.kinds:
+        if not sample.kinds or DEFECT in sample.kinds or sample.source == GENERATED:
             continue
         seen, targets = read_inputs(sample), read_targets(sample)
         found = np.zeros_like(next(iter(targets.values()))[1])
         if sample.source == "labelled":
             found = smooth(type_logits(network, seen, states, present)[0]) > 0
-        for name, description in examples(seen, targets, found):
+        for name, description in examples(given(seen), targets, found):
             named.append(name)
             described.append(description)
     if not named:

@@ -1,15 +1,18 @@
 """What ADClick-Seg trains on: prepared images with their labels, computed once and kept on disk as float16.
 
-Four sources: labelled images, defect-free images, synthetic defects drawn on those, and labelled defects pasted on
-them. Every defect-free image is compared with the others of its product, never with itself, and so is an image that a
-defect was drawn or pasted on: else the network would learn that normal means a residual of zero.
+Five sources: labelled images, defect-free images, synthetic defects drawn on those, labelled defects pasted on them,
+and defects that a generator painted on them. Every defect-free image is compared with the others of its product, never
+with itself, and so is an image that a defect was drawn, pasted or painted on: else the network would learn that normal
+means a residual of zero.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -27,10 +30,14 @@ from model.generation.pasting import cut_defect, paste
 from model.generation.synthesis import add_defect
 from model.interactive.encoded_references import EncodedReferences, Image
 from model.interactive.predictor import Predictor
+from model.labels.generated import GeneratedImage
 from model.labels.labelled import DEFECT, Kind, LabelledImage, WeakLabel, painted
 from model.segmentation.inputs import VIEWS, inputs
 
-Source = Literal["labelled", "normal", "synthetic", "pasted"]
+Source = Literal["labelled", "normal", "synthetic", "pasted", "generated"]
+
+DIGITS = 12
+"""Of the hexadecimal number in a sample's name that changes when its label does."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +77,30 @@ class SampleWriter:
         self, folder: Path, predictor: Predictor, product: str, references: Sequence[Image], seed: int
     ):
         self.folder, self.product, self.seed = folder, product, seed
-        self.bank = EncodedReferences(predictor, references)
+        self._predictor, self._references = predictor, references
         folder.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(folder)
+
+    @cached_property
+    def bank(self) -> EncodedReferences:
+        """The references, encoded when the first sample has to be made."""
+        return EncodedReferences(self._predictor, self._references)
 
     def labelled(self, image: LabelledImage) -> SegSample:
         """A labelled image; one without labels is normal."""
         path = self._path(f"labelled-{image.name}-{_fingerprint(image.labels)}")
         source: Source = "labelled" if image.labels else "normal"
         if not path.exists():
-            known = next(self.folder.glob(f"labelled-{image.name}-*.safetensors"), None)
-            seen = _read_inputs(known) if known else self._look(image.load(), None)
-            self._write(path, seen, image.labels, source)
+            self._write(path, self._seen(f"labelled-{image.name}", image.load, None), image.labels, source)
+        return read_header(path)
+
+    def generated(self, image: GeneratedImage) -> SegSample:
+        """A generated image, compared with the references but the one it was painted on."""
+        labels = {image.type: image.label()}
+        path = self._path(f"generated-{image.name}-{_fingerprint(labels)}")
+        if not path.exists():
+            seen = self._seen(f"generated-{image.name}", image.load, image.host)
+            self._write(path, seen, labels, "generated")
         return read_header(path)
 
     def normal(self, index: int) -> SegSample:
@@ -117,6 +136,11 @@ class SampleWriter:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
+
+    def _seen(self, name: str, load: Callable[[], Image], host: int | None) -> dict[str, Tensor]:
+        """The inputs of an image: those of its file with another label, if there is one."""
+        known = next(self.folder.glob(f"{escape(name)}-{'[0-9a-f]' * DIGITS}.safetensors"), None)
+        return _read_inputs(known) if known else self._look(load(), host)
 
     @torch.inference_mode()
     def _look(self, pixels: Image, host: int | None) -> dict[str, Tensor]:
@@ -167,4 +191,4 @@ def _fingerprint(labels: Mapping[str, WeakLabel]) -> str:
         digest.update(f"{name} {label.kind} {label.target.shape}".encode())
         digest.update(np.ascontiguousarray(label.target).data)
         digest.update(np.ascontiguousarray(label.certain).data)
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()[:DIGITS]

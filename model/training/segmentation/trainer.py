@@ -34,11 +34,13 @@ from model.language.vocabulary import Vocabulary
 from model.segmentation.network import ADClickSeg, click_maps
 from model.training.crops import check_crops
 from model.training.losses import IGNORE
-from model.training.segmentation.batches import SegBatch, SegSampler, load_batch
+from model.training.segmentation.batches import GENERATED, SegBatch, SegSampler, load_batch
 from model.training.segmentation.losses import weak_loss
 from model.training.segmentation.samples import Source
 from model.training.simulation import ClickSimulation
 from model.training.state import follow, load_state, read_ahead, read_clock, save_state
+
+SHARED = tuple(source for source in get_args(Source) if source != GENERATED)
 
 BAND = Range(lambda n: 0 <= n <= 0.5, "is no half width of the abandon band, which goes from 0 to 0.5")
 
@@ -62,17 +64,19 @@ class SegTraining:
     clicked_share: float = 0.25  # of steps that simulate clicks; in use there are none
     jitter: float = 3.0  # of simulated clicks, working pixels
     others: float = 0.2  # share of labelled samples in which a type is looked for that is not there
-    # how often a step draws from each source
+    # how often a step draws from each source, generated defects apart
     shares: tuple[tuple[str, float], ...] = (
         ("labelled", 0.4),
         ("pasted", 0.2),
         ("synthetic", 0.2),
         ("normal", 0.2),
     )
+    generated_share: float = 0.5  # of the defects, where some are generated
     # (crop side in stride-2 cells, samples a step, share of steps)
     crops: tuple[tuple[int, int, float], ...] = ((96, 6, 0.7), (256, 1, 0.3))
     synthetic: int = 24  # drawn defects at most, over all products
     pasted: int = 48  # pasted defects at most
+    generated: int = 96  # generated defects at most, over all products
     normal: int = 32  # references that train as normal images, at most
     words: bool = True  # pixel-word attention
     views: bool = True  # reduced views of features and residual vectors
@@ -86,8 +90,8 @@ class SegTraining:
             {
                 **dict.fromkeys(("learning_rate", "clip"), POSITIVE),
                 **dict.fromkeys(("fresh", "trust", "weight_decay", "cross_entropy", "jitter"), NOT_NEGATIVE),
-                **dict.fromkeys(("clicked_share", "others", "patience"), SHARE),
-                **dict.fromkeys(("synthetic", "pasted", "normal"), NONE_OR_MORE),
+                **dict.fromkeys(("clicked_share", "others", "patience", "generated_share"), SHARE),
+                **dict.fromkeys(("synthetic", "pasted", "generated", "normal"), NONE_OR_MORE),
                 "steps": COUNT,
                 "seed": SEED,
                 "ema": BELOW_ONE,
@@ -98,7 +102,7 @@ class SegTraining:
         low, high = self.band
         if low > high:
             raise refused(self, "band", f"{low:g} to {high:g} is empty, the lower end comes first")
-        check_names(self, "shares", [source for source, _ in self.shares], get_args(Source))
+        check_names(self, "shares", [source for source, _ in self.shares], SHARED)
         for _, share in self.shares:
             check_value(self, "shares", share, NOT_NEGATIVE)
         if not any(share > 0 for _, share in self.shares):

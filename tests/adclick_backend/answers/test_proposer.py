@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adclick_backend.answers.proposer import NOTES
+from adclick_backend.answers.proposer import NOTES, by_hand
 from adclick_backend.config.labeling_config import parse_labeling_config
 from adclick_backend.engine.bank import VersionError
 from adclick_backend.protocol.body import Task
+from adclick_runtime.regions import Proposals
 from tests.helpers.backend import CONFIG, HEIGHT, WIDTH, Backend, mask_of, square, task
 from tests.helpers.references import png
 from tests.helpers.versions import candidate, detector_candidate
@@ -103,9 +105,37 @@ def test_types_go_to_the_brush_labels_that_there_are(
     if found is None:
         assert prediction is None
         return
-    masks = {region["value"]["brushlabels"][0]: mask_of(region) for region in prediction["result"]}
+    masks: dict[str, Any] = {}
+    for region in prediction["result"]:
+        label = region["value"]["brushlabels"][0]
+        masks[label] = masks.get(label, False) | mask_of(region)
     assert masks.keys() == found.keys()
     assert all(np.array_equal(masks[label], mask) for label, mask in found.items())
+
+
+def with_label(backend: Backend, name: str, cases: Any) -> list[Any]:
+    """The masks that are proposed where the config has one label for everything."""
+    config = CONFIG.replace(
+        '<Label value="scratch"/><Label value="dent"/></Brush', '<Label value="flaw"/></Brush'
+    )
+    return [mask_of(region) for region in predict(backend, backend.draw(name, cases), config)["result"]]
+
+
+def test_types_that_the_config_cannot_tell_apart_are_one_region_where_they_touch(backend: Backend) -> None:
+    backend.serve_version()
+    apart = with_label(backend, "a.png", CASES["both"])
+    assert len(apart) == 2
+    side = int(square(20, 20).any(axis=0).sum())
+    (together,) = with_label(backend, "b.png", [(20, 20, 200), (20 + side, 20, 250)])
+    assert np.array_equal(together, square(20, 20) | square(20 + side, 20))
+
+
+def test_a_part_has_an_id_of_its_own_that_depends_on_no_other_part(backend: Backend) -> None:
+    backend.serve_version()
+    alone = predict(backend, backend.draw("a.png", CASES["scratch"]))["result"]
+    both = predict(backend, backend.draw("a.png", CASES["both"]))["result"]
+    assert len({region["id"] for region in both}) == 2
+    assert alone[0]["id"] in {region["id"] for region in both}
 
 
 def test_an_unknown_defect_is_never_painted_as_background(backend: Backend) -> None:
@@ -218,3 +248,36 @@ def test_a_product_with_too_few_references_is_judged_by_the_trained_network(back
     serve_detectors(backend)
     prediction = predict(backend, backend.draw("a.png", CASES["both"]))
     assert {region["value"]["brushlabels"][0] for region in prediction["result"]} == {"scratch", "dent"}
+
+
+def test_every_part_of_a_type_is_proposed_whose_threshold_somebody_set(backend: Backend) -> None:
+    """However seldom people kept such parts: what they set by hand is what they want to see."""
+    named = candidate(backend.services.settings.data_dir / "c", types=["dent", "scratch"])
+    backend.services.registry.publish("1", named, "v1")
+    backend.services.registry.activate("1", "v1")
+    url = backend.draw("a.png", CASES["both"])
+    proposer = backend.services.proposer
+    config, shown = parse_labeling_config(CONFIG), Task(**task(url))
+    proposer.needed = lambda *_: 0.99  # type: ignore[method-assign]
+    assert proposer.predict("1", shown, config, proposer.serving("1")) is None
+    backend.services.thresholds.choose("1", "v1", "trained", {"dent": 0.3})
+    found = predict(backend, url)
+    assert [region["value"]["brushlabels"] for region in found["result"]] == [["dent"]]
+    assert found["model_version"].startswith("fake-1+p1-v1-at-")
+    backend.services.thresholds.choose("1", "v1", "trained", {"dent": 0.95})
+    assert predict(backend, url) is None
+
+
+def test_a_threshold_set_for_another_source_shows_nothing_more(backend: Backend) -> None:
+    """A version whose detectors need more references than there are proposes from its network, as it is calibrated."""
+    candidate_with = detector_candidate(
+        candidate(backend.services.settings.data_dir / "c", types=["defect", "dent"], source="invad-tiny")
+    )
+    backend.services.registry.publish("1", candidate_with, "v1")
+    backend.services.registry.activate("1", "v1")
+    backend.services.thresholds.choose("1", "v1", "invad-tiny", {"defect": 0.3})
+    serving = backend.services.proposer.serving("1")
+    assert serving.source is not None and serving.source.by_hand == {"defect"}
+    few = Proposals((), 0.9, "trained", (8, 8))
+    assert by_hand(few, serving.source) == frozenset()
+    assert by_hand(replace(few, source="invad-tiny"), serving.source) == {"defect"}

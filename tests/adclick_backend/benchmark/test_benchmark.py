@@ -25,6 +25,7 @@ from adclick_backend.benchmark.peers import CLASSICAL
 from adclick_backend.benchmark.pixels import pixel_figures
 from adclick_backend.benchmark.plan import Plan
 from adclick_backend.benchmark.protocol import Answer, click_through
+from adclick_backend.benchmark.regret import regret
 from adclick_backend.benchmark.reliability import calibrate, reliability_table
 from adclick_backend.benchmark.report import Line, as_json, tables
 from adclick_backend.benchmark.rows import Results, Row, Setting
@@ -263,7 +264,7 @@ def test_variants_look_otherwise_and_leave_nothing_changed(
         0.2,
         5,
     )
-    assert len(opened) == 5  # all but the one without zoom, and ADClick itself
+    assert len(opened) == len(CHANGES)  # all but the one without zoom, and ADClick itself
     assert weights == {0.0, 1.5, 150.0}
     printed = capsys.readouterr().out
     for name in (ADCLICK, *CHANGES):
@@ -495,6 +496,32 @@ def test_the_table_has_the_mean_over_products_not_over_images() -> None:
     )
     assert "| ADClick | all | 0 % | **mean** | 4 | – | – | – | 80.0 | 70.0 | 90.0 | – | – | – |" in text
     assert json.loads(as_json([first], {}))["products"][0]["AP@2"] is None
+
+
+def test_regret_counts_the_clicks_that_made_a_mask_worse_and_says_by_how_much() -> None:
+    rows = [
+        a_row([0.5, 0.45, 0.7, 0.5, 0.51]),  # 5 points are not more than 5; then 20
+        a_row([0.9, 0.83, 1.0, 1.0, 1.0]),  # 7; a mask that is right was not clicked again
+        a_row([0.8]),
+    ]
+    found = regret(rows)
+    assert found.clicks == 4 + 2
+    assert found.figures == pytest.approx([100 * 2 / 6, 100 * 1 / 6, 13.5])
+    nothing = regret([a_row([0.5, 0.6])])
+    assert nothing[:3] == (1, 0.0, 0.0)
+    assert math.isnan(nothing.fall)
+    assert all(map(math.isnan, regret([a_row([0.5])]).figures))
+
+
+def test_the_report_has_the_regret_of_every_method_and_product() -> None:
+    lines = [a_line("s/a", [a_row([0.9, 0.7, 0.9])]), a_line("s/b", [a_row([0.5, 0.6, 0.7, 0.8, 0.9])])]
+    text = tables(lines)
+    assert "| clicks | fell by over 5 | fell by over 15 | fall |" in text
+    assert "| ADClick | all | 0 % | **all** | 2 | 6 | 16.7 | 16.7 | 20.0 |" in text
+    document = json.loads(as_json(lines, {}))
+    assert document["means"][0]["fell by over 5"] == 16.67
+    assert [p["fell by over 15"] for p in document["products"]] == [50.0, 0.0]
+    assert document["products"][1]["fall"] is None
 
 
 def test_correlations_are_those_of_scipy_and_bins_add_up() -> None:

@@ -9,8 +9,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from adclick_backend.clicks.begun import Begun, unpacked
 from adclick_backend.clicks.key_points import ClickObject
 from adclick_backend.clicks.memory import MAX_OBJECTS, ClickMemory
 from model.clicks import Click
@@ -323,7 +325,7 @@ def test_what_was_clicked_before_the_file_had_a_version_is_gone_on_with(tmp_path
     merged = memory.merge("1", "7", request("b", plus(120)))
     assert (merged.region_id, merged.clicks) == ("adclick-a", (plus(100), plus(120)))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_clicks_go_on_when_a_newer_program_was_here(tmp_path: Path) -> None:
@@ -384,3 +386,78 @@ def test_an_object_keeps_the_version_that_it_was_begun_with(memory: ClickMemory)
     assert memory.merge("1", "7", replace(request("a", plus(100), plus(105)), version="v4")).version == "v3"
     memory.forget("1", "7")
     assert memory.merge("1", "7", replace(first, version="v4")).version == "v4"
+
+
+def shown(name: str, left: int, right: int, label: str = "scratch") -> Begun:
+    """A mask from x = left to right, between y = 90 and 110, that nobody clicked yet."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[90:110, left:right] = True
+    return Begun(name, label, mask)
+
+
+@pytest.mark.parametrize("click", [minus(120), plus(155), minus(180)])
+def test_a_first_click_in_or_near_a_mask_goes_on_with_it(memory: ClickMemory, click: Click) -> None:
+    there = shown("proposal-1", 100, 150)
+    begun = memory.merge("1", "7", request("a", click), shown=[there, shown("proposal-2", 300, 320)])
+    assert (begun.region_id, begun.label, begun.clicks) == ("proposal-1", "scratch", (click,))
+    mask = unpacked(begun.begun, HEIGHT, WIDTH)
+    assert mask is not None and np.array_equal(mask, there.mask)
+
+
+def test_a_positive_click_in_a_mask_takes_its_place_and_owes_it_nothing(memory: ClickMemory) -> None:
+    """A person may have deleted it just before."""
+    new = memory.merge("1", "7", request("a", plus(120)), shown=[shown("proposal-1", 100, 150)])
+    assert (new.region_id, new.clicks, new.begun) == ("proposal-1", (plus(120),), b"")
+
+
+def test_later_clicks_keep_the_mask_that_the_object_began_with(memory: ClickMemory) -> None:
+    there = shown("proposal-1", 100, 150)
+    first = memory.merge("1", "7", request("a", minus(110)), shown=[there])
+    memory.remember_mask("1", "7", "proposal-1", (110, 90, 150, 110))
+    # By then Label Studio's draft has the corrected mask; with auto-accept each click comes alone.
+    other = Begun("proposal-1", "scratch", ~there.mask)
+    second = memory.merge("1", "7", request("b", plus(152)), shown=[other])
+    third = memory.merge("1", "7", request("b", plus(152), minus(148)))
+    assert second.region_id == third.region_id == "proposal-1"
+    assert third.clicks == (minus(110), plus(152), minus(148))
+    assert first.begun == second.begun == third.begun != b""
+
+
+def test_a_click_far_from_every_mask_begins_an_object(memory: ClickMemory) -> None:
+    new = memory.merge("1", "7", request("a", plus(200)), shown=[shown("proposal-1", 100, 150)])
+    assert (new.region_id, new.begun) == ("adclick-a", b"")
+
+
+def test_a_click_beside_a_mask_of_another_label_begins_an_object(memory: ClickMemory) -> None:
+    new = memory.merge("1", "7", request("a", plus(155)), shown=[shown("proposal-1", 100, 150, "dent")])
+    assert (new.region_id, new.label, new.begun) == ("adclick-a", "scratch", b"")
+
+
+def test_a_click_into_a_mask_gives_it_the_label_that_was_clicked(memory: ClickMemory) -> None:
+    begun = memory.merge("1", "7", request("a", plus(120)), shown=[shown("proposal-1", 100, 150, "dent")])
+    assert (begun.region_id, begun.label) == ("proposal-1", "scratch")
+
+
+def test_a_negative_click_leaves_a_mask_its_label(memory: ClickMemory) -> None:
+    begun = memory.merge("1", "7", request("a", minus(120)), shown=[shown("proposal-1", 100, 150, "dent")])
+    assert (begun.region_id, begun.label) == ("proposal-1", "dent")
+    memory.remember_mask("1", "7", "proposal-1", (100, 90, 150, 110))
+    again = memory.merge("1", "7", request("b", minus(140)))
+    assert (again.region_id, again.label, again.clicks) == ("proposal-1", "dent", (minus(120), minus(140)))
+
+
+def test_of_a_clicked_object_and_a_mask_the_nearer_one_is_meant(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(60)))
+    memory.remember_mask("1", "7", "adclick-a", (50, 90, 70, 110))
+    there = [shown("proposal-1", 100, 150)]
+    assert memory.merge("1", "7", request("b", plus(72)), shown=there).region_id == "adclick-a"
+    assert memory.merge("1", "7", request("c", plus(95)), shown=there).region_id == "proposal-1"
+
+
+def test_a_background_click_into_a_mask_corrects_it(memory: ClickMemory) -> None:
+    memory.merge("1", "7", request("a", plus(300)))
+    begun = memory.merge(
+        "1", "7", request("n", minus(120), label="background"), shown=[shown("proposal-1", 100, 150)]
+    )
+    assert (begun.region_id, begun.label, begun.background) == ("proposal-1", "scratch", False)
+    assert begun.begun

@@ -12,6 +12,7 @@ import requests
 from adclick_backend.cli import main
 from adclick_backend.commands.connect_advice import explain
 from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config
+from adclick_backend.config.layout import former_config
 from adclick_backend.label_studio.webhooks import SECRET_HEADER
 from adclick_backend.protocol.webhook_secret import secret_in
 from adclick_backend.settings import get_settings
@@ -156,6 +157,32 @@ def test_fix_config_shows_the_difference_and_writes_the_correction(
     assert parse_labeling_config(fake.projects[0]["label_config"]).problems == ()
 
 
+def test_a_config_that_was_recommended_before_is_offered_the_layout_and_is_ready_without(
+    fake: FakeProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = str(fake.add_project(former_config(["dent"])))
+    assert connect(fake, "--project", number) == 0
+    assert "The labeling config works." in capsys.readouterr().out
+    assert fake.projects[0]["label_config"] == former_config(["dent"])
+    assert connect(fake, "--project", number, "--fix-config") == 0
+    assert fake.projects[0]["label_config"] == recommended_config(["dent"])
+
+
+def test_labels_that_mark_all_that_is_alike_are_added_on_request(
+    fake: FakeProjects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = str(fake.add_project(recommended_config(["scratch"])))
+    assert connect(fake, "--project", number, "--all-alike") == 0
+    assert parse_labeling_config(fake.projects[0]["label_config"]).main.click_labels == (
+        "scratch",
+        "scratch (all)",
+    )
+    assert 'gets the labels "scratch (all)"' in capsys.readouterr().out
+    assert connect(fake, "--project", number, "--all-alike") == 0
+    assert connect(fake, "--project", number, "--all-alike", "each") == 0
+    assert "scratch (each)" in fake.projects[0]["label_config"]
+
+
 @pytest.mark.parametrize(("answer", "written"), [("y", True), ("Yes ", True), ("", False), ("n", False)])
 def test_a_person_at_a_terminal_is_asked(
     fake: FakeProjects, monkeypatch: pytest.MonkeyPatch, answer: str, written: bool
@@ -182,7 +209,7 @@ def test_a_config_that_label_studio_refuses_is_said(
 def test_a_config_that_only_a_person_can_mend_is_not_offered(
     fake: FakeProjects, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    two = recommended_config(["dent"]).replace("</View>", '<Image name="side" value="$side"/></View>')
+    two = recommended_config(["dent"]).removesuffix("</View>") + '<Image name="side" value="$side"/></View>'
     assert connect(fake, "--project", str(fake.add_project(two)), "--fix-config") == 1
     out = capsys.readouterr().out
     assert 'only "image" can be clicked on' in out
@@ -257,7 +284,6 @@ def served(
     monkeypatch.setattr("adclick_backend.commands.connect.requests.get", get)
     yield serve
     monkeypatch.undo()
-    get_settings.cache_clear()
 
 
 def test_the_webhook_that_label_studio_makes_by_itself_gets_the_secret(

@@ -20,13 +20,16 @@ from adclick_backend.benchmark.local_engine import LocalEngine
 from adclick_backend.cli import main
 from adclick_backend.commands import evaluate as evaluate_command
 from adclick_backend.commands import project_arguments
+from adclick_backend.dashboard.figures import words_of
+from adclick_backend.dashboard.image_names import ImageName
+from adclick_backend.dashboard.words import percent
 from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.report.effort import efforts
 from adclick_backend.report.evaluation import evaluate, mean_figures
 from adclick_backend.report.page import Effort, Report, Section, render
 from adclick_backend.report.sources import _apart
 from adclick_backend.services import Services
-from adclick_backend.settings import get_settings
+from adclick_backend.training.promotion import measure
 from model.labels.labelled import Kind, LabelledImage, WeakLabel
 from tests.helpers.backend import Backend
 from tests.helpers.training import TrainingEngine, label_images
@@ -74,13 +77,13 @@ def test_figures_are_those_of_scikit_learn_over_all_images() -> None:
     ]
     scores, pixels = np.concatenate([m.ravel() for m in maps]), np.concatenate([t.ravel() for t in truth])
     assert found.images == (3, 2)
-    assert found.figures["pixel AP"] == pytest.approx(average_precision_score(pixels, scores))
+    assert found.figures["pooled AP"] == pytest.approx(average_precision_score(pixels, scores))
     assert found.figures["pixel AUROC"] == pytest.approx(roc_auc_score(pixels, scores))
     assert found.figures["image AUROC"] == 1.0
-    assert found.figures["mIoU"] == pytest.approx((1 + 0.5 + 0.75) / 3)
-    assert found.figures["false area"] == 0.0
+    assert found.figures["IoU"] == pytest.approx((1 + 0.5 + 0.75) / 3)
+    assert found.figures["Marked in normal images"] == 0.0
     assert {name: count for name, (count, _) in found.types.items()} == {"dent": 2, "scratch": 2}
-    assert found.types["dent"][1]["mIoU"] > found.types["scratch"][1]["mIoU"]
+    assert found.types["dent"][1]["IoU"] > found.types["scratch"][1]["IoU"]
     assert [seen.image.name[-1] for seen in found.worst[:3]] == ["2", "3", "1"]
     curve = next(c for c in found.roc if c.name == "pixels")
     assert len(curve.points) <= 200
@@ -89,9 +92,36 @@ def test_figures_are_those_of_scikit_learn_over_all_images() -> None:
     assert float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)) == pytest.approx(curve.area, abs=0.005)
 
 
+def test_the_report_has_the_figures_of_the_page_versions() -> None:
+    """One figure for one thing: what a training measures of the same images, with the same name and rounding."""
+    found = evaluate(IMAGES, look).figures
+    measured = measure(look, IMAGES)
+    assert {words_of(name): value for name, value in measured.items()} == {
+        name: found[name] for name in ("IoU", "Pixel AP", "Marked in normal images")
+    }
+    text = render(Report("Report", {}, [Section("nut", "", evaluate(IMAGES, look))]))
+    assert f"<td>{percent(measured['iou'])}</td><td>{percent(measured['ap'])}</td>" in re.sub(
+        r">\s+<", "><", text
+    )
+
+
+def test_the_report_calls_images_what_people_call_them() -> None:
+    def named(sha: str) -> ImageName:
+        return ImageName(
+            f"nut_{sha[-1]}.png, task {sha[-1]}", f"http://label-studio/projects/1/data?task={sha[-1]}"
+        )
+
+    text = render(Report("Report", {}, [Section("nut", "", evaluate(IMAGES, look), named)]))
+    assert (
+        '<a href="http://label-studio/projects/1/data?task=2">nut_2.png, task 2</a>: scratch, IoU 50.0 %'
+        in text
+    )
+    assert f"{2:064x}"[:12] not in text
+
+
 def test_where_a_defect_is_in_a_box_is_not_known_so_only_its_image_counts() -> None:
     found = evaluate([an_image(1, "dent", kind="box"), an_image(4)], look)
-    assert set(found.figures) == {"image AUROC", "false area"}
+    assert set(found.figures) == {"image AUROC", "Marked in normal images"}
     assert found.precision == []
     assert all(math.isnan(seen.overlap) for seen in found.worst)
 
@@ -225,7 +255,7 @@ def test_clicks_in_accepted_masks_are_the_effort_of_a_version(backend: Backend) 
     a_version(backend, 1.0, metrics={"iou": 0.6, "ap": None})
     a_version(backend, 1.0)
     versions = backend.services.registry.list("1")
-    assert efforts("1", backend.services.store, versions) == [Effort("v1", 3, {"mIoU": 0.6})]
+    assert efforts("1", backend.services.store, versions) == [Effort("v1", 3, {"IoU": 0.6})]
 
 
 def test_good_images_are_references_or_looked_at_never_both() -> None:
@@ -246,7 +276,6 @@ def test_a_folder_is_evaluated_with_its_training_images_as_references(
     sample = draw("flange", "stain", seed=8, size=64)
     save_image(root / "test/stain/0.png", sample.image)
     save_image(root / "ground_truth/stain/0_mask.png", sample.mask.astype(np.uint8) * 255)
-    get_settings.cache_clear()
     banks: list[ReferenceBank] = []
 
     class Perfect(LocalEngine):
@@ -269,6 +298,6 @@ def test_a_folder_is_evaluated_with_its_training_images_as_references(
     assert main(["evaluate", str(tmp_path), "--out", str(out)]) == 0
     text = out.read_text()
     assert "4 references; the normal images are other ones." in text
-    assert re.search(r'<th scope="row">set/flange</th><td>3</td>\s*<td>100.0</td>', text)
+    assert re.search(r'<th scope="row">set/flange</th><td>3</td>\s*<td>', text)
     assert '<th scope="row">stain</th>' in text
     assert main(["evaluate", str(tmp_path / "none"), "--out", str(out)]) == 2

@@ -14,7 +14,6 @@ import pytest
 from adclick_backend.cli import main
 from adclick_backend.commands import predict as predict_command
 from adclick_backend.images.task_images import LoadedImage
-from adclick_backend.settings import get_settings
 from tests.helpers.backend import Backend
 from tests.helpers.references import png
 
@@ -47,9 +46,8 @@ def noted_whites() -> Iterator[list[int]]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADCLICK_DATA_DIR", str(tmp_path / "data"))
-    get_settings.cache_clear()
 
 
 def test_a_folder_of_references_judges_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

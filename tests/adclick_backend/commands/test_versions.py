@@ -15,6 +15,7 @@ import pytest
 from adclick_backend.cli import main
 from adclick_backend.jobs import queue as jobs
 from adclick_backend.store import Store
+from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
 from tests.helpers.versions import publish
 
@@ -46,6 +47,15 @@ def test_versions_are_listed_with_the_one_that_serves(
     assert older.split()[:2] == ["v1", "damaged"] and "sha256" in older
     assert versions("list", project="4") == 0
     assert "Nothing was trained yet" in capsys.readouterr().out
+
+
+def test_thresholds_that_somebody_set_stand_beside_their_version(
+    versions: Callable[..., int], registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Thresholds(registry).choose("3", "v2", "trained", {"defect": 0.125})
+    assert versions("list") == 0
+    newer, older = capsys.readouterr().out.splitlines()
+    assert newer.endswith(", thresholds: a defect 12 %") and "threshold" not in older
 
 
 def test_versions_are_activated_rolled_back_and_deleted(

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adclick_backend.config.labeling_config import parse_labeling_config, recommended_config, summary_sentence
+from adclick_backend.config.layout import former_config
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -229,9 +230,11 @@ def test_the_corrected_config_is_still_the_persons() -> None:
     assert root.find("Image").attrib == {"name": "foto", "value": "$bild", "rotateControl": "true"}  # type: ignore[union-attr]
     assert [element.get("name") for element in root if element.get("name")] == [
         *("foto", "maske", "click", "gut"),
-        "click2",  # "click" was taken
     ]
-    click = root.find("KeyPointLabels")
+    row = root.find("View")  # above the image, with all that is new
+    assert row is not None and list(root).index(row) < list(root).index(root.find("Image"))  # type: ignore[arg-type]
+    assert [element.get("name") for element in row] == [None, "click2"]  # "click" was taken
+    click = row.find("KeyPointLabels")
     assert click is not None
     assert click.attrib == {"name": "click2", "toName": "foto", "smart": "true", "smartOnly": "true"}
     # The colour comes along, the hotkey stays with the brush.
@@ -253,11 +256,86 @@ def test_the_recommended_config_has_the_shape_that_works() -> None:
     assert config.problems == ()
     assert config.main.brush_labels == config.main.click_labels == ("scratch", 'a "b" <c>')
     assert config.main.choices == ("normal", "defective")
-    assert xml.splitlines()[1:3] == [
-        '  <Image name="image" value="$image" zoom="true" />',
-        '  <BrushLabels name="brush" toName="image" smart="false">',
+    tags = [element.tag for element in ET.fromstring(xml).iter() if element.tag not in ("Label", "Choice")]
+    assert tags == [
+        *("View", "Style", "View"),
+        *("Header", "KeyPointLabels", "Header", "BrushLabels", "Choices"),
+        "Image",
     ]
     assert '<KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">' in xml
+    assert '<BrushLabels name="brush" toName="image" smart="false">' in xml
+    keys = [element.get("hotkey") for element in ET.fromstring(xml).iter() if element.get("hotkey")]
+    assert keys == ["1", "2", "shift+1", "shift+2", "n", "d"]
+
+
+def test_a_label_that_is_the_only_one_is_chosen_when_a_task_is_opened() -> None:
+    def chosen(labels: list[str]) -> list[str | None]:
+        root = ET.fromstring(recommended_config(labels))
+        return [label.get("value") for label in root.iter("Label") if label.get("selected")]
+
+    assert chosen(["dent"]) == ["dent"]
+    assert chosen(["scratch", "dent"]) == []
+
+
+def test_no_label_after_the_ninth_has_a_digit_for_a_key() -> None:
+    xml = recommended_config([f"kind {number}" for number in range(1, 13)])
+    root = ET.fromstring(xml)
+    for control, keys in (("KeyPointLabels", "{}"), ("BrushLabels", "shift+{}")):
+        labels = list(next(root.iter(control)))
+        assert [label.get("hotkey") for label in labels] == [
+            *(keys.format(digit) for digit in range(1, 10)),
+            *(None, None, None),
+        ]
+
+
+def test_more_rows_of_labels_leave_less_of_the_window_to_the_image() -> None:
+    def height(labels: list[str]) -> str | None:
+        return next(ET.fromstring(recommended_config(labels)).iter("Image")).get("maxHeight")
+
+    assert height(["scratch", "dent"]) == "calc(100vh - 188px)"
+    assert height([*EIGHT_KINDS]) == "calc(100vh - 256px)"
+
+
+EIGHT_KINDS = ("scratch", "dent", "stain", "crack", "tear", "missing", "colour", "fold")
+
+
+def test_what_was_recommended_before_is_offered_the_layout() -> None:
+    labels = ["scratch", "dent"]
+    config = parse_labeling_config(former_config(labels))
+    assert config.problems == ()
+    assert config.corrected == recommended_config(labels)
+    assert "above the image" in config.changes[0]
+    assert summary_sentence(config).startswith("The labeling config is ready")
+    again = parse_labeling_config(config.corrected)
+    assert (again.corrected, again.changes) == (config.corrected, ())
+
+
+@pytest.mark.parametrize(
+    ("own", "instead"),
+    [
+        ('zoom="true"', 'zoom="true" rotateControl="true"'),
+        ('<Label value="dent" />', '<Label value="dent" background="#ff0000" />'),
+        ("<View>", '<View style="display: flex">'),
+        ("</View>", '<TextArea name="note" toName="image" /></View>'),
+    ],
+)
+def test_what_a_person_changed_in_it_stays(own: str, instead: str) -> None:
+    xml = former_config(["scratch", "dent"]).replace(own, instead, 1)
+    config = parse_labeling_config(xml)
+    assert (config.problems, config.changes, config.corrected) == ((), (), xml)
+
+
+def test_new_labels_take_no_key_that_a_person_gave_away() -> None:
+    mine = '<Choices name="state" toName="image"><Choice value="ok" hotkey="1"/></Choices>'
+    root = ET.fromstring(parse_labeling_config(view(IMAGE, BRUSH, mine)).corrected)
+    click = next(root.iter("KeyPointLabels"))
+    assert [label.get("hotkey") for label in click] == [None, "2"]
+
+
+def test_a_view_that_a_person_laid_out_gets_nothing_between_its_parts() -> None:
+    xml = view(IMAGE, BRUSH).replace("<View>", '<View style="display: flex">')
+    root = ET.fromstring(parse_labeling_config(xml).corrected)
+    assert [element.tag for element in root] == ["Image", "BrushLabels", "KeyPointLabels", "Choices"]
 
 
 @pytest.mark.parametrize(
@@ -292,8 +370,7 @@ def test_labels_from_the_task_are_trusted() -> None:
 def test_labels_from_the_task_reach_the_other_control_too() -> None:
     brush = '<BrushLabels name="brush" toName="image" smart="false" value="$labels"/>'
     config = parse_labeling_config(view(IMAGE, brush))
-    click = ET.fromstring(config.corrected).find("KeyPointLabels")
-    assert click is not None
+    click = next(ET.fromstring(config.corrected).iter("KeyPointLabels"))
     assert click.get("value") == "$labels"
 
 

@@ -49,6 +49,14 @@ FORMS = [
     "/projects/1/labels/sync",
     "/projects/1/training",
     "/projects/1/training/1/cancel",
+    "/projects/1/trial",
+    "/projects/1/reports",
+    "/projects/1/normal",
+    "/projects/1/normal/forget",
+    "/projects/1/remove",
+    "/projects/1/notices",
+    "/projects/1/notices/stop",
+    "/projects/1/notices/try",
     "/projects/1/prompts",
     "/projects/1/prompts/take-out",
     "/projects/1/prompts/use-again",
@@ -56,7 +64,11 @@ FORMS = [
     "/projects/1/prompts/write",
     "/projects/1/versions/v1/activate",
     "/projects/1/versions/roll-back",
+    "/projects/1/versions/forward",
     "/projects/1/versions/v1/delete",
+    "/projects/1/versions/v1/bring-back",
+    "/projects/1/reports/v1/remove",
+    "/projects/1/reports/removed/1-v1/put-back",
 ]
 
 
@@ -87,7 +99,7 @@ def test_a_form_from_another_page_is_refused(
 
 def test_every_page_and_form_asks_for_the_password(make_backend: Callable[..., Backend]) -> None:
     guarded = make_backend(basic_auth_user="ada", basic_auth_pass="secret")
-    for route in ("/", *routes()):
+    for route in ("/", "/projects", *routes()):
         assert guarded.client.get(route).status_code == 401
     for route in FORMS:
         token = guarded.services.store.values.get_or_add("", "form_token", "x")
@@ -98,7 +110,7 @@ def test_the_form_token_is_the_same_for_every_worker(
     connected: Backend, make_backend: Callable[..., Backend]
 ) -> None:
     other = make_backend()
-    other.services.links.look = lambda project: Link("unknown", "")  # type: ignore[method-assign]
+    other.services.links.look = lambda *_: Link("unknown", "")  # type: ignore[method-assign]
     assert form_token(other) == form_token(connected)
     assert len(form_token(other)) >= 32
 
@@ -115,7 +127,7 @@ def test_nothing_is_loaded_from_elsewhere_and_nobody_may_frame_the_page(connecte
         for address in loaded:
             assert address.startswith("/")
             assert connected.client.get(address, buffered=True).status_code == 200
-        assert not re.search(r"<script(?![^>]*src=)|<style| style=| on[a-z]+=", answer.text)
+        assert not re.search(r"<script(?![^>]*src=)|<style|<[a-z][^>]* (style|on[a-z]+)=", answer.text)
 
 
 def test_errors_of_the_dashboard_are_pages(connected: Backend) -> None:

@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 
 from adclick_backend.config.labeling_config import parse_labeling_config
+from adclick_backend.config.layout import former_config, recommended_config
 from adclick_backend.dashboard.overview import is_private
 from tests.helpers.backend import CONFIG, Backend, point, task
 from tests.helpers.dashboard import page, send
@@ -41,7 +42,13 @@ def test_a_config_that_lacks_something_is_shown_corrected(connected: Backend) ->
     corrected = re.search(r'<textarea id="corrected"[^>]*>(.*?)</textarea>', text, re.S)
     assert corrected
     assert connected.setup(config=corrected[1]).json.keys() == {"model_version", "message"}
-    assert "corrected" not in page(connected)
+    assert 'id="corrected"' not in page(connected)
+
+
+def test_the_page_says_how_to_label(connected: Backend) -> None:
+    text = " ".join(page(connected).split())
+    assert "Keep label selected after creating a region" in text
+    assert "the dark pill under a mask (tick and cross) catches clicks" in text
 
 
 UNCLICKABLE = CONFIG.replace(' smart="false"', "")
@@ -82,6 +89,18 @@ def test_the_correction_is_listed_and_written_at_the_press_of_a_button(
     assert "The labeling config is ready" in text
 
 
+def test_a_former_config_is_ready_and_gets_todays_layout_at_the_press_of_a_button(
+    linked: Backend, label_studio: FakeLabelStudio
+) -> None:
+    label_studio.configs[1] = former_config(["dent"])
+    linked.setup(config=former_config(["dent"]))
+    text = page(linked)
+    assert "The labeling config is ready" in text and "The labels come above the image" in text
+    send(linked, "/projects/1/labeling-config", fingerprint=fingerprint(linked))
+    assert label_studio.configs[1] == recommended_config(["dent"])
+    assert "The labels come above the image" not in page(linked)
+
+
 def test_a_config_that_changed_meanwhile_is_not_overwritten(
     linked: Backend, label_studio: FakeLabelStudio
 ) -> None:
@@ -112,6 +131,29 @@ def test_a_label_studio_that_refuses_the_correction_is_quoted(
     assert "The labeling config was not changed." in page(linked)
 
 
+def test_all_images_are_prepared_at_the_press_of_a_button(connected: Backend) -> None:
+    text = page(connected)
+    assert "An image takes about 7 MB on disk, and about 571 fit" in text
+    assert send(connected, "/projects/1/prepare-images").headers["Location"].endswith("/projects/1/training")
+    (job,) = connected.services.jobs.of_project("1")
+    assert (job.kind, job.state, job.trigger) == ("prepare", "queued", "the dashboard")
+    assert "All images prepared" in connected.client.get("/projects/1/training").text
+
+
+def test_labels_that_mark_all_that_is_alike_are_added_at_the_press_of_a_button(
+    linked: Backend, label_studio: FakeLabelStudio
+) -> None:
+    assert "One click, all alike" not in page(linked)  # no click is answered yet
+    send(linked, "/projects/1/labeling-config", fingerprint=fingerprint(linked))
+    assert "Add labels that mark all as one region" in page(linked)
+    assert send(linked, "/projects/1/all-alike", regions="some").status_code == 400
+    assert send(linked, "/projects/1/all-alike", regions="each").status_code == 303
+    assert "scratch (each)" in parse_labeling_config(label_studio.configs[1]).main.click_labels
+    text = page(linked)
+    assert "Add labels that mark all" not in text
+    assert 'gets the labels "scratch (each)"' in text and "loads its page again" in text
+
+
 def test_each_project_has_its_page(connected: Backend) -> None:
     connected.setup("2.1", config="<View/>")
     connected.services.store.projects.save("2", title="<script>alert(1)</script> & Söhne")
@@ -119,8 +161,6 @@ def test_each_project_has_its_page(connected: Backend) -> None:
     assert "<script>alert" not in raw
     assert "<script>alert(1)</script> & Söhne" in unescape(raw)
     assert "There is no <BrushLabels>" not in page(connected, "/projects/1")
-    home = connected.client.get("/")
-    assert (home.status_code, home.location) == (302, "/projects/2")  # the one heard of last
 
 
 def test_problems_are_listed_with_task_and_time_and_can_be_cleared(connected: Backend) -> None:

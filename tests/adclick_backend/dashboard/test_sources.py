@@ -53,7 +53,8 @@ def tried(connected: Backend, tmp_path: Path) -> Backend:
 
 def options(text: str) -> dict[str, str]:
     """Name of each source that may be chosen -> its words."""
-    return dict(re.findall(r'<option value="([^"]*)"(?: selected)?>([^<]*)</option>', text))
+    (choice,) = re.findall(r'<select id="source".*?</select>', text, re.DOTALL)
+    return dict(re.findall(r'<option value="([^"]*)"(?: selected)?>([^<]*)</option>', choice))
 
 
 def test_the_sources_are_shown_in_one_table_with_the_best_marked(tried: Backend) -> None:
@@ -65,7 +66,7 @@ def test_the_sources_are_shown_in_one_table_with_the_best_marked(tried: Backend)
         )
         assert [name for name, _ in rows] == ["the trained network", "InvAD", "InvAD and the residual"]
         assert [bool(best) for _, best in rows] == [False, True, False]
-        cells = re.findall(r'<td class="number">([^<]*)</td>', text)
+        cells = re.findall(r'<td class="number"[^>]*>([^<]*)</td>', text)
         assert cells[cells.index("62.5 %") :][:5] == ["62.5 %", "75.0 %", "–", "1.0 %", "121"]
         assert "the IoU of defects that were drawn on good images" in text
     assert "Masks before the first click come from InvAD, under the name" in " ".join(

@@ -12,6 +12,7 @@ from adclick_backend.store import Job
 from adclick_backend.store.version import Version
 from tests.helpers.backend import Backend
 from tests.helpers.dashboard import page
+from tests.helpers.versions import publish
 
 NONE, SOME = LabelCounts({}, 0, 0), LabelCounts({"dent": {"clicked": 3}}, 0, 0)
 
@@ -58,3 +59,35 @@ def test_the_overview_has_a_line_for_each_page(connected: Backend) -> None:
     assert "Step 5 of 10." in text
     jobs.end(job.id, "failed", "The disk is full.")
     assert "last failed" in page(connected)
+
+
+def test_after_a_roll_back_the_overview_and_the_versions_say_the_same(
+    connected: Backend, tmp_path: Path
+) -> None:
+    registry, jobs = connected.services.registry, connected.services.store.jobs
+    for number in (1, 2):
+        publish(registry, tmp_path, "1")
+        job = connected.services.jobs.enqueue("1", "train", "a test")
+        jobs.begin(job.id, "Reading labels.")
+        jobs.end(job.id, "done", f"Version v{number} was trained. It serves.", version=f"v{number}")
+    assert "Version v2 was trained. It serves." in page(connected)
+    registry.roll_back("1")
+    text = page(connected)
+    assert "v1 serves</span>" in text
+    assert "It serves." not in text  # v2 does not any more
+    assert "It brought forth v2; v1 serves." in text
+    assert "Version v2 was rolled back and version v1 serves" in text
+    versions = page(connected, "/projects/1/versions")
+    assert "Version v1 serves</h2>" in versions and "Version v2 was rolled back: v1 serves" in versions
+    registry.roll_back("1")
+    text = page(connected)
+    assert "none serves</span>" in text
+    assert "Version v1 was rolled back and the packaged network serves" in text
+    assert "Press Start Training" not in text
+    registry.go_forward("1")
+    registry.go_forward("1")
+    assert "rolled back" not in page(connected) + page(connected, "/projects/1/versions")
+
+
+def test_versions_of_which_none_ever_served_are_no_reason_to_train_for_the_first_time() -> None:
+    assert "activate one on the page Versions" in next_step(3, SOME, [], None, any_trained=True)

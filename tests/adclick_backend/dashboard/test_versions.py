@@ -61,7 +61,7 @@ def test_the_versions_are_listed_with_what_they_reach(trained: Backend) -> None:
     assert "Version v2 serves" in text
     assert "how far the mask and the label are the same" in text
     assert "+p1-v2</strong>" in text  # the name that Label Studio shows
-    rows = re.findall(r'<th scope="row"><a href="[^"]+">\s*(v\d)</a>', text)
+    rows = re.findall(r'<th scope="row"><a class="target" href="[^"]+">\s*(v\d)</a>', text)
     assert rows == ["v2", "v1"]
     assert "62.5 %" in text
     assert text.count(">serves</span>") == 1
@@ -70,19 +70,60 @@ def test_the_versions_are_listed_with_what_they_reach(trained: Backend) -> None:
 def test_versions_are_activated_rolled_back_and_deleted(trained: Backend) -> None:
     assert send(trained, f"{VERSIONS}/v1/activate").location == VERSIONS
     assert serving(trained) == "v1"
-    assert "Roll back to v2</button>" in page(trained, VERSIONS)
+    assert "Roll back to v2</a>" in page(trained, VERSIONS)
     send(trained, f"{VERSIONS}/roll-back")
     assert serving(trained) == "v2"
     assert "Rolled back: version v2 serves now." in page(trained, VERSIONS)
     send(trained, f"{VERSIONS}/v1/delete")
     assert [version.name for version in trained.services.registry.list("1")] == ["v2"]
-    assert "Roll back to the packaged network</button>" in page(trained, VERSIONS)
+    assert "Roll back to the packaged network</a>" in page(trained, VERSIONS)
     send(trained, f"{VERSIONS}/roll-back")
     assert serving(trained) == ""
     text = page(trained, VERSIONS)
     assert "Rolled back: the packaged network serves now." in text
     assert "No trained version serves" in text
     assert "Activate v2" in text
+
+
+def test_a_roll_back_asks_first_and_is_taken_back_by_one_press(trained: Backend) -> None:
+    asked = " ".join(page(trained, f"{VERSIONS}/roll-back").split())
+    assert "Version v2 serves now; after this version v1 does" in asked
+    assert "62.5 %" in asked and "50.0 %" in asked
+    assert serving(trained) == "v2"  # nothing happened yet
+    send(trained, f"{VERSIONS}/roll-back")
+    text = page(trained, VERSIONS)
+    assert (
+        text.count("Forward to v2 again</button>") == 2
+    )  # beside what was done, and where the version stands
+    assert send(trained, f"{VERSIONS}/forward").location == VERSIONS
+    assert serving(trained) == "v2"
+    assert "Version v2 serves again." in page(trained, VERSIONS)
+    assert "again</button>" not in page(trained, VERSIONS)
+    assert send(trained, f"{VERSIONS}/forward").status_code == 409
+
+
+def test_to_the_packaged_network_and_forward_again(trained: Backend) -> None:
+    for goal in ("v1", "the packaged network"):
+        assert f"Roll back to {goal}?" in page(trained, f"{VERSIONS}/roll-back")
+        send(trained, f"{VERSIONS}/roll-back")
+    assert trained.client.get(f"{VERSIONS}/roll-back").status_code == 409
+    for name in ("v1", "v2"):
+        assert f"Forward to {name} again</button>" in page(trained, VERSIONS)
+        send(trained, f"{VERSIONS}/forward")
+        assert serving(trained) == name
+
+
+def test_a_deleted_version_is_asked_about_and_can_be_brought_back(trained: Backend) -> None:
+    assert "Delete version v1?" in page(trained, f"{VERSIONS}/v1/delete")
+    assert "Delete v2</button>" not in page(trained, f"{VERSIONS}/v2/delete")  # it serves
+    assert len(trained.services.registry.list("1")) == 2
+    send(trained, f"{VERSIONS}/v1/delete")
+    text = page(trained, VERSIONS)
+    assert "Deleted in the last 30 days" in text and "Bring it back</button>" in text
+    send(trained, f"{VERSIONS}/v1/bring-back")
+    assert [version.name for version in trained.services.registry.list("1")] == ["v2", "v1"]
+    assert "Deleted in the last 30 days" not in page(trained, VERSIONS)
+    assert send(trained, f"{VERSIONS}/v1/bring-back").status_code == 409
 
 
 def test_tasks_that_were_opened_before_get_the_predictions_of_the_version_that_serves(
@@ -167,7 +208,7 @@ def test_two_versions_that_never_met_are_measured_apart(trained: Backend, tmp_pa
     trained.services.registry.publish("1", folder, "v3")
     text = page(trained, f"{VERSIONS}/compare?first=v2&second=v3")
     assert figures(text) == [
-        ("IoU", "62.5 %", "62.5 %", "+0.0", ""),
+        ("IoU", "62.5 %", "62.5 %", "0.0", ""),
         ("PRO", "–", "50.0 %", "–", ""),
         ("Marked in normal images", "6.2 %", "–", "–", ""),
     ]

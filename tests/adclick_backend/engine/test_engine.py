@@ -30,9 +30,11 @@ from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, Ve
 from adclick_backend.engine.cache import STALE_S, FeatureFiles, Usual, WeightedLru
 from adclick_backend.engine.engine import Engine
 from adclick_backend.engine.networks import SegmentationNetworks
+from adclick_backend.engine.turning import turned
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
 from adclick_backend.store.proposal_source import TRAINED, ProposalSource
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import backbone_of, start_of_training
 from model.checkpoint.files import read_weights, write_checkpoint
 from model.checkpoint.manifest import (
@@ -49,7 +51,6 @@ from model.checkpoint.manifest import (
 )
 from model.clicks import Click
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
 from model.interactive.config import ClickConfig
 from model.interactive.predictor import Predictor
 from model.interactive.zoom import Window
@@ -277,6 +278,32 @@ def test_leave_one_out_finds_the_odd_one(tmp_path: Path) -> None:
     assert shelf.engine.leave_one_out(ReferenceBank("7", "", shelf.bank.references[:2])) == {}
 
 
+def test_a_turned_part_is_recognised_and_a_defect_is_not_excused(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+
+    def slot(seed: int, degrees: float, spot: bool = False) -> Pixels:
+        """A round plate of 160 x 160 with a slot that shows how it lies, and maybe a large dark spot."""
+        rng = np.random.default_rng(seed)
+        image = np.full((160, 160, 3), 140, np.uint8)
+        cv2.circle(image, (80, 80), 60, (190, 185, 180), -1)
+        cv2.rectangle(image, (76, 26), (84, 70), (70, 70, 80), -1)
+        if spot:
+            cv2.circle(image, (62, 104), 14, (60, 40, 130), -1)
+        return turned(np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8), degrees)
+
+    for seed in range(5):
+        shelf.add(slot(seed, 0))
+    lies_otherwise, defect = shelf.add(slot(8, 90)), shelf.add(slot(9, 90, spot=True))
+    levels = shelf.engine.leave_one_out(shelf.bank)
+    usual = sorted(levels.values())[4]
+    assert levels[lies_otherwise] > 1.5 * usual
+    angles: list[None] = []
+    least = shelf.engine.least_turned(shelf.bank, lies_otherwise, 1.2 * usual, lambda: angles.append(None))
+    assert least <= 1.2 * usual
+    assert len(angles) == 9  # 270 degrees more, and no further
+    assert shelf.engine.least_turned(shelf.bank, defect, 1.2 * usual) > 1.2 * usual
+
+
 def test_leave_one_out_reads_a_bank_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cost grows linearly with the bank: nothing of the whole bank is read again for each reference."""
     shelf, reads = Shelf(tmp_path), []
@@ -297,6 +324,20 @@ def test_further_clicks_see_the_mask_before(shelf: Shelf) -> None:
     both = shelf.engine.click(key, shelf.bank, no_image, [first, Click(120.0, 80.0, False)])
     assert both.mask[110, 60]
     assert not both.mask[80, 120]
+
+
+def test_clicks_correct_a_mask_that_was_there_and_no_other_object_begins_with_it(shelf: Shelf) -> None:
+    key, image = ImageKey("7", "2" * 64), draw(64, (60, 110))
+    spot = np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9
+    false = np.zeros((160, 240), bool)
+    false[20:36, 190:210] = True
+    away = [Click(200.0, 28.0, False)]
+    corrected = shelf.engine.click(key, shelf.bank, lambda: image, away, begun=spot | false).mask
+    assert not corrected[28, 200]
+    assert corrected[spot].mean() > 0.6
+    assert not shelf.engine.click(key, shelf.bank, no_image, away).mask.any()  # the same click on nothing
+    again = shelf.engine.click(key, shelf.bank, no_image, away, begun=spot | false).mask
+    assert np.array_equal(again, corrected)
 
 
 def test_a_window_is_opened_once_and_compared_with_the_references(
@@ -363,7 +404,7 @@ def test_two_threads_open_an_image_once(shelf: Shelf) -> None:
         return draw(70)
 
     threads = [
-        threading.Thread(target=shelf.engine.prepare, args=(ImageKey("7", "2" * 64), shelf.bank, load))
+        threading.Thread(target=shelf.engine.prepare, args=(ImageKey("7", "2f" * 32), shelf.bank, load))
         for _ in range(4)
     ]
     for thread in threads:
@@ -668,7 +709,7 @@ def logits_of(engine: Engine, bank: ReferenceBank, name: str, clicks: list[Click
     key, image = ImageKey("7", name * 64), draw(80 + ord(name), (60, 110))
     for count in range(1, len(clicks) + 1):
         engine.click(key, bank, lambda: image, clicks[:count])
-    found = engine._answers.get((key, bank.fingerprint, None, (), tuple(clicks)))
+    found = engine._answers.get((key, bank.fingerprint, None, (), "", tuple(clicks)))
     assert found is not None
     return found.whole.logits.tobytes()
 
@@ -699,7 +740,7 @@ def test_lost_answers_are_given_again_equal_to_the_digit(shelf: Shelf) -> None:
     again = Engine(shelf.settings)
     key, image = ImageKey("7", "k" * 64), draw(80 + ord("k"), (60, 110))
     again.click(key, shelf.bank, lambda: image, CLICKS)
-    found = again._answers.get((key, shelf.bank.fingerprint, None, (), tuple(CLICKS)))
+    found = again._answers.get((key, shelf.bank.fingerprint, None, (), "", tuple(CLICKS)))
     assert found is not None
     assert found.whole.logits.tobytes() == whole
 
@@ -769,6 +810,19 @@ def test_references_alone_propose_what_is_unusual(shelf: Shelf, monkeypatch: pyt
     assert shelf.engine.click(key, shelf.bank, no_image, [Click(60, 110, True)]).mask.any()
 
 
+def test_how_unlike_the_references_an_image_is(shelf: Shelf) -> None:
+    """Another good image is as unlike them as they are unlike each other; something else is not."""
+    good, other = draw(64), np.ascontiguousarray(draw(64).transpose(1, 0, 2)[::-1])
+    other[40:200] = np.random.default_rng(0).integers(0, 256, other[40:200].shape, np.uint8)
+    found = [
+        shelf.engine.unlike(ImageKey("7", name * 32), shelf.bank, lambda pixels=pixels: pixels)  # type: ignore[misc]
+        for name, pixels in (("5d", good), ("5e", other))
+    ]
+    assert 0.6 < found[0] < 1.6 < 3.0 < found[1]
+    alone = ReferenceBank("7", "", shelf.bank.references[:1])
+    assert shelf.engine.unlike(ImageKey("7", "5d" * 32), alone, lambda: good) == 0.0
+
+
 def test_the_packaged_network_proposes_before_any_training(shelf: Shelf) -> None:
     key = ImageKey("7", "7" * 64)
     found = shelf.engine.propose(key, shelf.bank, lambda: draw(64, (60, 110)))
@@ -777,6 +831,37 @@ def test_the_packaged_network_proposes_before_any_training(shelf: Shelf) -> None
     assert region.type == "defect"
     assert (region.mask & spot()).sum() / (region.mask | spot()).sum() > 0.4
     assert shelf.engine.propose(ImageKey("7", "6" * 64), shelf.bank, lambda: draw(22)).regions == ()
+
+
+def test_masks_are_cut_where_a_person_set_the_threshold(shelf: Shelf) -> None:
+    """The same forward's maps, shifted; a threshold of 0.5, or none, changes no bit."""
+    key, asked = ImageKey("7", "7a" * 32), ProposalSource("packaged")
+    usual = shelf.engine.propose(key, shelf.bank, lambda: draw(64, (60, 110)), asked)
+    maps = shelf.engine.maps(key, shelf.bank, no_image, asked)
+    areas = {}
+    for point in (0.01, 0.5, 0.97):
+        found = shelf.engine.propose(key, shelf.bank, no_image, asked.at({"defect": point, "scratch": 0.1}))
+        areas[point] = sum(int(region.mask.sum()) for region in found.regions)
+        moved = shelf.engine.maps(key, shelf.bank, no_image, asked.at({"defect": point}))["defect"]
+        assert np.array_equal(moved > 0.5, maps["defect"] > point)
+    assert areas[0.01] > areas[0.5] > areas[0.97]
+    assert areas[0.5] == sum(int(region.mask.sum()) for region in usual.regions)
+    assert shelf.engine.propose(key, shelf.bank, no_image, asked) is usual
+    residual = shelf.engine.maps(key, shelf.bank, no_image, ProposalSource("residual"))
+    assert np.array_equal(shelf.engine.maps(key, shelf.bank, no_image, asked)["defect"], maps["defect"])
+    assert not np.array_equal(residual["defect"], maps["defect"])
+
+
+def test_a_threshold_says_nothing_about_the_network_that_steps_in(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf.engine._segmentation, "get", {Path("v1"): FakeSegmenter()}.__getitem__)
+    few, key = ReferenceBank("7", "", shelf.bank.references[:2]), ImageKey("7", "7b" * 32)
+    asked = ProposalSource("invad-tiny", Path("v1"), points=(("stain", 0.99),))
+    found = shelf.engine.propose(key, few, lambda: draw(66, (60, 110)), asked)
+    assert (found.source, [region.type for region in found.regions]) == ("trained", ["stain"])
+    cut = ProposalSource("trained", Path("v1"), points=(("stain", 0.99),))
+    assert shelf.engine.propose(key, few, no_image, cut).regions == ()
 
 
 def test_two_references_propose_nothing(shelf: Shelf) -> None:

@@ -25,6 +25,9 @@ class Server:
             raise LabelStudioError(self.error)
         return {"email": "a@b.c"}
 
+    def get(self, path: str, **params: object) -> dict[str, Any]:
+        return {"id": 1}
+
 
 def checker(
     backend: Backend, server: Server, monkeypatch: pytest.MonkeyPatch, **settings: str

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.labels.proposed import PREFIX, left_of_proposal
 from adclick_backend.labels.results import Statement, draw_label, read_result
 from adclick_backend.labels.vocabulary import Vocabulary
 from adclick_backend.training.training_set import build_training_set
@@ -102,3 +103,26 @@ def test_what_a_person_changed_of_a_proposal_is_known_after_a_look_at_label_stud
     label = image.labels["scratch"]
     assert (label.certain[16, 50], label.target[16, 50]) == (True, 1)
     assert not label.certain[16, 10]
+
+
+def test_what_is_left_of_a_proposal_is_as_it_was_or_corrected_by_hand_or_by_clicks() -> None:
+    names = [f"{PREFIX}{number}" for number in range(3)]
+    result = [
+        {"id": names[0], "origin": "prediction"},
+        {"id": names[1], "origin": "prediction-changed"},
+        {"id": names[2], "origin": "manual"},
+        {"id": "adclick-r1", "origin": "manual"},
+        {"origin": "manual"},
+    ]
+    assert left_of_proposal(result, {names[2], "adclick-r1"}) == ({names[0]}, {names[1], names[2]})
+    assert left_of_proposal([], ()) == (set(), set())
+
+
+def test_parts_that_are_regions_of_their_own_are_learned_as_one_mask_was() -> None:
+    """Even two that are so near each other that their edges meet."""
+    parts = [block(4, 4, 20, 20), block(4, 22, 20, 40), block(30, 10, 44, 30)]
+    together = drawn(brush(np.logical_or.reduce(parts), name=PROPOSED))
+    apart = drawn(*(brush(part, name=f"{PREFIX}{number}") for number, part in enumerate(parts)))
+    assert apart.kind == together.kind
+    assert np.array_equal(apart.target, together.target)
+    assert np.array_equal(apart.certain, together.certain)

@@ -117,8 +117,8 @@ def test_the_dashboard_asks_once_what_the_projects_own_words_mean(backend: Backe
     assert "What do these choices mean?" not in page(backend, LABELS)
     assert "Which value of" not in page(backend, "/projects/1")
     # what is proposed to Label Studio speaks the same language
-    config_now = backend.services.labels.config("1")
-    assert backend.services.proposer._normal_choice("1", config_now.main) == "i.O."
+    vocabulary, main = backend.services.labels.vocabulary("1"), backend.services.labels.config("1").main
+    assert vocabulary.normal_choice(main) == "i.O."
     # and the person may change their mind
     send(backend, f"{LABELS}/meanings", **{"meaning-0-0": "nothing", "meaning-0-1": "nothing"})
     assert truth(backend) == ([], {}, 0)

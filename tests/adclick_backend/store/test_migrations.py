@@ -32,6 +32,7 @@ DIGESTS = (
     "4d2c081a16c185ec74995e4d72d8dba2bc7e0de920f6676deab5e270031147ed",
     "5eebb6ce9a4e845dcb0fb2a52b75a304061aa49faef6ce8788257ca2c335a46b",
     "87ac78815d47c2d2dda77b6f52b9ab61edc484051c65c727551627a103c7275a",
+    "15637d5d78f947853f878ead0abf47aadab48d1e534d25771abd9a87dad0ab73",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -121,7 +122,17 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "dump",
-    ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6", "schema_7"],
+    [
+        "schema_1",
+        "schema_2_draft",
+        "schema_2",
+        "schema_3",
+        "schema_4",
+        "schema_5",
+        "schema_6",
+        "schema_7",
+        "schema_8",
+    ],
 )
 def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> None:
     make(tmp_path, dump)
@@ -136,6 +147,8 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
                 check_schema_6(store)
             if dump >= "schema_7":
                 check_schema_7(store)
+            if dump >= "schema_8":
+                check_schema_8(store)
     with opened(tmp_path) as store:
         check_it_works(store)
     assert version(tmp_path) == LATEST
@@ -143,7 +156,17 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
 
 @pytest.mark.parametrize(
     "dump",
-    ["schema_1", "schema_2_draft", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6", "schema_7"],
+    [
+        "schema_1",
+        "schema_2_draft",
+        "schema_2",
+        "schema_3",
+        "schema_4",
+        "schema_5",
+        "schema_6",
+        "schema_7",
+        "schema_8",
+    ],
 )
 def test_an_earlier_database_ends_up_as_a_new_one_begins(tmp_path: Path, dump: str) -> None:
     (tmp_path / "new").mkdir()
@@ -348,6 +371,11 @@ def check_schema_7(store: Store) -> None:
     assert store.annotations.next_checks() == [TaskCheck("1", 11, 1, 1764000031.0)]
     assert store.references.former_copy("1", "/data/former.png") == f"{B}.png"
     assert store.labels.restored("1") == set()
+
+
+def check_schema_8(store: Store) -> None:
+    """Who made an annotation."""
+    assert [row.author for row in store.gallery.images("1") if row.task_id == 12] == [3]
 
 
 def check_it_works(store: Store) -> None:

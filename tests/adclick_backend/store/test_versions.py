@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adclick_backend.store.database import KEPT_S
 from adclick_backend.store.proposal_source import AUTOMATIC, ProposalSource
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import Registry, RegistryError
@@ -91,6 +94,54 @@ def test_the_serving_version_cannot_be_deleted_and_no_name_comes_back(
     registry.roll_back("3")
     registry.delete("3", "v2")
     assert (names(registry), registry.new_name("3")) == (["v1"], "v3")
+
+
+def test_a_deleted_version_is_kept_for_a_while_and_brought_back(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = publish(registry, tmp_path).weights.read_bytes()
+    publish(registry, tmp_path)
+    registry.delete("3", "v1")
+    assert [name for name, _ in registry.deleted("3")] == ["v1"]
+    assert registry.before("3") is None
+    back = registry.bring_back("3", "v1")
+    assert back.weights is not None and back.weights.read_bytes() == content
+    assert (names(registry), registry.deleted("3")) == (["v2", "v1"], ())
+    for name in ("v1", "v9", "../v1", ""):
+        with pytest.raises(RegistryError, match="no deleted version"):
+            registry.bring_back("3", name)
+    registry.delete("3", "v1")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + KEPT_S + 60)
+    assert registry.deleted("3") == ()
+    with pytest.raises(RegistryError, match="no deleted version"):
+        registry.bring_back("3", "v1")
+    publish(registry, tmp_path)
+    assert not list(tmp_path.rglob("deleted-*"))  # its space is free again
+    assert names(registry) == ["v3", "v2"]
+
+
+def test_a_roll_back_is_taken_back_step_by_step(registry: Registry, tmp_path: Path) -> None:
+    for _ in range(3):
+        publish(registry, tmp_path)
+    with pytest.raises(RegistryError, match="Nothing of project 3 was rolled back"):
+        registry.go_forward("3")
+    for _ in range(3):
+        registry.roll_back("3")
+    assert registry.current("3") is None
+    went = []
+    while (after := registry.after("3")) is not None:
+        assert registry.go_forward("3") == replace(after, serving=True)
+        went.append(after.name)
+    assert went == ["v1", "v2", "v3"]
+    before = registry.before("3")
+    assert before is not None and before.name == "v2"  # and back again
+    registry.roll_back("3")
+    registry.delete("3", "v3")
+    assert registry.after("3") is None  # what was deleted cannot serve
+    registry.bring_back("3", "v3")
+    registry.activate("3", "v1")
+    assert registry.after("3") is None  # another choice was made since
 
 
 def test_an_unknown_version_is_refused_with_those_that_there_are(registry: Registry, tmp_path: Path) -> None:
@@ -476,7 +527,7 @@ def test_a_version_that_needs_no_detectors_serves_without_them(registry: Registr
 
 
 def test_the_detectors_of_the_server_have_their_name_in_what_label_studio_is_told(tmp_path: Path) -> None:
-    registry = Registry(tmp_path, "adclick-lite-2", shared=lambda: "invad-7")
+    registry = Registry(tmp_path, "adclick-lite-2", shared=lambda: ("invad-7", ProposalSource("invad-tiny")))
     assert registry.serving_name("3") == "adclick-lite-2+invad-7"
     publish(registry, tmp_path)
     assert registry.serving_name("3") == "adclick-lite-2+p3-v1"

@@ -15,8 +15,9 @@ import pytest
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.jobs.control import JobCancelled
 from adclick_backend.store import Job
-from adclick_backend.training.job import Trainers, read_references
+from adclick_backend.training.job import Trainers
 from adclick_backend.training.memory import is_out_of_memory
+from adclick_backend.training.reference_pixels import read_references
 from adclick_backend.training.training_set import build_training_set
 from adclick_backend.workers import process as training_process
 from model.checkpoint.manifest import CheckpointError
@@ -58,7 +59,7 @@ def serving(backend: Backend) -> str:
 def test_a_training_ends_with_a_version_that_serves(backend: Backend) -> None:
     job = train(backend, 0.9)
     assert (job.state, job.version, job.progress) == ("done", "v1", 1.0)
-    assert "Version v1 was trained. It serves" in job.message
+    assert "Version v1 was trained. It was promoted" in job.message
     assert serving(backend) == "fake-1+p1-v1"
     version = backend.services.registry.current("1")
     assert version is not None

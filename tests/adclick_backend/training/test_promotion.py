@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.training.comparison_pictures import SIDE, draw_pictures
 from adclick_backend.training.holdout import FEWEST_LABELLED, split
-from adclick_backend.training.promotion import Look, compare, truth_of
+from adclick_backend.training.promotion import Look, compare, is_better, truth_of
 from model.labels.labelled import LabelledImage
 from tests.helpers.labelled import disc, labelled, normal
 
@@ -49,6 +49,13 @@ def test_a_better_version_serves_and_the_reason_has_the_figures() -> None:
     assert "not worse than the version before" in verdict.reason
 
 
+@pytest.mark.parametrize(("candidate", "better"), [(sees(0.9), True), (sees(0.6), False), (sees(0.4), False)])
+def test_better_is_more_than_not_worse(candidate: Look, better: bool) -> None:
+    verdict = compare(candidate, sees(0.6), split(IMAGES))
+    assert is_better("iou", verdict.images) is better
+    assert not is_better("false_area", verdict.images)
+
+
 @pytest.mark.parametrize(
     ("candidate", "named"),
     [(sees(0.4), "overlap (IoU)"), (sees(0.8, alarm=0.2), "the area that it marks in normal images")],
@@ -76,7 +83,7 @@ def test_maps_that_are_not_numbers_are_never_promoted() -> None:
 
 def test_the_first_version_serves() -> None:
     verdict = compare(sees(0.5), None, split(IMAGES))
-    assert verdict.promoted and "no version did before" in verdict.reason
+    assert verdict.promoted and "no version served before" in verdict.reason
 
 
 def uneven(image: LabelledImage) -> Mapping[str, Map]:

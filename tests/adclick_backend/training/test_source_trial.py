@@ -103,7 +103,7 @@ def test_the_reason_has_the_figures_and_says_when_they_flatter() -> None:
     found = choose_source([tried("trained", 0.1), one], [image("a")], 1, held_out=False)
     assert found.reason == (
         "Of 2 sources of masks before the first click, tried on 1 images, InvAD and the residual did best: IoU 61.0% "
-        "in labelled images, IoU 50.0% of drawn defects, 0.10% of good images marked. Some of them were trained on "
+        "in labelled images, IoU 50.0% of drawn defects, 0.1% of good images marked. Some of them were trained on "
         "these images as well, for there are few."
     )
 

@@ -59,7 +59,7 @@ def test_references_alone_are_trained_with_and_the_best_source_serves(backend: B
     job = train(backend, 0.5, detectors(0.9))
     assert job.state == "done"
     assert "Of 5 sources of masks before the first click, tried on 14 images, InvAD did best" in job.message
-    assert "It serves: no version did before." in job.message  # what did is among the sources
+    assert "It was promoted: no version served before." in job.message  # what did is among the sources
     version = serving(backend)
     assert version.source == "invad-tiny" and version.detector is not None
     assert json.loads(version.detector.read_bytes())["references"] == {"": 6}
@@ -73,6 +73,33 @@ def test_references_alone_are_trained_with_and_the_best_source_serves(backend: B
     assert version.metrics["iou"] == pytest.approx(rows["invad-tiny"]["drawn"], abs=1e-3)
     proposing = backend.services.proposer.serving("1")
     assert (proposing.name, proposing.source) == ("fake-1+p1-v1", version.proposing())
+
+
+def test_networks_are_compared_as_they_are_calibrated(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a person cuts the masks of the one that serves; and the new one begins as calibrated."""
+    train(backend, 0.5, detectors(0.6))
+    backend.services.thresholds.choose("1", "v1", serving(backend).source, {"defect": 0.99})
+    asked, maps = [], backend.engine.maps
+
+    def seen(*args: Any) -> Any:
+        asked.append(args[3])
+        return maps(*args)
+
+    monkeypatch.setattr(backend.engine, "maps", seen)
+    add_references(backend, 1, 120)
+    job = train(backend, 0.5, detectors(0.9))
+    assert "It was promoted" in job.message
+    assert (
+        "Its thresholds are as calibrated: those that somebody set belong to what served before."
+        in job.message
+    )
+    assert asked and all(source is None or source.points == () for source in asked)
+    assert any(
+        source and source.detector == backend.services.registry.get("1", "v1").detector for source in asked
+    )
+    assert backend.services.thresholds.of("1").points == {"defect": 0.5}
 
 
 def test_a_detector_that_is_worse_than_the_network_does_not_serve(backend: Backend) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adclick_backend.brush.rle import encode_rle
+from adclick_backend.labels.results import draw_label, read_result
 from adclick_backend.web.backend import ADClickBackend
 from tests.helpers.backend import CONFIG, HEIGHT, WIDTH, Backend, annotation, mask_of, point, square, task
 from tests.helpers.fake_engine import BROKEN
@@ -93,6 +95,98 @@ def test_submitting_ends_the_object_being_clicked(backend: Backend) -> None:
     backend.webhook("ANNOTATION_CREATED", annotation=annotation(1, ["defective"]), task=data)
     second = only_region(backend.click(task(image), [point(26, 30, name="other")]))
     assert second["id"] != first["id"]
+
+
+def proposal(x: int, y: int, name: str = "adclick-proposal-1", label: str = "scratch") -> dict[str, Any]:
+    """A proposed mask of a blob, as a prediction and a draft hold it."""
+    return {
+        "id": name,
+        "from_name": "brush",
+        "to_name": "image",
+        "type": "brushlabels",
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "value": {"format": "rle", "rle": encode_rle(square(x, y)), "brushlabels": [label]},
+    }
+
+
+def test_a_click_near_a_proposed_mask_corrects_that_region(backend: Backend) -> None:
+    image = backend.draw("a.png", [(20, 20, 250), (28, 20, 200)])
+    predicted = {"predictions": [{"model_version": "fake-1", "result": [proposal(20, 20)]}]}
+    grown = only_region(backend.click(task(image) | predicted, [point(25, 20)]))
+    assert grown["id"] == "adclick-proposal-1"
+    assert np.array_equal(mask_of(grown), square(20, 20) | square(28, 20))
+    shrunk = only_region(backend.click(task(image) | predicted, [point(20, 20, name="kp2", positive=False)]))
+    assert shrunk["id"] == "adclick-proposal-1"
+    assert np.array_equal(mask_of(shrunk), square(28, 20))
+
+
+def test_a_negative_click_alone_corrects_a_proposed_mask(backend: Backend) -> None:
+    image = backend.draw("a.png", [(20, 20, 250), (26, 30, 200)])
+    both = proposal(20, 20)
+    both["value"]["rle"] = encode_rle(square(20, 20) | square(26, 30))
+    predicted = {"predictions": [{"model_version": "fake-1", "result": [both]}]}
+    region = only_region(backend.click(task(image) | predicted, [point(26, 30, positive=False)]))
+    assert region["id"] == "adclick-proposal-1"
+    assert np.array_equal(mask_of(region), square(20, 20))
+
+
+def test_a_proposed_mask_that_a_person_deleted_is_not_gone_on_with(backend: Backend) -> None:
+    """The draft says what is left of the prediction."""
+    image = backend.draw("a.png", [(20, 20, 250), (26, 30, 200)])
+    shown = {
+        "predictions": [{"model_version": "fake-1", "result": [proposal(20, 20)]}],
+        "drafts": [{"result": []}],
+    }
+    region = only_region(backend.click(task(image) | shown, [point(26, 30)]))
+    assert region["id"] != "adclick-proposal-1"
+    assert np.array_equal(mask_of(region), square(26, 30))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"predictions": 7},
+        {"predictions": [None, {"result": 3}], "drafts": {}},
+        {"predictions": [{"result": [{"id": "adclick-proposal-1"}]}]},
+        {"predictions": [{"result": [proposal(20, 20) | {"original_width": 1 << 40}]}]},
+        {
+            "predictions": [
+                {"result": [proposal(20, 20) | {"value": {"rle": "x", "brushlabels": ["scratch"]}}]}
+            ]
+        },
+        {"predictions": [{"result": [proposal(20, 20) | {"to_name": "another"}]}]},
+    ],
+)
+def test_odd_predictions_never_break_a_click(backend: Backend, odd: dict[str, Any]) -> None:
+    image = backend.draw("a.png", [(20, 20, 250)])
+    region = only_region(backend.click(task(image) | odd, [point(20, 20)]))
+    assert np.array_equal(mask_of(region), square(20, 20))
+    assert region["id"] != "adclick-proposal-1"
+
+
+def test_a_corrected_proposal_is_learned_as_what_was_clicked(backend: Backend) -> None:
+    backend.setup()
+    image = backend.draw("a.png", [(20, 20, 250), (28, 20, 200)])
+    predicted = {"predictions": [{"model_version": "fake-1", "result": [proposal(20, 20)]}]}
+    region = only_region(backend.click(task(image) | predicted, [point(25, 20)]))
+    backend.services.answers.flush()
+    answer = backend.services.store.answers.of_task("1", 1)["adclick-proposal-1"]
+    said = read_result(
+        [region | {"origin": "manual"}, picked("normal")],
+        backend.services.labels.vocabulary("1"),
+        {answer.region},
+    )
+    assert said.contradictory  # it is no proposal that was left aside
+    said = read_result(
+        [region | {"origin": "manual"}], backend.services.labels.vocabulary("1"), {answer.region}
+    )
+    label, problems = draw_label(said, "scratch", HEIGHT, WIDTH, {answer.region: answer})
+    assert problems == [] and label is not None and label.kind == "clicked"
+
+
+def picked(value: str) -> dict[str, Any]:
+    return {"from_name": "state", "to_name": "image", "type": "choices", "value": {"choices": [value]}}
 
 
 def test_each_label_is_painted_with_its_own_brush(backend: Backend) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from tests.helpers.backend import Backend, mask_of, point, square, task
 from tests.helpers.dashboard import page
 from tests.helpers.fake_engine import BROKEN
+from tests.helpers.fake_label_studio import LEGACY_TOKEN, FakeLabelStudio
+from tests.helpers.references import png
 
 RED = [(20, 20, 200)]
 
@@ -43,6 +48,40 @@ def test_what_a_first_click_will_look_at_is_opened_for_a_task_that_somebody_look
     backend.open_tasks([task(url, 1)])
     assert backend.services.prewarmer.join(5)
     assert backend.engine.looked_ahead == [backend.engine.proposed[-1][:2]]
+
+
+def test_it_is_opened_as_well_where_nothing_is_worth_proposing_but_not_where_there_is_no_image(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.serve_version()
+    monkeypatch.setattr(backend.services.proposer, "needed", lambda *_: math.inf)
+    for number, url in enumerate([backend.draw("a.png", RED), "/data/local-files/?d=missing.png"]):
+        assert backend.open_tasks([task(url, number)]).json["results"] == [[]]
+        assert backend.services.prewarmer.join(5)
+        assert len(backend.engine.looked_ahead) == 1
+
+
+def test_what_follows_an_opened_task_is_proposed_for_before_somebody_opens_it(
+    make_backend: Callable[..., Backend],
+) -> None:
+    """Label Studio covers the image until it has the answer."""
+    with FakeLabelStudio() as label_studio:
+        backend = make_backend(label_studio_url=label_studio.url, label_studio_api_key=LEGACY_TOKEN)
+        backend.serve_version()
+        first, second = backend.draw("a.png", RED), backend.draw("b.png", [(40, 30, 200)])
+        label_studio.tasks = [task(second, 2)]
+        backend.open_tasks([task(first, 1), task(second, 2)])  # "Retrieve predictions"
+        assert backend.services.prewarmer.join(5)
+        assert label_studio.calls("/api/tasks") == []
+        backend.open_tasks([task(first, 1)])
+        assert backend.services.prewarmer.join(5)
+        (asked,) = label_studio.calls("/api/tasks")
+        query = json.loads(parse_qs(urlsplit(asked.path).query)["query"][0])
+        assert [(one["filter"], one["value"]) for one in query["filters"]["items"]] == [
+            ("filter:tasks:id", 1),
+            ("filter:tasks:total_annotations", 0),
+        ]
+        assert len(backend.engine.proposed) == 4
 
 
 def test_every_task_of_a_request_gets_an_answer_in_its_place(backend: Backend) -> None:
@@ -184,3 +223,39 @@ def test_with_no_version_left_the_packaged_network_serves(backend: Backend) -> N
     assert backend.open_tasks([task(backend.draw("a.png", RED))]).json["results"] == [[]]
     assert backend.services.registry.serving_name("1") == "fake-1"
     assert "the packaged network serves, not v1" in page(backend, "/projects/1")
+
+
+def test_a_project_that_wants_no_masks_gets_its_images_ready_all_the_same(backend: Backend) -> None:
+    backend.serve_version()
+    backend.services.registry.propose_when("1", "never")
+    url = backend.draw("a.png", RED)
+    assert backend.open_tasks([task(url)]).json["results"] == [[]]
+    assert backend.services.prewarmer.join(5)
+    assert backend.engine.proposed == []
+    assert len(backend.engine.prepared) == 1
+    assert backend.services.store.problems.latest("1") == []  # who opens a task knows of the switch
+    assert backend.open_tasks([task(url, 1), task(url, 2)]).json["results"] == [[], []]
+    (problem,) = backend.services.store.problems.latest("1")
+    assert problem.sentence == (
+        "Masks before the first click are switched off for this project, so no predictions were brought. The page "
+        "Versions changes that."
+    )
+    assert push_jobs(backend) == []
+
+
+def test_masks_from_a_trained_version_only(make_backend: Callable[..., Backend]) -> None:
+    """Switched in one worker process, seen by the other."""
+    first, second = make_backend(), make_backend()
+    for number in range(3):
+        first.services.references.add("1", png(80 + number), source="upload", name=f"{number}.png")
+    first.work()
+    url = first.draw("a.png", RED)
+    assert second.open_tasks([task(url)]).json["results"] != [[]]
+    first.services.registry.propose_when("1", "trained")
+    assert second.open_tasks([task(url)]).json["results"] == [[]]
+    first.serve_version()
+    assert second.open_tasks([task(url)]).json["results"] != [[]]
+    first.services.registry.choose("1", "residual")
+    assert second.open_tasks([task(url)]).json["results"] == [[]]
+    first.services.registry.propose_when("1", "always")
+    assert second.open_tasks([task(url)]).json["results"] != [[]]

@@ -216,8 +216,8 @@ def test_polygons_hand_their_labels_colours_and_keys_on(backend: Backend) -> Non
     assert '<Label value="defect"' not in corrected
     brush = corrected[corrected.index("<BrushLabels") : corrected.index("</BrushLabels>")]
     click = corrected[corrected.index("<KeyPointLabels") : corrected.index("</KeyPointLabels>")]
-    for control in (brush, click):
-        assert '<Label value="scratch" />' in control
+    for control, key in ((brush, "shift+1"), (click, "1")):
+        assert f'<Label value="scratch" hotkey="{key}" />' in control
         assert '<Label value="dent" background="#ff0000"' in control
     assert 'hotkey="d"' in brush
     assert any('"dent" (background="#ff0000", hotkey="d")' in change for change in answer["changes"])

@@ -11,12 +11,15 @@ import pytest
 from waitress import wasyncore
 from waitress.server import create_server
 
+from adclick_backend.deadline import LONG_ANSWER
 from adclick_backend.web.lanes import Lanes
 from adclick_backend.web.whole_requests import (
     BODY_BYTES_A_S,
     BODY_S,
     HEADER_S,
     IDLE_S,
+    LEAD_BYTES,
+    SENDING_BYTES,
     SENDING_S,
     WAITED,
     DeadlineChannel,
@@ -180,6 +183,35 @@ def test_a_client_that_does_not_take_its_answer_is_let_go(loop: Loop) -> None:
     assert loop.look(SENDING_S - 1) == 1
     assert loop.look(2) == 0
     client.close()
+
+
+def test_a_long_answer_may_take_as_long_as_its_client_goes_on_taking_it(loop: Loop) -> None:
+    """And waits for the client, a little ahead of it, so that a disk is not filled with what nobody takes."""
+    pieces, ahead = 40, 0
+    piece = b"x" * 4_000_000
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        nonlocal ahead
+        environ[LONG_ANSWER]()
+        start_response("200 OK", [])
+        for _ in range(pieces):
+            ahead += 1
+            yield piece
+
+    loop.server.application = app
+    client = loop.connect(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+    client.settimeout(5)
+    taken = 0
+    while taken < len(piece) * (pieces - 12):
+        wanted = taken + SENDING_BYTES + 1_000_000
+        while taken < wanted:
+            loop.turn()
+            taken += len(client.recv(4_000_000))
+        assert ahead * len(piece) <= taken + LEAD_BYTES + 24_000_000, "what the system keeps comes on top"
+        assert loop.look(SENDING_S - 1) == 1
+    loop.look()  # it stops taking now
+    assert loop.look(SENDING_S - 1) == 1
+    assert loop.look(2) == 0
 
 
 def test_with_too_many_connections_the_oldest_unfinished_go(loop: Loop) -> None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import CheckpointError
 from model.clicks import Click
 from model.features.backbones import WideResNet50
-from model.features.encoding import Frame
 from model.interactive.predictor import Predictor
 from model.language.encoders import HashedWords, MiniLM
 from model.language.prompts import builtin_prompts

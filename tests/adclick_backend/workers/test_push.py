@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from adclick_backend.workers.push import PATIENCE_S, PushError, run
+from adclick_backend.jobs.control import JobFailed
+from adclick_backend.workers.all_tasks import PATIENCE_S
+from adclick_backend.workers.push import run
 from tests.helpers.backend import CONFIG, Backend
 from tests.helpers.fake_label_studio import LEGACY_TOKEN, FakeLabelStudio
 from tests.helpers.local_server import Reply
@@ -162,14 +164,14 @@ def test_a_push_can_be_cancelled_while_label_studio_is_away(
 def test_a_push_gives_up_in_the_end(served: Backend, label_studio: FakeLabelStudio) -> None:
     """Reliability row 22."""
     label_studio.failures += [Reply(500)] * 10_000
-    with pytest.raises(PushError, match="goes on where it stopped"):
+    with pytest.raises(JobFailed, match="goes on where it stopped"):
         push(served)
     assert sum(waits) >= PATIENCE_S
 
 
 def test_a_refused_key_is_no_reason_to_wait(served: Backend, label_studio: FakeLabelStudio) -> None:
     label_studio.legacy_enabled = False
-    with pytest.raises(PushError, match="refuses the legacy token"):
+    with pytest.raises(JobFailed, match="refuses the legacy token"):
         push(served)
     assert waits == []
 
@@ -193,7 +195,7 @@ def test_a_task_without_an_image_or_a_deleted_one_is_passed_over(
 
 def test_a_config_without_a_brush_is_explained(served: Backend) -> None:
     served.services.store.projects.save("1", label_config="<View><Image name='i' value='$image'/></View>")
-    with pytest.raises(PushError, match="BrushLabels"):
+    with pytest.raises(JobFailed, match="BrushLabels"):
         push(served)
 
 
@@ -208,3 +210,17 @@ def test_a_version_that_cannot_be_loaded_is_pushed_by_none(
     assert push(served) == "5 predictions brought to Label Studio, 5 tasks looked at."
     assert versions(label_studio) == [["fake-1+p1-v1"]] * 5
     assert push(served) == "No predictions brought to Label Studio, 5 tasks looked at."
+
+
+def test_a_project_that_wants_no_masks_gets_none_and_is_told(
+    served: Backend, label_studio: FakeLabelStudio
+) -> None:
+    served.services.registry.propose_when("1", "never")
+    assert push(served) == (
+        "Masks before the first click are switched off for this project, so nothing was brought to Label Studio. The "
+        "page Versions changes that."
+    )
+    assert versions(label_studio) == [[]] * 5
+    served.services.registry.propose_when("1", "always")
+    push(served)
+    assert versions(label_studio) == [["fake-1+p1-v1"]] * 5

@@ -177,5 +177,5 @@ def test_a_manifest_that_asks_for_a_giant_takes_no_memory(tmp_path: Path) -> Non
 
 
 def test_the_packaged_weights_are_small_and_load() -> None:
-    assert sum(file.stat().st_size for file in WEIGHTS.glob("*.safetensors")) < 55_000_000
+    assert sum(file.stat().st_size for file in WEIGHTS.glob("*.safetensors")) < 58_000_000
     assert Predictor().version == read_manifest(PACKAGED)["version"]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.files import read_weights
 from model.checkpoint.manifest import FORMAT, read_manifest
 from model.clicks import Click
-from model.features.encoding import Frame
 from model.interactive.lite import LiteConfig
 from model.interactive.predictor import Predictor
 from model.segmentation.inputs import inputs
@@ -67,7 +67,7 @@ def test_a_trained_version_answers_as_it_did_when_it_was_written(number: int, tm
     weights = unpack(FIXTURES / f"format-{number}" / "seg.safetensors.xz", tmp_path)
     assert read_manifest(weights).get("format", 0) == number
     predictor, prepared = SegPredictor(weights), prepared_waves()
-    found = type_logits(predictor.network, inputs(prepared), predictor._states, predictor._present)
+    found = type_logits(predictor.network, inputs(prepared), predictor.states, predictor.present)
     for logits, expected in zip(found, SEGMENTATION[number], strict=True):
         assert [float(logits[place]) for place in PLACES] == pytest.approx(expected, abs=2e-3)
     maps = predictor.maps(prepared, Frame.of(64, 64, 64))

@@ -68,9 +68,9 @@ def test_what_is_written_is_read_back(weights: Path) -> None:
     detector = detector_of(part, read.backbone_id, read.long_side, weights.name)
     assert isinstance(detector, InvADDetector)
     assert (detector.name, detector.backbone_id, detector.long_side) == ("invad-small", BEHIND, 128)
-    assert detector._network.config == SMALL
+    assert detector.network.config == SMALL
     kept = written.parts[0].tensors["decoder.constant"].half().float()
-    assert torch.equal(detector._network.decoder.constant, kept)
+    assert torch.equal(detector.network.decoder.constant, kept)
     assert read.part("onenip") is None
 
 

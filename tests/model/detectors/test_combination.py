@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adclick_runtime.calibration import logarithm
+from adclick_runtime.combination import combined, joined
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import BackboneId
-from model.detectors.calibration import logarithm
-from model.detectors.combination import MOST_GOOD, calibrate, combined, joined
+from model.detectors.combination import MOST_GOOD, calibrate
 from model.detectors.detector import Found, Scene
-from model.features.encoding import Encoded, Frame
+from model.features.encoding import Encoded
 from tests.helpers.plates import SmallPredictor, plate
 
 FRAME = Frame.of(96, 128, 128)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import CheckpointError
 from model.detectors.checkpoint import DetectorCheckpoint, Part, read_detector, write_detector
 from model.detectors.detector import Scene
 from model.detectors.methods import detector_of
 from model.detectors.patchcore import PatchCore, PatchCoreBanks, PatchCoreConfig, k_centres
-from model.features.encoding import Frame
 from tests.helpers.plates import SmallPredictor, plate, stained
 
 PRODUCTS = {"steel.plate": range(3), "other": range(10, 12)}

@@ -7,17 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adclick_runtime.anomaly_map import DOUBT, MARGIN, MOST_TRUST, agreed, residual_probability, threshold
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import LITE
-from model.evidence.anomaly_map import (
-    DOUBT,
-    MARGIN,
-    MOST_TRUST,
-    PEAK,
-    agreed,
-    residual_probability,
-    threshold,
-)
-from model.features.encoding import Encoded, Frame
+from model.evidence.anomaly_map import PEAK, anomaly_score
+from model.features.encoding import Encoded
 from model.interactive.predictor import Predictor
 
 
@@ -52,7 +46,7 @@ def map_of(
 ) -> NDArray[np.float32]:
     frame = Frame.of(160, 240, predictor.long_side)
     prepared = predictor.prepare(predictor.encode(image), references, None).kept()
-    return residual_probability(prepared, frame, peaks)
+    return residual_probability(anomaly_score(prepared), frame, peaks)
 
 
 def test_a_clean_part_stays_below_one_half(
@@ -90,7 +84,7 @@ def test_only_what_is_unusual_here_is_agreed_to(
     found = np.full((frame.height, frame.width), 0.02, np.float32)
     for place in (spot, bolt):  # a network that takes the bolt for a defect as well
         cv2.circle(found, place, 15, 0.9, -1)
-    kept = agreed(found, prepared, peaks)
+    kept = agreed(found, anomaly_score(prepared), peaks)
     assert kept[spot[::-1]] == pytest.approx(0.9)
     assert kept[bolt[::-1]] == pytest.approx(DOUBT)
     assert kept[0, 0] == pytest.approx(0.02)

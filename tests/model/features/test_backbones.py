@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.files import fold_batch_norm
 from model.checkpoint.manifest import CheckpointError
 from model.features.backbones import CHANNELS, EfficientNetLite0, Lite0ViT, WideResNet50
-from model.features.encoding import Frame, encode
+from model.features.encoding import encode
 from model.features.published import convert_efficientnet_lite0, convert_wide_resnet50
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import PACKAGED_SEG
 from model.clicks import Click
 from model.features import number_format as module
-from model.features.encoding import Frame
 from model.features.number_format import bfloat16_flag, number_format
 from model.interactive.lite import LiteClickNetwork
 from model.interactive.predictor import Predictor

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from adclick_backend.cli import main
+from adclick_runtime.frame import Frame
 from model.checkpoint.manifest import PACKAGED, CheckpointError, read_manifest
 from model.clicks import Click
 from model.commands import prepare_backbone
 from model.features import timm_networks
 from model.features.backbones import channels_of
-from model.features.encoding import Frame
 from model.features.projection import principal_components
 from model.features.timm_backbone import TimmBackbone
 from model.features.timm_networks import check_sizes

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click
-from model.features.encoding import Frame
 from model.interactive.answer import answer
 from model.interactive.config import ClickConfig
+from model.interactive.continuity import ContinuityConfig
 from model.interactive.mask import MaskConfig
 from model.interactive.predictor import Predictor, _to_grid
 from model.interactive.threshold_selection import ThresholdConfig
@@ -22,6 +23,7 @@ OTHER = ClickConfig(
     matching=MatchingConfig(position_weight=0.3),
     zoom=ZoomConfig(side=128, smallest=32, worthwhile=0.1),
     threshold=ThresholdConfig(missed=0.5, levels=(0.2, 0.6)),
+    continuity=ContinuityConfig(near=1),
     mask=MaskConfig(smoothing=1.0),
 )
 
@@ -43,7 +45,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[object]]:
 
     watch("model.matching.residual", "nearest")
     watch("model.interactive.answer", "window_for")
-    for name in ("smoothed", "settled", "select_threshold"):
+    for name in ("smoothed", "settled", "select_threshold", "continued"):
         watch("model.interactive.prediction", name)
     return seen
 
@@ -66,7 +68,9 @@ def test_a_predictor_hands_its_settings_to_all_its_parts(given: dict[str, list[o
         return predictor.look(image, window, references)
 
     y, x = (int(v.mean()) for v in np.nonzero(stained(0)[1]))
-    found = answer(predictor, prepared, frame, [Click(x, y, True)], None, look)
+    clicks = [Click(x, y, True), Click(x, 2.0, False)]
+    first = answer(predictor, prepared, frame, clicks[:1], None, look)
+    found = answer(predictor, prepared, frame, clicks, first, look)
     assert looked
     assert found.close is not None
     assert max(found.close.logits.shape) == OTHER.zoom.side
@@ -76,7 +80,7 @@ def test_a_predictor_hands_its_settings_to_all_its_parts(given: dict[str, list[o
         "window_for": OTHER.zoom,
         "select_threshold": OTHER.threshold,
     }
-    parts |= {"smoothed": OTHER.mask, "settled": OTHER.mask}
+    parts |= {"smoothed": OTHER.mask, "settled": OTHER.mask, "continued": OTHER.continuity}
     assert {name: set(configs) for name, configs in given.items()} == {n: {c} for n, c in parts.items()}
     assert len(given["nearest"]) > 6
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click
-from model.features.encoding import Frame
 from model.interactive.mask import Mask, enlarged, settled, smoothed
 
 FRAME = Frame(image_height=256, image_width=384, height=128, width=192)  # the image is twice as large
@@ -29,10 +29,6 @@ def test_the_mask_has_the_images_size_and_place() -> None:
     true = np.kron(disc(50, 40, 20), np.ones((2, 2), bool))
     assert mask.shape == (256, 384)
     assert (mask & true).sum() / (mask | true).sum() > 0.97
-
-
-def test_without_a_positive_click_there_is_no_mask() -> None:
-    assert not to_mask(probability(disc(50, 40, 20)), FRAME, [Click(10, 10, False)]).any()
 
 
 def test_specks_go_unless_they_were_clicked() -> None:

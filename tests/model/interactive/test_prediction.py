@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click, next_click
 from model.evidence.prepared import Prepared
-from model.features.encoding import Frame
 from model.interactive.prediction import Prediction, predict
 from model.interactive.predictor import Predictor
 from model.metrics.masks import iou

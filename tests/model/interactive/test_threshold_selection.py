@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click
-from model.features.encoding import Frame
 from model.interactive.threshold_selection import THRESHOLD, ClickOnMask, _likelihood, select_threshold
 
 FRAME = Frame(image_height=128, image_width=192, height=128, width=192)

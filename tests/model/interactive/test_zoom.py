@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from adclick_runtime.frame import Frame
 from model.clicks import Click
-from model.features.encoding import Frame
 from model.interactive.answer import Answer, answer
 from model.interactive.prediction import Prediction, blank
 from model.interactive.predictor import Predictor

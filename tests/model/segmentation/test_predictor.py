@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.files import read_weights, write_checkpoint
 from model.checkpoint.manifest import PACKAGED, PACKAGED_SEG, CheckpointError, read_manifest
-from model.features.encoding import Frame
 from model.language.encoders import HashedWords
 from model.language.vocabulary import Vocabulary
 from model.segmentation.checkpoint import write_seg

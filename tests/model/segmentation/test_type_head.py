@@ -4,13 +4,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.segmentation.type_head import TypeHead, describe, examples, learn_types, regions_of
+from adclick_runtime.type_head import describe, regions_of
+from model.segmentation.type_head import TypeHead, examples, given, learn_types
 
 SIZES = {"relative": (13, 2), "vectors": (64, 8), "stride2": (19, 2), "stride4": (24, 4)}
 SIZES |= {"stride8": (40, 8), "stride16": (112, 16)}
 
 
-def scene(seed: int, red: NDArray[np.bool_]) -> dict[str, torch.Tensor]:
+def scene(seed: int, red: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
     """Inputs of an image of 64 x 96 working pixels whose colours are raised where it is ``red``."""
     generator = torch.Generator().manual_seed(seed)
     seen = {
@@ -18,7 +19,7 @@ def scene(seed: int, red: NDArray[np.bool_]) -> dict[str, torch.Tensor]:
         for name, (channels, stride) in SIZES.items()
     }
     seen["stride2"][0, 0] += 3 * torch.from_numpy(red[::2, ::2].astype(np.float32))
-    return seen
+    return given(seen)
 
 
 def square(y: int, x: int, side: int = 12) -> NDArray[np.bool_]:
@@ -55,8 +56,8 @@ def test_a_type_that_was_labelled_rarely_is_not_forgotten() -> None:
     described = [describe(scene(0, square(20, 20)), square(20, 20))]
     described += [describe(scene(10 + i, nothing), square(20, 20)) for i in range(12)]
     head = learn_types(described, torch.tensor([0] + [1] * 12), 2)
-    new = [torch.cat(describe(scene(40, red), square(30, 50))) for red in (square(30, 50), nothing)]
-    assert head(torch.stack(new)).argmax(1).tolist() == [0, 1]
+    new = [np.concatenate(describe(scene(40, red), square(30, 50))) for red in (square(30, 50), nothing)]
+    assert head(torch.from_numpy(np.stack(new))).argmax(1).tolist() == [0, 1]
 
 
 def test_a_scratch_that_fell_apart_is_one_region_and_distant_parts_are_two() -> None:

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from adclick_backend.cli import main
+from adclick_runtime.calibration import Calibration
 from model.checkpoint.backbone_id import BackboneId
 from model.commands.evaluate_detectors import tables
 from model.datasets.mvtec import Category, find_categories
-from model.detectors.calibration import Calibration
 from model.detectors.checkpoint import DetectorCheckpoint, Part, write_detector
 from model.detectors.eyes import BackboneEyes
 from model.detectors.patchcore import PatchCoreBanks

@@ -11,6 +11,7 @@ import pytest
 from model.checkpoint.files import read_weights
 from model.checkpoint.manifest import PACKAGED_SEG, read_manifest
 from model.commands import study, train_segmentation
+from model.commands.study_table import table
 from model.datasets.mvtec import Category
 from model.language.encoders import HashedWords
 from model.studies.label_study import Defect, Split, click_labels, named_right
@@ -69,7 +70,7 @@ def test_the_table_compares_only_what_every_setting_has_finished(tmp_path: Path)
     out.write_text("\n".join(json.dumps(r) for r in filled) + '\n{"product": "b", "spl')
     results = read(out)
     assert len(results) == 3, "the line that a crash left incomplete is skipped"
-    lines = study.table(results, ["true masks", "5 clicks"]).splitlines()
+    lines = table(results, ["true masks", "5 clicks"]).splitlines()
     assert lines[0].startswith("| 1 runs each")
     assert lines[2].startswith("| true masks | 80.0 |")
     assert lines[3].startswith("| 5 clicks | 70.0 |")
@@ -82,7 +83,7 @@ def test_the_table_says_how_much_the_splits_differ_and_how_often_the_type_is_rig
         for product, split, ap, kind in (("nut", 0, 0.8, 1.0), ("nut", 1, 0.6, 0.5), ("cap", 0, 0.6, 0.9))
     ]
     rows += [{"product": "set/cap", "split": 1, "ap": 0.4, **rest}]  # of one type only
-    lines = study.table(rows, ["5 clicks"]).splitlines()
+    lines = table(rows, ["5 clicks"]).splitlines()
     assert lines[0].endswith("| type named right | cap | nut |")
     assert lines[2] == "| 5 clicks | 60.0 ± 14.1 | 50.0 | 50.0 | 50.0 | 80.0 | 50.0 | 70.0 |"
 

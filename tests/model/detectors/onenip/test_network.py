@@ -26,7 +26,7 @@ def test_every_stage_has_the_paper_s_shape_at_the_paper_s_size() -> None:
         }
         image = network.levels(network.levels.joint(pyramid))
         assert image.shape == (2, 272, 14, 14)
-        tokens = network.encode(image)
+        tokens = network.encode(image, *network.around(14, 14))
         assert tokens.shape == (2, 196, 256)
         restored = network(image, image)
         assert restored.features.shape == (2, 272, 14, 14)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import BackboneId
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import LITE, PACKAGED_STATED, VIT, Packaged, read_manifest
 from model.evidence.prepared import STATIC_CHANNELS
-from model.features.encoding import Frame
 from model.labels.labelled import DEFECT, LabelledImage
 from model.language.encoders import HashedWords
 from model.language.vocabulary import Vocabulary

@@ -1,0 +1,1 @@
+"""What is taken along: labels in the layouts that other tools read."""

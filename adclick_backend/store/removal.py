@@ -1,0 +1,62 @@
+"""Everything of one project taken out of the data folder: its files first, then its rows, in one transaction.
+
+Whatever interrupts it, the project is either still listed, and can be removed again, or gone as a whole.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+from adclick_backend.store.database import Database
+from adclick_backend.store.projects import project_id
+
+SET_ASIDE = ".removed-"
+"""Beginning of the names of folders that are being deleted, in the data folder."""
+
+BEGUN = "removal_begun"
+"""Key of the project's store: somebody has begun to remove it, Unix seconds."""
+
+
+def take_away(database: Database, data_dir: Path, project: str) -> None:
+    """Remove the files and the rows of a project; what belongs to another one is not looked at.
+
+    Args:
+        database: of the data folder.
+        data_dir: the data folder.
+        project: project id.
+
+    Raises:
+        OSError, DiskError: the data folder cannot be written; the project is still there and can be removed again.
+    """
+    _set_aside(data_dir, project)
+    _forget(database, project)
+    _set_aside(data_dir, project)  # what was written meanwhile
+    sweep_removed(data_dir)
+
+
+def sweep_removed(data_dir: Path) -> None:
+    """Delete what was set aside, also by a process that was killed before it could."""
+    for folder in data_dir.glob(f"{SET_ASIDE}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set_aside(data_dir: Path, project: str) -> None:
+    """Give the folders of a project a name under which nothing is looked for, each in one step."""
+    known = project_id(project)
+    for folder in (data_dir / "projects" / known, data_dir / "cache" / "downloads" / known):
+        if folder.is_dir():
+            folder.rename(data_dir / f"{SET_ASIDE}{known}-{secrets.token_hex(4)}")
+
+
+def _forget(database: Database, project: str) -> None:
+    """Delete the rows of a project in every table."""
+    with database.write() as connection:
+        tables = connection.execute(
+            "SELECT tables.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
+            "WHERE tables.type = 'table' AND columns.name = 'project'"
+        ).fetchall()
+        for (name,) in tables:
+            connection.execute(f'DELETE FROM "{name}" WHERE project = ?', (project,))  # noqa: S608  (names are ours)
+        connection.execute("DELETE FROM projects WHERE id = ?", (project,))
