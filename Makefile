@@ -81,6 +81,7 @@ lock: $(VENV)/.installed-dev
 	@$(LOCK) --output-file locks/cpu.txt $(CPU_BUILD)
 	@$(LOCK) --output-file locks/language.txt $(CPU_BUILD) --extra language
 	@$(LOCK) --output-file locks/cuda.txt
+	@$(subst setup.cfg,adclick_runtime/pyproject.toml,$(LOCK)) --output-file locks/runtime.txt
 
 audit: $(VENV)/.installed-dev
 	@$(BIN)/python .ci/audit.py
