@@ -53,6 +53,7 @@ class Services:
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
         self.store = Store(settings.data_dir)
+        self.locks = self.store.locks
         self.store.projects.all()  # known tokens are to be kept out of the log from the first line on
         self.engine = engine or Engine(settings)
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
@@ -132,7 +133,7 @@ class Services:
             syncs=self.syncs,
             engine=self.engine,
             give_way=self.traffic.give_way,
-            lock=settings.data_dir / "references.lock",
+            locks=self.locks,
         )
         self.store.disk.on_recovery += [self.answers.write_down, self.syncs.plan_missed]
         self._started_in = 0

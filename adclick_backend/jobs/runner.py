@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 from adclick_backend.files import private
@@ -21,6 +20,7 @@ from adclick_backend.locked_thread import LockedThread
 from adclick_backend.settings import Settings
 from adclick_backend.store import DiskError, Job, JobKind
 from adclick_backend.store.jobs import JobTable
+from adclick_backend.store.locks import Locks
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,20 @@ PROGRAM = (
     "-c",
     f"import sys; sys.path[:] = {sys.path!r}; from adclick_backend.workers.process import main; sys.exit(main())",
 )
+LOCK = "jobs"
+"""Held by the process that runs jobs."""
+
 CANNOT_WRITE = os.EX_IOERR
 """Exit status of a job's process that could not even write down how its job ended."""
+
+STOPPED, LOST = (
+    f"{what} Nothing that was labelled is lost, and the version before still serves; start it again."
+    for what in (
+        "The backend was stopped while this job ran.",
+        "The database was away while this job ran, and another backend may have taken over.",
+    )
+)
+"""How a job ended that its runner ended, in words."""
 
 KINDS: tuple[JobKind, ...] = get_args(JobKind)
 
@@ -66,7 +78,7 @@ class JobRunner(LockedThread):
     """Starts the process of a queued job, watches over it, and writes down how it ended when the process cannot.
 
     One training and one push run at a time, whatever the number of projects: clicks need the processor. Of several
-    worker processes the one that holds the lock file runs jobs. A job's process holds the other end of a pipe from
+    worker processes the one that holds the lock runs jobs. A job's process holds the other end of a pipe from
     here and ends when that closes, so that none outlives its runner; the next runner finds the job unfinished and
     fails it, in words.
 
@@ -74,7 +86,7 @@ class JobRunner(LockedThread):
         table: where jobs are written down.
         files: where they keep what they write.
         settings: handed on to the processes.
-        lock: path of the lock file.
+        locks: where the lock is.
         program: command of a job's process, to which ``--job N`` is added. It reads the settings, as one line of
             JSON, from standard input, and lives until that closes.
         poll_s: seconds between looks for jobs that another process asked for.
@@ -90,7 +102,7 @@ class JobRunner(LockedThread):
         table: JobTable,
         files: JobFiles,
         settings: Settings,
-        lock: Path,
+        locks: Locks,
         program: tuple[str, ...] = PROGRAM,
         poll_s: float = 0.5,
         silence_s: float = 900.0,
@@ -98,7 +110,7 @@ class JobRunner(LockedThread):
         clock: Callable[[], float] = time.monotonic,
         on_lost: Callable[[Job], None] = lambda job: None,
     ) -> None:
-        super().__init__("job-runner", lock, poll_s)
+        super().__init__("job-runner", locks, LOCK, poll_s)
         self._on_lost = on_lost
         self._table = table
         self._files = files
@@ -116,10 +128,11 @@ class JobRunner(LockedThread):
         self._safely(self._step)
         return False
 
-    def _end(self) -> None:
-        """End the jobs that run."""
+    def _end(self, *, lost: bool) -> None:
+        """End the jobs that run; what cannot be written down of them, the next runner writes."""
         for running in list(self._running.values()):
-            self._safely(lambda running=running: self._abandon(running))  # type: ignore[misc]
+            self._safely(lambda running=running: self._settle(running, LOST if lost else STOPPED))  # type: ignore[misc]
+        self._running.clear()
 
     def _safely(self, work: Callable[[], None]) -> None:
         """Do it; the thread has to live on when that fails."""
@@ -199,13 +212,6 @@ class JobRunner(LockedThread):
             )
         if running.kill_at is not None and self._clock() > running.kill_at:
             self._settle(running, "It did not stop when it was told to, and was ended.")
-
-    def _abandon(self, running: _Process) -> None:
-        self._settle(
-            running,
-            "The backend was stopped while this job ran. Nothing that was labelled is lost, and the version before "
-            "still serves; start it again.",
-        )
 
     def _settle(self, running: _Process, reason: str) -> None:
         """Make sure that the process is gone and that the job is over, for this reason unless it gave its own."""

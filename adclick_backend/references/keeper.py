@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from adclick_backend.engine.engine import Engine
 from adclick_backend.locked_thread import LockedThread
@@ -16,10 +15,14 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import DiskError, Store
 from adclick_backend.store.backups import BackupError, back_up, is_due
+from adclick_backend.store.locks import Locks
 from adclick_backend.store.removal import sweep_removed
 from adclick_backend.store.tries import TryFiles
 
 log = logging.getLogger(__name__)
+
+LOCK = "references"
+"""Held by the process that keeps the banks."""
 
 SWEEP_S = 600.0
 
@@ -28,7 +31,7 @@ class ReferenceKeeper(LockedThread):
     """Works off what is written down about references, in a thread of its own that gives way to clicks.
 
     Nothing is held in memory: what is pending when the server stops is done after it starts again. Of several
-    worker processes one does the work, the one that holds the lock file; the others are ready to take over.
+    worker processes one does the work, the one that holds the lock; the others are ready to take over.
 
     Args:
         store: where the work is written down.
@@ -41,7 +44,7 @@ class ReferenceKeeper(LockedThread):
         engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
             loaded.
         give_way: returns when no click is being answered.
-        lock: path of the lock file.
+        locks: where the lock is.
         poll_s: seconds between looks for work that another process wrote down.
     """
 
@@ -57,10 +60,10 @@ class ReferenceKeeper(LockedThread):
         syncs: LabelSyncs,
         engine: Engine,
         give_way: Callable[[], None],
-        lock: Path,
+        locks: Locks,
         poll_s: float = 1.0,
     ) -> None:
-        super().__init__("reference-keeper", lock, poll_s)
+        super().__init__("reference-keeper", locks, LOCK, poll_s)
         self._store = store
         self._references = references
         self._intake = intake
@@ -118,7 +121,7 @@ class ReferenceKeeper(LockedThread):
     def _turn(self) -> bool:
         return self._safely(self.step)
 
-    def _end(self) -> None:
+    def _end(self, *, lost: bool) -> None:
         """Nothing is held in memory."""
 
     def _take_up(self) -> bool:

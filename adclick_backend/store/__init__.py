@@ -15,6 +15,7 @@ from adclick_backend.store.disk import Disk, DiskError
 from adclick_backend.store.gallery import GalleryImage, GalleryTable
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
+from adclick_backend.store.locks import FileLocks, Locks
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
@@ -57,6 +58,7 @@ class Store:
         self.disk = Disk(data_dir)
         self.disk.advice = lambda: advice(data_dir)
         self.database = Database(data_dir / DATABASE, self.disk)
+        self.locks: Locks = FileLocks(data_dir)
         self.projects = ProjectTable(self.database)
         self.values = KeyValueTable(self.database)
         self.suspicions = Suspicions(self.values)
