@@ -46,7 +46,7 @@ run: $(VENV)/.installed
 	@$(BIN)/adclick serve --port $(PORT)
 
 test: $(VENV)/.installed-dev $(if $(ADCLICK_E2E),$(LABEL_STUDIO_VENV)/.installed)
-	@$(BIN)/pytest $(if $(ADCLICK_E2E),,-m 'not e2e')
+	@$(BIN)/pytest -m 'not cluster$(if $(ADCLICK_E2E),, and not e2e)'
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 from functools import lru_cache
 
@@ -34,7 +33,7 @@ from adclick_backend.references.messages import Messages
 from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
-from adclick_backend.store import DiskError, Store
+from adclick_backend.store import DATABASE_ERRORS, DiskError, Store
 from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
@@ -166,7 +165,7 @@ class Services:
         log.warning("Project %s, task %s: %s", project or "-", task_id, sentence)
         try:
             self.store.problems.add(project, sentence, task_id)
-        except (sqlite3.Error, OSError):
+        except (*DATABASE_ERRORS, OSError):
             log.exception("The problem could not be written down")
 
     def miss(self, project: str, event: str, error: Exception) -> DiskError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from adclick_backend.answers.segmenter import Answered
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.store import Answer, DiskError, Store
+from adclick_backend.store import DATABASE_ERRORS, Answer, DiskError, Store
 from adclick_backend.store.answers import pack_map, pack_mask
 
 log = logging.getLogger(__name__)
@@ -90,6 +89,6 @@ class AnswerKeeper:
             self._store.answers.prune(time.time() - KEPT_DAYS * 86_400)
         except DiskError:  # it is said elsewhere, and this is called again when it is over
             return
-        except (sqlite3.Error, OSError):
+        except (*DATABASE_ERRORS, OSError):
             self._waiting.popleft()
             log.exception("The answer to a click is not kept")

@@ -100,15 +100,15 @@ class ReferenceKeeper(LockedThread):
             self._references.sweep()
             self._store.references.purge()
             self._store.labels.purge()
-            TryFiles(self._store.database.path.parent).sweep()
-            sweep_removed(self._store.database.path.parent)
+            TryFiles(self._store.data_dir).sweep()
+            sweep_removed(self._store.data_dir)
             self._back_up()
         self._syncs.start_due()
         return self._read_back.step()
 
     def _back_up(self) -> None:
         """Copy the database once a day; what keeps it from that is on the dashboard."""
-        folder = self._store.database.path.parent
+        folder = self._store.data_dir
         try:
             if is_due(folder):
                 log.info("%s holds the database as it is now.", back_up(folder))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from adclick_backend.lock_file import try_lock
 from adclick_backend.moments import is_within
-from adclick_backend.store.database import MIGRATIONS, Database, make_private
+from adclick_backend.store.sqlite import SqliteDatabase, make_private
+from adclick_backend.store.tables import SCHEMA
 from model.checkpoint.atomic import SPARE_BYTES, flush, sweep_leftovers
 
 DATABASE = "adclick.sqlite3"
@@ -104,7 +105,7 @@ def restore(data_dir: Path, file: Path) -> Path | None:
             flush(data_dir)
         finally:
             half.unlink(missing_ok=True)
-        Database(target).close()  # brings one of an earlier release up to date
+        SqliteDatabase(target).close()  # brings one of an earlier release up to date
     return kept
 
 
@@ -127,9 +128,9 @@ def check(file: Path) -> None:
         raise BackupError(f"{file} is damaged ({found[0]}). Choose another copy.")
     if not {"projects", "reference_images"} <= tables or not version:
         raise BackupError(f"{file} is a database, but not one of ADClick. Choose another file.")
-    if version > len(MIGRATIONS):
+    if version > SCHEMA:
         raise BackupError(
-            f"{file} was written by a newer ADClick (schema {version}, this one knows {len(MIGRATIONS)}). Restore it "
+            f"{file} was written by a newer ADClick (schema {version}, this one knows {SCHEMA}). Restore it "
             "with that version."
         )
 
@@ -151,7 +152,9 @@ def _copy(source: Path, path: Path) -> None:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=Database.BUSY_TIMEOUT_S)
+    return sqlite3.connect(
+        f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=SqliteDatabase.BUSY_TIMEOUT_S
+    )
 
 
 def _put_aside(target: Path) -> Path | None:

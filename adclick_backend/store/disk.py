@@ -88,11 +88,11 @@ class Disk:
         """Why nothing can be written, as a sentence; "" when it can, as far as is known."""
         return self._problem
 
-    def failed(self, error: BaseException) -> DiskError:
-        """Something could not be written: remember why. Answers the error in words."""
+    def failed(self, error: BaseException, sentence: str = "") -> DiskError:
+        """Something could not be written: remember why. Answers the error in words, in `sentence` when it is given."""
         if isinstance(error, DiskError):
             return error
-        sentence = self._words(error)
+        sentence = sentence or self._words(error)
         with self._lock:
             new, self._problem = sentence != self._problem, sentence
             start = self.watch and not self._watching

@@ -9,8 +9,11 @@ import secrets
 import shutil
 from pathlib import Path
 
+from sqlalchemy import delete
+
 from adclick_backend.store.database import Database
 from adclick_backend.store.projects import project_id
+from adclick_backend.store.tables import METADATA, projects
 
 SET_ASIDE = ".removed-"
 """Beginning of the names of folders that are being deleted, in the data folder."""
@@ -53,10 +56,7 @@ def _set_aside(data_dir: Path, project: str) -> None:
 def _forget(database: Database, project: str) -> None:
     """Delete the rows of a project in every table."""
     with database.write() as connection:
-        tables = connection.execute(
-            "SELECT tables.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
-            "WHERE tables.type = 'table' AND columns.name = 'project'"
-        ).fetchall()
-        for (name,) in tables:
-            connection.execute(f'DELETE FROM "{name}" WHERE project = ?', (project,))  # noqa: S608  (names are ours)
-        connection.execute("DELETE FROM projects WHERE id = ?", (project,))
+        for table in METADATA.sorted_tables:
+            if "project" in table.c:
+                connection.execute(delete(table).where(table.c.project == project))
+        connection.execute(delete(projects).where(projects.c.id == project))

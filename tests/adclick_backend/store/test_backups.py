@@ -20,7 +20,7 @@ import pytest
 from adclick_backend import cli
 from adclick_backend.store import Store, StoreError
 from adclick_backend.store.backups import KEPT, BackupError, back_up, backups, check, is_due, restore
-from adclick_backend.store.database import MIGRATIONS
+from adclick_backend.store.tables import SCHEMA
 from tests.helpers.backend import Backend, annotation, point, task
 
 
@@ -204,7 +204,7 @@ def test_a_running_backend_is_not_restored_under_its_hands(
         (lambda file: file.write_text("no database " * 500), "is damaged, or no database"),
         (damage, "is damaged"),
         (lambda file: None, "but not one of ADClick"),
-        (lambda file: _set_version(file, len(MIGRATIONS) + 1), "was written by a newer ADClick"),
+        (lambda file: _set_version(file, SCHEMA + 1), "was written by a newer ADClick"),
     ],
 )
 def test_what_is_no_sound_copy_changes_nothing(

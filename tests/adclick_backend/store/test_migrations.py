@@ -15,13 +15,14 @@ import pytest
 from adclick_backend.brush.rle import encode_rle
 from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
-from adclick_backend.store.database import MIGRATIONS
 from adclick_backend.store.labels import Annotated, LabelledTask, Summary
+from adclick_backend.store.ladder import MIGRATIONS
+from adclick_backend.store.tables import SCHEMA
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILE = "adclick.sqlite3"
 DUMPS = sorted(path.stem for path in FIXTURES.glob("schema_*.sql"))
-LATEST = len(MIGRATIONS)
+LATEST = SCHEMA
 
 # SHA-256 of the statements of each migration.
 DIGESTS = (
@@ -221,7 +222,7 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(
     before = layout(tmp_path)
     broken = (*MIGRATIONS, ("CREATE TABLE further (id INTEGER)", "UPDATE nowhere SET id = 1"))
     with monkeypatch.context() as patch:
-        patch.setattr("adclick_backend.store.database.MIGRATIONS", broken)
+        patch.setattr("adclick_backend.store.ladder.MIGRATIONS", broken)
         with pytest.raises(StoreError, match="nowhere"):
             Store(tmp_path)
     assert (layout(tmp_path), version(tmp_path)) == (before, 1)

@@ -63,7 +63,7 @@ def test_16_bit_images_of_a_product_are_read_alike(backend: Backend) -> None:
     ]
     assert {key_of("1", image).white for image in found.images} == {16383}
     with backend.services.store.database.write() as connection:
-        connection.execute("UPDATE white_points SET white = 65535")
+        connection.exec_driver_sql("UPDATE white_points SET white = 65535")
     again = build(backend)
     assert {key_of("1", image).white for image in again.images} == {65535}
     assert again.fingerprint != found.fingerprint
