@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from adclick_runtime.errors import ApiError, ImageError, SettingsError
 
-__all__ = ["ApiError", "BusyError", "ImageError", "ProjectIdError", "SettingsError", "bad_request"]
+__all__ = [
+    "ApiError",
+    "BusyError",
+    "FilesError",
+    "ImageError",
+    "ProjectIdError",
+    "SettingsError",
+    "bad_request",
+]
 
 
 class BusyError(ImageError):
     """Another request is fetching or preparing the same image, and this one cannot wait any longer."""
+
+
+class FilesError(OSError):
+    """The object store that keeps the files cannot be used; the message says why and what to do."""
 
 
 class ProjectIdError(ValueError):

@@ -34,6 +34,7 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import DATABASE_ERRORS, DiskError, Store
+from adclick_backend.store.files import open_files
 from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
@@ -53,6 +54,8 @@ class Services:
         self.settings = settings
         self.store = Store(settings.data_dir)
         self.locks = self.store.locks
+        self.files = open_files(settings)
+        self.store.disk.try_files = self.files.check
         self.store.projects.all()  # known tokens are to be kept out of the log from the first line on
         self.engine = engine or Engine(settings)
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)

@@ -36,6 +36,7 @@ def _either(*names: str) -> AliasChoices:
 
 
 _TIMM_NAME = re.compile(rf"{TIMM}[\w.-]+", re.ASCII)
+_BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[\w-][\w.-]*)*", re.ASCII)
 _USER_INFO = re.compile(r"^(\s*(?:[a-z+.\-]*://)?).*@", re.IGNORECASE | re.DOTALL)
 
 
@@ -67,6 +68,11 @@ class Settings(BaseSettings):
 
     # --- where things are kept
     data_dir: Path = Field(default_factory=lambda: Path("data"))
+    # where the files of the projects are kept: s3://bucket/prefix; empty: in the data folder
+    files_url: str = ""
+    files_cache_mb: int = Field(
+        4000, ge=100
+    )  # copies of these files on this machine, when they are kept elsewhere
     # what images are seen with: vit, or lite, as quick and small as it gets (`model.checkpoint.manifest.BACKBONES`);
     # timm:NAME, or the path of a file that `adclick prepare-backbone` wrote
     backbone: str = next(iter(BACKBONES))
@@ -251,6 +257,21 @@ class Settings(BaseSettings):
         if value.strip() and urlsplit(value.strip()).scheme not in ("http", "https"):
             raise ValueError("must be a whole address such as https://chat.example.com/hooks/abc")
         return value.strip()
+
+    @field_validator("files_url")
+    @classmethod
+    def _bucket(cls, value: str) -> str:
+        url = value.strip().rstrip("/")
+        if not url or _BUCKET_URL.fullmatch(url):
+            return url
+        if "@" in url:
+            raise ValueError(
+                "carries a user name or a password: set it to s3://bucket/prefix, and AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            )
+        raise ValueError(
+            f"must be a bucket such as s3://adclick or s3://adclick/line-3, and not {value[:80]!r}"
+        )
 
     @field_validator("label_studio_url", "llm_url")
     @classmethod

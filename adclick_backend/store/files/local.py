@@ -1,0 +1,86 @@
+"""The data folder as the place for files: every name is a path in it, and nothing is copied."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from adclick_backend.store.files.kept import checked_name
+from model.checkpoint.atomic import flush, write_atomically
+
+
+class LocalFiles:
+    """Files below a folder; see `Files`.
+
+    Args:
+        folder: the data folder.
+    """
+
+    local = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, name: str) -> Path:
+        """See `Files`."""
+        path = self._folder / checked_name(name)
+        if not path.exists():
+            raise FileNotFoundError(f"There is no {name} in the data folder.")
+        return path
+
+    def put(self, name: str, data: bytes) -> Path:
+        """See `Files`."""
+        path = self._folder / checked_name(name)
+        write_atomically(path, data)
+        return path
+
+    def put_folder(self, name: str, folder: Path) -> None:
+        """See `Files`."""
+        path = self._folder / checked_name(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            shutil.copytree(folder, half)
+            for one in (*half.rglob("*"), half):
+                flush(one)
+            if path.exists():
+                path.rename(old := path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
+                half.rename(path)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                half.rename(path)
+            flush(path.parent)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+
+    def exists(self, name: str) -> bool:
+        """See `Files`."""
+        return (self._folder / checked_name(name)).exists()
+
+    def names(self, folder: str) -> list[str]:
+        """See `Files`; what is being written is left out."""
+        place = self._folder / checked_name(folder)
+        return sorted(p.name for p in place.iterdir() if p.name[0] != ".") if place.is_dir() else []
+
+    def move(self, old: str, new: str) -> None:
+        """See `Files`."""
+        target = self._folder / checked_name(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self._folder / checked_name(old)).rename(target)
+
+    def delete(self, name: str) -> None:
+        """See `Files`."""
+        path = self._folder / checked_name(name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def age(self, name: str) -> float:
+        """See `Files`."""
+        return time.time() - (self._folder / checked_name(name)).stat().st_mtime
+
+    def check(self) -> None:
+        """See `Files`; `Disk` looks at the data folder itself."""
