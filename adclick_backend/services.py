@@ -34,6 +34,7 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import DATABASE_ERRORS, DiskError, Store
+from adclick_backend.store.clicked_objects import ClickedInFile
 from adclick_backend.store.files import open_files
 from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
@@ -72,11 +73,8 @@ class Services:
         self.jobs = Jobs(self.store, settings)
         self.answers = AnswerKeeper(self.store)
         self.labels = Labels(settings, self.store, self.jobs.count_label)
-        self.memory = ClickMemory(
-            settings.data_dir / "clicks.sqlite3",
-            ttl_s=settings.click_memory_s,
-            max_clicks=settings.max_clicks,
-        )
+        clicked = ClickedInFile(settings.data_dir / "clicks.sqlite3", ttl_s=settings.click_memory_s)
+        self.memory = ClickMemory(clicked, max_clicks=settings.max_clicks)
         self.segmenter = Segmenter(
             self.connections, self.references, self.prompts, self.engine, self.telemetry
         )

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.engine.all_alike import AlikePart, AlikeParts
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.cache import DiskRoom
@@ -200,6 +201,9 @@ class FakeEngine:
         self._maybe_fail()
         self.looked_ahead.append((key, bank))
 
+    def near(self, key: ImageKey, bank: ReferenceBank) -> Near:
+        return Near(bank.without(key.sha).fingerprint)
+
     def load_click(self, weights: Path) -> None:
         if weights in self.broken:
             raise VersionError(
@@ -215,6 +219,7 @@ class FakeEngine:
         weights: Path | None = None,
         phrases: Sequence[str] = (),
         begun: NDArray[np.bool_] | None = None,
+        near: Near | None = None,
     ) -> Segmentation:
         self._maybe_fail()
         if weights is not None:
@@ -242,6 +247,7 @@ class FakeEngine:
         clicks: Sequence[Click],
         weights: Path | None = None,
         phrases: Sequence[str] = (),
+        near: Near | None = None,
     ) -> AlikeParts:
         """Every part of the clicked colours, but for those in which somebody clicked "not this"."""
         self._maybe_fail()

@@ -14,7 +14,9 @@ import pytest
 
 from adclick_backend.clicks.begun import Begun, unpacked
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.clicks.memory import MAX_OBJECTS, ClickMemory
+from adclick_backend.clicks.memory import ClickMemory
+from adclick_backend.clicks.near import Near
+from adclick_backend.store.clicked_objects import MAX_OBJECTS, ClickedInFile
 from model.clicks import Click
 from tests.helpers.clock import Clock
 
@@ -28,7 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def memory(tmp_path: Path, clock: Clock) -> ClickMemory:
-    return ClickMemory(tmp_path / "adclick.db", ttl_s=600, max_clicks=8, clock=clock)
+    return ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600, clock=clock), max_clicks=8)
 
 
 def plus(x: float, y: float = 100) -> Click:
@@ -321,18 +323,18 @@ def test_what_was_clicked_before_the_file_had_a_version_is_gone_on_with(tmp_path
         state = '["scratch", 400, 300, false, {"adclick-a": [[100, 100, true]]}, {}]'
         row = ("1", "7", "adclick-a", state, "[90.0, 90.0, 110.0, 110.0]", 999.0, 999.5)
         db.execute("INSERT INTO clicked_objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    memory = ClickMemory(tmp_path / "adclick.db", ttl_s=600, clock=clock)
+    memory = ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600, clock=clock))
     merged = memory.merge("1", "7", request("b", plus(120)))
     assert (merged.region_id, merged.clicks) == ("adclick-a", (plus(100), plus(120)))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 def test_clicks_go_on_when_a_newer_program_was_here(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db, db:
         db.execute("CREATE TABLE clicked_objects (everything BLOB)")
         db.execute("PRAGMA user_version = 99")
-    memory = ClickMemory(tmp_path / "adclick.db", ttl_s=600)
+    memory = ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600))
     memory.merge("1", "7", request("a", plus(100)))
     assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-a"
 
@@ -349,7 +351,7 @@ def test_clicks_go_on_when_the_file_is_damaged_meanwhile(memory: ClickMemory, tm
 
 def test_two_workers_share_an_object(tmp_path: Path) -> None:
     """Both add lone clicks to it at the same time, and none is lost."""
-    workers = [ClickMemory(tmp_path / "adclick.db", ttl_s=600) for _ in range(2)]
+    workers = [ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600)) for _ in range(2)]
     workers[0].merge("1", "7", request("a", plus(100)))
     start = threading.Barrier(len(workers))
 
@@ -373,9 +375,9 @@ def test_two_workers_share_an_object(tmp_path: Path) -> None:
 def test_clicks_that_an_earlier_release_remembered_go_on(tmp_path: Path) -> None:
     """It kept Unix seconds, where the times of now count from the start of the machine."""
     path = tmp_path / "clicks.sqlite3"
-    before = ClickMemory(path, ttl_s=600, clock=lambda: time.time() - 30)
+    before = ClickMemory(ClickedInFile(path, ttl_s=600, clock=lambda: time.time() - 30))
     first = before.merge("1", "7", request("a", plus(10)))
-    after = ClickMemory(path, ttl_s=600, clock=lambda: 5000.0)
+    after = ClickMemory(ClickedInFile(path, ttl_s=600, clock=lambda: 5000.0))
     joined = after.merge("1", "7", request("b", minus(12)))
     assert (joined.region_id, joined.clicks) == (first.region_id, (plus(10), minus(12)))
 
@@ -386,6 +388,17 @@ def test_an_object_keeps_the_version_that_it_was_begun_with(memory: ClickMemory)
     assert memory.merge("1", "7", replace(request("a", plus(100), plus(105)), version="v4")).version == "v3"
     memory.forget("1", "7")
     assert memory.merge("1", "7", replace(first, version="v4")).version == "v4"
+
+
+def test_an_object_keeps_where_its_first_click_was_expected(memory: ClickMemory) -> None:
+    """Whoever answers its next click builds on the same answers, whatever was expected since."""
+    near = Near("of three references", ((0, 10, 200, 220), (80, 90, 200, 220)))
+    first = memory.merge("1", "7", request("a", plus(100)))
+    assert first.near is None
+    memory.remember_mask("1", "7", first.region_id, (90, 90, 110, 110), near)
+    assert memory.merge("1", "7", request("a", plus(100), plus(105))).near == near
+    assert memory.merge("1", "7", request("a", plus(100), plus(105), minus(300))).near == near
+    assert memory.merge("1", "7", request("other", plus(390, 290))).near is None
 
 
 def shown(name: str, left: int, right: int, label: str = "scratch") -> Begun:

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.engine import cache
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.cache import STALE_S, FeatureFiles, Usual, WeightedLru
@@ -394,6 +395,30 @@ def test_a_first_click_finds_open_what_was_expected(shelf: Shelf, monkeypatch: p
     assert found.mask.mean() < 0.02
     assert [(frame.image_height, frame.image_width) for frame in seen] != [(640, 960)]
     assert len(seen) == 1
+
+
+def test_another_engine_goes_on_with_an_object_to_the_digit(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of the same or another machine: the first click looked from near, as it was expected there."""
+    look_closer(shelf.engine, monkeypatch)
+    key, image = ImageKey("7", "7" * 64), cv2.resize(draw(62, (60, 110)), (960, 640))
+    clicks = [Click(243.0, 441.0, True), Click(250.0, 446.0, True)]
+    shelf.engine.propose(key, shelf.bank, lambda: image)
+    near = shelf.engine.near(key, shelf.bank)
+    assert near.windows
+    found = [
+        shelf.engine.click(key, shelf.bank, lambda: image, clicks[:count], near=near) for count in (1, 2)
+    ]
+    other = Engine(shelf.settings)
+    look_closer(other, monkeypatch)
+    assert not other.near(key, shelf.bank).windows
+    again = other.click(key, shelf.bank, lambda: image, clicks, near=near)
+    assert np.array_equal(again.mask, found[1].mask)
+    assert np.array_equal(again.probability, found[1].probability)
+    # Where nothing was expected, the whole image is looked at first.
+    elsewhere = other.click(key, shelf.bank, lambda: image, clicks, near=Near(near.bank))
+    assert not np.array_equal(elsewhere.probability, again.probability)
 
 
 def test_two_threads_open_an_image_once(shelf: Shelf) -> None:
