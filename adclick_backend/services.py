@@ -136,6 +136,8 @@ class Services:
             locks=self.locks,
         )
         self.store.disk.on_recovery += [self.answers.write_down, self.syncs.plan_missed]
+        self.draining = False
+        """Whether the server is ending: what was asked is answered, and nothing new is wanted."""
         self._started_in = 0
 
     @property
@@ -160,6 +162,23 @@ class Services:
         self.prewarmer.stop()
         self.answers.stop()
         self.store.close()
+
+    def unready(self) -> str:
+        """Why requests are better sent to another backend now, as a sentence; "" when they are welcome here.
+
+        One that is not ready answers whatever it can all the same.
+        """
+        if self.draining:
+            return "This backend is being stopped; what it was asked before is answered."
+        if self.engine.state == "failed":
+            return self.engine.failure or "The model could not be loaded."
+        if self.engine.state != "ready":
+            return "The model is being loaded."
+        try:
+            self.store.values.get("", "ready")
+        except DiskError as error:
+            return str(error)
+        return self.store.disk.look()
 
     def report(self, project: str, sentence: str, task_id: int | None = None) -> None:
         """Tell a person what went wrong, in the log and on the status page; never raises."""

@@ -92,7 +92,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "threads": settings.threads,
             "worker_class": "adclick_backend.web.buffered_worker.BufferedWorker",
             "timeout": 120,  # Label Studio gives up after 100 s
-            "graceful_timeout": 20,
+            "graceful_timeout": 105,  # what was asked before the end is answered, and that may take 90 s
             "control_socket_disable": True,  # of newer versions; one socket in the home folder for all servers
             "loglevel": settings.log_level.lower(),
             "logger_class": _logger(settings),
