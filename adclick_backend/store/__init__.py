@@ -15,7 +15,7 @@ from adclick_backend.store.disk import Disk, DiskError
 from adclick_backend.store.gallery import GalleryImage, GalleryTable
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
-from adclick_backend.store.locks import FileLocks, Locks
+from adclick_backend.store.locks import DatabaseLocks, FileLocks, Locks
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
@@ -68,8 +68,7 @@ class Store:
         self.data_dir = data_dir
         self.disk = Disk(data_dir)
         self.disk.advice = lambda: advice(data_dir)
-        self.database = _opened(data_dir, database_url, self.disk)
-        self.locks: Locks = FileLocks(data_dir)
+        self.database, self.locks = _opened(data_dir, database_url, self.disk)
         self.projects = ProjectTable(self.database)
         self.values = KeyValueTable(self.database)
         self.suspicions = Suspicions(self.values)
@@ -111,9 +110,11 @@ class Store:
         self.database.close()
 
 
-def _opened(data_dir: Path, database_url: str, disk: Disk) -> Database:
+def _opened(data_dir: Path, database_url: str, disk: Disk) -> tuple[Database, Locks]:
+    """The database, and the locks of all processes that use it."""
     if not database_url:
-        return SqliteDatabase(data_dir / DATABASE, disk)
+        return SqliteDatabase(data_dir / DATABASE, disk), FileLocks(data_dir)
     from adclick_backend.store.postgres import PostgresDatabase  # costs time that only its users should pay
 
-    return PostgresDatabase(database_url, disk)
+    database = PostgresDatabase(database_url, disk)
+    return database, DatabaseLocks(database)

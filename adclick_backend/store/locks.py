@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from adclick_backend.lock_file import locked, try_lock
+
+if TYPE_CHECKING:
+    from adclick_backend.store.postgres import PostgresDatabase
 
 
 class Held(Protocol):
@@ -79,3 +86,75 @@ class _HeldFile:
 
     def release(self) -> None:
         self._file.close()
+
+
+class DatabaseLocks:
+    """Advisory locks of a PostgreSQL database, between the processes of all machines that use it.
+
+    Each has a connection of its own, and lasts as long as that. A machine that is cut off loses its locks within half
+    a minute, and knows it before the server gives them to another: it asks the server all the time.
+
+    Args:
+        database: where they are.
+    """
+
+    ALONE_S = 10, 5, 3
+    """Seconds of silence after which the server asks whether the machine is there, between two such questions, and how
+    many of them: of this order, and longer than the machine itself waits for the server."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold the lock of that name; waits for whoever holds it. Raises DiskError when the database is away."""
+        with self._session() as connection:
+            with self._database.in_words():
+                connection.execute(select(func.pg_advisory_lock(_number(name))))
+            yield
+
+    def try_hold(self, name: str) -> Held | None:
+        """Hold the lock of that name; None when somebody else does. Raises DiskError when the database is away."""
+        connection = self._session()
+        with self._database.in_words():
+            if connection.execute(select(func.pg_try_advisory_lock(_number(name)))).scalar_one():
+                return _HeldSession(connection)
+            connection.close()
+        return None
+
+    def _session(self) -> Connection:
+        idle, between, count = self.ALONE_S
+        settings = {
+            "lock_timeout": 0,  # whoever waits does so for as long as it takes
+            "statement_timeout": 0,
+            "tcp_keepalives_idle": idle,
+            "tcp_keepalives_interval": between,
+            "tcp_keepalives_count": count,
+        }
+        connection = self._database.session()
+        with self._database.in_words():
+            connection.execute(text("; ".join(f"SET {name} = {value}" for name, value in settings.items())))
+        return connection
+
+
+class _HeldSession:
+    """A lock that lasts as long as its connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def lost(self) -> bool:
+        try:
+            self._connection.execute(select(1))
+        except SQLAlchemyError:
+            return True
+        return False
+
+    def release(self) -> None:
+        with suppress(SQLAlchemyError):  # it broke before
+            self._connection.close()
+
+
+def _number(name: str) -> int:
+    """What PostgreSQL knows a lock by: 64 bits with a sign."""
+    return int.from_bytes(sha256(f"adclick lock {name}".encode()).digest()[:8], "big", signed=True)

@@ -43,9 +43,6 @@ class PostgresDatabase(Database):
     Args:
         url: such as ``postgresql://user:password@host:5432/database``; the password is never shown.
         disk: told when the server cannot be reached, or cannot write.
-
-    Attributes:
-        engine: opens connections in the manner of SQLAlchemy, for who needs one of their own.
     """
 
     BUSY_TIMEOUT_S = 15.0
@@ -65,7 +62,7 @@ class PostgresDatabase(Database):
         self._ahead = 0.0  # of this process's monotonic clock, seconds
         self._clock_read = 0.0  # monotonic seconds
         try:
-            self.engine = create_engine(
+            self._engine = create_engine(
                 self._url,
                 connect_args=self._connect_arguments(),
                 isolation_level="READ COMMITTED",
@@ -80,7 +77,7 @@ class PostgresDatabase(Database):
                 f"ADCLICK_DATABASE_URL names a PostgreSQL database, and its driver is not installed ({error}). "
                 f"Install it: {INSTALL}"
             ) from error
-        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         try:
             self._migrate()
             self._read_clock()
@@ -95,16 +92,24 @@ class PostgresDatabase(Database):
     def read(self) -> Iterator[Connection]:
         """A connection for queries; each sees what was committed when it ran."""
         self._leave_those_of_the_parent()
-        with self._in_words(), self._reader.connect() as connection:
+        with self.in_words(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back when the block raises."""
         self._leave_those_of_the_parent()
-        with self._in_words(), self.engine.begin() as connection:
+        with self.in_words(), self._engine.begin() as connection:
             connection.execute(select(func.pg_advisory_xact_lock(WRITERS)))
             yield connection
+
+    def session(self) -> Connection:
+        """A connection of one's own, beside the others: what it holds is held until it is closed, or breaks."""
+        self._leave_those_of_the_parent()
+        with self.in_words():
+            connection = self._reader.connect()
+            connection.detach()
+        return connection
 
     def now(self) -> float:
         """Unix seconds by the server's clock, as of the last look at it: clocks of other machines do not count."""
@@ -115,11 +120,11 @@ class PostgresDatabase(Database):
 
     def refresh(self) -> None:
         """Open new connections from now on."""
-        self.engine.dispose()
+        self._engine.dispose()
 
     def close(self) -> None:
         """Close the idle connections. A connection in use is closed by the next `close`."""
-        self.engine.dispose()
+        self._engine.dispose()
 
     def _read_clock(self) -> None:
         self._clock_read = time.monotonic()
@@ -133,11 +138,12 @@ class PostgresDatabase(Database):
         if self._pid != os.getpid():
             with self._lock:
                 if self._pid != os.getpid():
-                    self.engine.dispose(close=False)
+                    self._engine.dispose(close=False)
                     self._pid = os.getpid()
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def in_words(self) -> Iterator[None]:
+        """Make a `DiskError` of what is wrong with the server, and not with a statement."""
         try:
             yield
         except (DBAPIError, NoConnectionFreeError) as error:
