@@ -22,6 +22,10 @@ class BusyError(ImageError):
 class FilesError(OSError):
     """The object store that keeps the files cannot be used; the message says why and what to do."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.strerror = message
+
 
 class ProjectIdError(ValueError):
     """What was sent as a project is not a Label Studio project id."""

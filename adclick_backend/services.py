@@ -36,6 +36,7 @@ from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import DATABASE_ERRORS, DiskError, Store
 from adclick_backend.store.clicked_objects import ClickedInFile
 from adclick_backend.store.files import open_files
+from adclick_backend.store.shelves import open_shelf
 from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
@@ -65,7 +66,10 @@ class Services:
         self.references = References(self.store, settings)
         self.prompts = Prompts(settings, self.store)
         self.registry = Registry(
-            settings.data_dir, self.engine.version, shared=lambda: self.engine.shared_detector.named
+            settings.data_dir,
+            self.engine.version,
+            shared=lambda: self.engine.shared_detector.named,
+            shelf=open_shelf(settings, self.store.values, self.locks),
         )
         self.thresholds = Thresholds(self.registry)
         self.registration = Registration(self.store, self.registry, self.webhook_secret)

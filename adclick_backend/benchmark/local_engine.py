@@ -46,6 +46,7 @@ class LocalEngine:
     ) -> None:
         changes: dict[str, object] = {
             "data_dir": folder,
+            "files_url": "",
             "checkpoint": checkpoint,
             "detector": None,
             "model_threads": 1,

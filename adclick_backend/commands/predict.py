@@ -38,6 +38,7 @@ from adclick_backend.store.proposal_source import (
     ProposalSource,
     words_of_source,
 )
+from adclick_backend.store.shelves import open_shelf
 from adclick_backend.store.versions import Registry
 from adclick_runtime.regions import Proposals, Region
 from model.checkpoint.atomic import write_atomically
@@ -94,7 +95,9 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
     try:
         references = References(store, settings)
         bank = references.bank(project, args.product)
-        registry = Registry(settings.data_dir, engine.version)
+        registry = Registry(
+            settings.data_dir, engine.version, shelf=open_shelf(settings, store.values, store.locks)
+        )
         loadable_version(project, registry, engine)  # what cannot be loaded is refused
         asked = registry.proposing(project)
         yield _Judge(engine, bank, asked, settings.max_megapixels, references.white_points)
@@ -105,7 +108,8 @@ def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge
 @contextmanager
 def _of_folder(settings: Settings, folder: Path) -> Iterator[_Judge]:
     with tempfile.TemporaryDirectory(prefix="adclick-predict-") as place:
-        engine, store = Engine(settings.model_copy(update={"data_dir": Path(place)})), Store(Path(place))
+        alone = settings.model_copy(update={"data_dir": Path(place), "files_url": ""})
+        engine, store = Engine(alone), Store(Path(place))
         try:
             white_points, shas = WhitePoints(store), set()
             files = [path for path, _ in images_below([folder])]

@@ -21,7 +21,7 @@ from adclick_backend.jobs.files import JobFiles
 from adclick_backend.report.evaluation import evaluate
 from adclick_backend.report.page import Report, Section, render
 from adclick_backend.store.generated import GeneratedFiles, Origin, key_of_type
-from adclick_backend.store.point_curves import CurveFiles, CurveImage, PointCurve
+from adclick_backend.store.point_curves import CurveImage, PointCurve
 from model.generation.anogen.window import Box
 from model.metrics.operating_curve import POINTS, seen_at
 from tests.helpers.backend import CONFIG, Backend, point, task
@@ -201,7 +201,7 @@ def _thresholds(backend: Backend) -> None:
     """The thresholds of the last version were measured and set."""
     services = backend.services
     standing = services.thresholds.of(PROJECT)
-    files = CurveFiles(standing.folder, standing.source.name)
+    files = standing.curve
     shas = [*(sha for _, _, sha in services.store.labels.hashes(PROJECT)), *(f"{n:064d}" for n in range(8))]
     rows, columns = np.mgrid[:240, :320]
     images = []

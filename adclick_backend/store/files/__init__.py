@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 from adclick_backend.settings import Settings
 from adclick_backend.store.files.cache import FileCache
 from adclick_backend.store.files.kept import Files, FilesError
@@ -19,8 +22,15 @@ def open_files(settings: Settings) -> Files:
     """
     if not settings.files_url:
         return LocalFiles(settings.data_dir)
+    return _bucket(settings.files_url, settings.data_dir, settings.files_cache_mb)
+
+
+@lru_cache(maxsize=8)
+def _bucket(url: str, data_dir: Path, cache_mb: int) -> ObjectFiles:
+    """The files in a bucket, the same object for the same bucket: it knows what is here, and whether it is away."""
     from adclick_backend.store.files.s3 import S3
 
-    store = S3(settings.files_url)
-    cache = FileCache(settings.data_dir / "cache" / "files", settings.files_cache_mb)
-    return ObjectFiles(store.file_system, store.root, settings.files_url, cache)
+    bucket = S3(url)
+    return ObjectFiles(
+        bucket.file_system, bucket.root, url, FileCache(data_dir / "cache" / "files", cache_mb)
+    )

@@ -18,11 +18,11 @@ from model.checkpoint.atomic import LEFTOVER_AGE_S, replacing
 MANIFEST = ".manifest.json"
 """In a folder that was kept whole: path -> [bytes, SHA-256] of every file. Written last."""
 
-TOUCH_S = 60.0
+TOUCH_S = 10.0
 """A copy that is used says so when it last said so longer ago."""
 
-GRACE_S = 10.0
-"""What was used that recently is about to be opened by somebody and stays."""
+GRACE_S = 2 * TOUCH_S
+"""What said that recently that it is used may be about to be opened by somebody, and stays."""
 
 _LOCK = ".lock"
 
@@ -45,16 +45,20 @@ class FileCache:
 
     def __init__(self, folder: Path, capacity_mb: int) -> None:
         self._folder, self._capacity = folder, capacity_mb << 20
+        self._whole: set[tuple[Path, int]] = (
+            set()
+        )  # what was looked through; a power cut ends this process too
         self._added = self._capacity  # bytes since this process last looked whether something has to go
 
     def get(self, name: str, tag: str = "") -> Path | None:
         """The copy of a file or folder; None when there is none, or a power cut left only a part of it."""
-        path = self._place(name, tag)
+        path = self.place(name, tag)
         try:
             status = path.stat()
-            whole = is_whole(path) if path.is_dir() else status.st_size > 0
-            if not whole:
-                return None
+            if (path, status.st_ino) not in self._whole:
+                if not (is_whole(path) if path.is_dir() else status.st_size > 0):
+                    return None
+                self._whole.add((path, status.st_ino))
             if time.time() - status.st_mtime > TOUCH_S:
                 os.utime(path)
         except OSError:
@@ -63,7 +67,7 @@ class FileCache:
 
     def latest(self, name: str) -> Path | None:
         """The copy that was made last of what may have been replaced; for when the store cannot be asked."""
-        place = self._place(name, "")
+        place = self.place(name)
         found = [path for path in (place, *place.parent.glob(f".*@/{place.name}")) if path.exists()]
         return max(found, key=lambda path: path.stat().st_ctime, default=None)
 
@@ -74,7 +78,7 @@ class FileCache:
         Raises:
             OSError: the disk is full; nothing is left of it.
         """
-        place = self._place(name, tag)
+        place = self.place(name, tag)
         place.parent.mkdir(parents=True, exist_ok=True)
         half = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         try:
@@ -94,7 +98,7 @@ class FileCache:
 
     def add(self, name: str, data: bytes, tag: str = "") -> Path:
         """Make a copy of a file; raises OSError when the disk is full."""
-        place = self._place(name, tag)
+        place = self.place(name, tag)
         with replacing(place, durable=False) as half:
             half.write_bytes(data)
         self._added += len(data)
@@ -103,11 +107,12 @@ class FileCache:
 
     def drop(self, name: str) -> None:
         """Forget a file or folder, and all that lies in it, whatever its tag."""
-        place = self._place(name, "")
+        place = self.place(name)
         for path in (place, *place.parent.glob(f".*@/{place.name}")):
             _delete(path)
 
-    def _place(self, name: str, tag: str) -> Path:
+    def place(self, name: str, tag: str = "") -> Path:
+        """Where the copy of a file or folder is, or would be."""
         path = self._folder / name
         return path.parent / f".{tag}@" / path.name if tag else path
 
@@ -123,9 +128,9 @@ class FileCache:
             copies = sorted(_copies(self._folder))
             total, now = sum(copy.size for copy in copies), time.time()
             for copy in copies:
-                if total <= self._capacity * 0.9 or now - copy.used < GRACE_S:
+                if total <= self._capacity * 0.9:
                     return
-                if copy.path != besides:
+                if copy.path != besides and now - copy.used > GRACE_S:
                     _delete(copy.path)
                     total -= copy.size
 

@@ -31,6 +31,12 @@ class Files(Protocol):
             FilesError: the place cannot be reached.
         """
 
+    def place(self, name: str) -> Path:
+        """Where on this machine a file is read once it is here; nothing is fetched, and there may be none."""
+
+    def path_of_stem(self, name: str) -> Path:
+        """See :meth:`path`, of the file that has that name with any ending, such as ``.png``, after it."""
+
     def put(self, name: str, data: bytes) -> Path:
         """Keep a file, in the place of one that may be there; answers where on this machine it can be read.
 

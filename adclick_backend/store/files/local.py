@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import shutil
 import time
+from glob import escape
 from pathlib import Path
 
 from adclick_backend.store.files.kept import checked_name
@@ -25,20 +28,29 @@ class LocalFiles:
 
     def path(self, name: str) -> Path:
         """See `Files`."""
-        path = self._folder / checked_name(name)
+        path = self.place(name)
         if not path.exists():
-            raise FileNotFoundError(f"There is no {name} in the data folder.")
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         return path
+
+    def place(self, name: str) -> Path:
+        """See `Files`."""
+        return self._folder / checked_name(name)
+
+    def path_of_stem(self, name: str) -> Path:
+        """See `Files`."""
+        place = self.place(name)
+        return next(place.parent.glob(f"{escape(place.name)}.*"), None) or self.path(name)
 
     def put(self, name: str, data: bytes) -> Path:
         """See `Files`."""
-        path = self._folder / checked_name(name)
+        path = self.place(name)
         write_atomically(path, data)
         return path
 
     def put_folder(self, name: str, folder: Path) -> None:
         """See `Files`."""
-        path = self._folder / checked_name(name)
+        path = self.place(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
@@ -57,7 +69,7 @@ class LocalFiles:
 
     def exists(self, name: str) -> bool:
         """See `Files`."""
-        return (self._folder / checked_name(name)).exists()
+        return (self.place(name)).exists()
 
     def names(self, folder: str) -> list[str]:
         """See `Files`; what is being written is left out."""
@@ -72,7 +84,7 @@ class LocalFiles:
 
     def delete(self, name: str) -> None:
         """See `Files`."""
-        path = self._folder / checked_name(name)
+        path = self.place(name)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -80,7 +92,7 @@ class LocalFiles:
 
     def age(self, name: str) -> float:
         """See `Files`."""
-        return time.time() - (self._folder / checked_name(name)).stat().st_mtime
+        return time.time() - (self.place(name)).stat().st_mtime
 
     def check(self) -> None:
         """See `Files`; `Disk` looks at the data folder itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,6 +84,20 @@ class ObjectFiles:
             if info["type"] == "directory":
                 return self._folder(name, lasting=bool(lasting))
             return self._file(name, "" if lasting else _tag(info))
+
+    def place(self, name: str) -> Path:
+        """See `Files`."""
+        return self._cache.place(checked_name(name))
+
+    def path_of_stem(self, name: str) -> Path:
+        """See `Files`."""
+        place = self.place(name)
+        for copy in place.parent.glob(f"{escape(place.name)}.*"):
+            return self.path(f"{name.rpartition('/')[0]}/{copy.name}")
+        found = self._ask(lambda store: store.glob(f"{escape(self._of(name))}.*"))
+        if not found:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self._shown}/{name}")
+        return self.path(f"{name.rpartition('/')[0]}/{str(found[0]).rpartition('/')[2]}")
 
     def put(self, name: str, data: bytes) -> Path:
         """See `Files`."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from adclick_backend.settings import Settings
 from adclick_backend.store.disk import Disk, DiskError
@@ -18,61 +16,23 @@ from adclick_backend.store.files import Files, FilesError, LocalFiles, ObjectFil
 from adclick_backend.store.files import objects as objects_module
 from adclick_backend.store.files.cache import FileCache
 from adclick_backend.store.files.kept import is_young
+from tests.helpers.bucket import Bucket
 
 FOLDER = f"projects/3/models/v4.{'0a' * 8}"
 
 
-class Store(MemoryFileSystem):  # type: ignore[misc]
-    """A store that counts what it is asked, and can be away."""
-
-    cachable = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked, self.problem = 0, None
-        self.cut: Callable[[bytes], bytes] = lambda data: data
-
-    def _open(self, *args: object, **more: object) -> object:
-        self._count()
-        return super()._open(*args, **more)
-
-    def info(self, *args: object, **more: object) -> object:
-        self._count()
-        return super().info(*args, **more)
-
-    def cat_file(self, *args: object, **more: object) -> bytes:
-        return self.cut(super().cat_file(*args, **more))
-
-    def rm(self, *args: object, **more: object) -> None:
-        super().rm(*args, **more)
-        self._forget_folders()
-
-    def rm_file(self, path: str) -> None:
-        super().rm_file(path)
-        self._forget_folders()
-
-    def _forget_folders(self) -> None:
-        """A store has no folders, so that none is left empty."""
-        self.pseudo_dirs[:] = [""]
-
-    def _count(self) -> None:
-        self.asked += 1
-        if self.problem is not None:
-            raise self.problem
-
-
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store() -> Bucket:
+    return Bucket()
 
 
-def files_in(store: Store, folder: Path, root: str = "", capacity_mb: int = 100) -> ObjectFiles:
+def files_in(store: Bucket, folder: Path, root: str = "", capacity_mb: int = 100) -> ObjectFiles:
     cache = FileCache(folder / "cache" / "files", capacity_mb)
     return ObjectFiles(lambda: store, root or f"bucket-{uuid4().hex}/line", "s3://bucket/line", cache)
 
 
 @pytest.fixture(params=["local", "objects"])
-def files(request: pytest.FixtureRequest, tmp_path: Path, store: Store) -> Files:
+def files(request: pytest.FixtureRequest, tmp_path: Path, store: Bucket) -> Files:
     return LocalFiles(tmp_path) if request.param == "local" else files_in(store, tmp_path)
 
 
@@ -154,7 +114,7 @@ def test_what_is_missing_is_not_moved(files: Files) -> None:
 # --- the object store
 
 
-def test_what_never_changes_is_asked_for_once(store: Store, tmp_path: Path) -> None:
+def test_what_never_changes_is_asked_for_once(store: Bucket, tmp_path: Path) -> None:
     one, other = (
         files_in(store, tmp_path / "one", "bucket/once"),
         files_in(store, tmp_path / "two", "bucket/once"),
@@ -172,7 +132,7 @@ def test_what_never_changes_is_asked_for_once(store: Store, tmp_path: Path) -> N
     assert store.asked == asked
 
 
-def test_another_machine_sees_what_was_replaced_at_once(store: Store, tmp_path: Path) -> None:
+def test_another_machine_sees_what_was_replaced_at_once(store: Bucket, tmp_path: Path) -> None:
     one, other = (
         files_in(store, tmp_path / "one", "bucket/seen"),
         files_in(store, tmp_path / "two", "bucket/seen"),
@@ -183,7 +143,7 @@ def test_another_machine_sees_what_was_replaced_at_once(store: Store, tmp_path: 
 
 
 def test_a_store_that_is_away_is_said_in_words_and_not_asked_again_at_once(
-    store: Store, tmp_path: Path
+    store: Bucket, tmp_path: Path
 ) -> None:
     now = 100.0
     cache = FileCache(tmp_path / "cache", 100)
@@ -219,7 +179,7 @@ def test_a_store_that_is_away_is_said_in_words_and_not_asked_again_at_once(
     ],
 )
 def test_what_the_store_refuses_is_said_in_words(
-    store: Store, tmp_path: Path, problem: Exception, said: str
+    store: Bucket, tmp_path: Path, problem: Exception, said: str
 ) -> None:
     files = files_in(store, tmp_path)
     store.problem = problem
@@ -229,7 +189,7 @@ def test_what_the_store_refuses_is_said_in_words(
         files.check()
 
 
-def test_a_folder_without_its_list_is_no_folder(store: Store, tmp_path: Path) -> None:
+def test_a_folder_without_its_list_is_no_folder(store: Bucket, tmp_path: Path) -> None:
     files = files_in(store, tmp_path, "bucket/half")
     made = folder_of(tmp_path / "candidate", weights=b"w", zebra=b"z")
     put = store.put_file
@@ -250,7 +210,7 @@ def test_a_folder_without_its_list_is_no_folder(store: Store, tmp_path: Path) ->
     assert content(files.path(FOLDER)) == content(made)
 
 
-def test_what_is_damaged_in_the_store_is_not_taken(store: Store, tmp_path: Path) -> None:
+def test_what_is_damaged_in_the_store_is_not_taken(store: Bucket, tmp_path: Path) -> None:
     one = files_in(store, tmp_path / "one", "bucket/torn")
     name = f"projects/3/labels/{hashlib.sha256(b'image').hexdigest()}.png"
     one.put(name, b"image")
@@ -269,7 +229,7 @@ def test_what_is_damaged_in_the_store_is_not_taken(store: Store, tmp_path: Path)
 
 
 def test_what_was_used_longest_ago_goes_first_and_the_cache_stays_bounded(
-    store: Store, tmp_path: Path
+    store: Bucket, tmp_path: Path
 ) -> None:
     files = files_in(store, tmp_path, "bucket/bounded", capacity_mb=1)
     names = []
@@ -285,7 +245,7 @@ def test_what_was_used_longest_ago_goes_first_and_the_cache_stays_bounded(
     assert files.path(names[0]).read_bytes() == bytes(200_000), "what went is fetched again"
 
 
-def test_who_reads_a_file_that_goes_reads_it_to_its_end(store: Store, tmp_path: Path) -> None:
+def test_who_reads_a_file_that_goes_reads_it_to_its_end(store: Bucket, tmp_path: Path) -> None:
     cache = FileCache(tmp_path, 1)
     path = cache.add("a.png", b"x" * 100_000)
     with path.open("rb") as file:
@@ -295,20 +255,21 @@ def test_who_reads_a_file_that_goes_reads_it_to_its_end(store: Store, tmp_path: 
         assert not path.exists() and file.read() == b"x" * 100_000
 
 
-def test_a_copy_that_a_power_cut_left_empty_is_fetched_again(store: Store, tmp_path: Path) -> None:
+def test_a_copy_that_a_power_cut_left_empty_is_fetched_again(store: Bucket, tmp_path: Path) -> None:
     files = files_in(store, tmp_path, "bucket/cut")
     name = f"projects/3/labels/{hashlib.sha256(b'image').hexdigest()}.png"
     files.put(name, b"image").write_bytes(b"")
-    assert files.path(name).read_bytes() == b"image"
     files.put_folder(FOLDER, folder_of(tmp_path / "candidate", weights=b"weights"))
     (files.path(FOLDER) / "weights").write_bytes(b"wei")
-    assert content(files.path(FOLDER)) == {"weights": b"weights"}
+    started_again = files_in(store, tmp_path, "bucket/cut")
+    assert started_again.path(name).read_bytes() == b"image"
+    assert content(started_again.path(FOLDER)) == {"weights": b"weights"}
 
 
 # --- what is known of it elsewhere
 
 
-def test_the_disk_knows_that_the_store_is_away_and_that_it_is_back(store: Store, tmp_path: Path) -> None:
+def test_the_disk_knows_that_the_store_is_away_and_that_it_is_back(store: Bucket, tmp_path: Path) -> None:
     now, told = 0.0, []
     disk, files = Disk(tmp_path, clock=lambda: now), files_in(store, tmp_path)
     disk.try_files, disk.on_recovery = files.check, [lambda: told.append("back")]

@@ -267,7 +267,7 @@ def test_an_image_of_more_than_the_working_size_is_trained_on_as_a_scaled_copy(t
     pixels = np.zeros((3000, 5000, 3), np.uint8)
     file = tmp_path / "large.png"
     cv2.imwrite(str(file), pixels)
-    kept = KeptImage(hashlib.sha256(file.read_bytes()).hexdigest(), file, 120)
+    kept = KeptImage(hashlib.sha256(file.read_bytes()).hexdigest(), lambda: file, 120)
     assert kept().shape[:2] == working_size(3000, 5000)
     assert kept.whole().shape == (3000, 5000, 3)
     assert whole(LabelledImage("a", kept, {}))().shape == (3000, 5000, 3)
