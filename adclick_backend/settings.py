@@ -37,6 +37,7 @@ def _either(*names: str) -> AliasChoices:
 
 _TIMM_NAME = re.compile(rf"{TIMM}[\w.-]+", re.ASCII)
 _BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[\w-][\w.-]*)*", re.ASCII)
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
 _USER_INFO = re.compile(r"^(\s*(?:[a-z+.\-]*://)?).*@", re.IGNORECASE | re.DOTALL)
 
 
@@ -122,6 +123,11 @@ class Settings(BaseSettings):
 
     # what paints generated defects: small, which ships, or a latent diffusion model as a path or the name in a hub
     generator: str = "small"
+
+    # --- a cluster
+    # head of a Ray cluster that jobs run on, host:port; empty: jobs run in processes of this machine
+    ray_address: str = ""
+    ray_workers: int = Field(0, ge=0)  # that look at images at a time; 0: as many as the cluster has room for
 
     # --- labelling
     normal_choices: Annotated[tuple[str, ...], NoDecode] = ("normal", "good", "ok", "defect-free")
@@ -272,6 +278,16 @@ class Settings(BaseSettings):
         raise ValueError(
             f"must be a bucket such as s3://adclick or s3://adclick/line-3, and not {value[:80]!r}"
         )
+
+    @field_validator("ray_address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        address = value.strip()
+        if address and not _HOST_AND_PORT.fullmatch(address):
+            raise ValueError(
+                f"must be the address of the head of a Ray cluster, such as ray-head:6379, and not {address!r}"
+            )
+        return address
 
     @field_validator("label_studio_url", "llm_url")
     @classmethod

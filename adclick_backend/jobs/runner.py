@@ -24,18 +24,19 @@ from adclick_backend.store.locks import Locks
 
 log = logging.getLogger(__name__)
 
+_MAIN = "from adclick_backend.workers.process import main; sys.exit(main())"
 # With the module path of this process, so that a job finds the packages that serve: `-m` would look into the current
 # folder first.
-PROGRAM = (
-    sys.executable,
-    "-c",
-    f"import sys; sys.path[:] = {sys.path!r}; from adclick_backend.workers.process import main; sys.exit(main())",
-)
+PROGRAM = (sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {_MAIN}")
 LOCK = "jobs"
 """Held by the process that runs jobs."""
 
 CANNOT_WRITE = os.EX_IOERR
 """Exit status of a job's process that could not even write down how its job ended."""
+TRY_AGAIN = os.EX_TEMPFAIL
+"""Exit status of a job's process whose job is to be started again: what it leaned on went away."""
+STARTS = 10
+"""How often a job is started at most."""
 
 STOPPED, LOST = (
     f"{what} Nothing that was labelled is lost, and the version before still serves; start it again."
@@ -55,6 +56,7 @@ class _Process:
 
     job: Job
     process: subprocess.Popen[bytes]
+    starts: int = 1
     kill_at: float | None = None  # monotonic seconds
     last_word: float | None = None  # the heartbeat that was seen last
     heard_at: float = 0.0  # when it was seen first, monotonic seconds: neither a set clock nor a sleep counts
@@ -175,10 +177,8 @@ class JobRunner(LockedThread):
         log.info("Job %s of project %s (%s) runs in process %s", job.id, job.project, job.kind, process.pid)
 
     def _spawn(self, job: Job) -> subprocess.Popen[bytes]:
-        threads = str(self._settings.training_threads)
         environment = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+        environment |= job_environment(self._settings)
         path = self._files.log_path(job.project, job.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         with private(path).open("ab") as output:
@@ -201,8 +201,10 @@ class JobRunner(LockedThread):
         """See whether a job ended, was cancelled, or hangs."""
         job = self._table.find(running.job.id)
         code = running.process.poll()
-        if job is None or code is not None:
-            self._settle(running, _how_it_died(code))
+        if code == TRY_AGAIN and job is not None and job.active and not job.cancel:
+            self._start_again(running)
+        elif job is None or code is not None:
+            self._settle(running, how_it_died(code))
         elif job.cancel or not job.active:  # it is told to stop, or its last words are written down
             running.kill_at = running.kill_at or self._clock() + self._grace_s
         elif running.silent_s(job.heartbeat, self._clock()) > self._silence_s:
@@ -212,6 +214,20 @@ class JobRunner(LockedThread):
             )
         if running.kill_at is not None and self._clock() > running.kill_at:
             self._settle(running, "It did not stop when it was told to, and was ended.")
+
+    def _start_again(self, running: _Process) -> None:
+        """What the process leaned on went away: a new one waits until it is back."""
+        running.kill()
+        if running.starts == STARTS:
+            self._settle(running, f"What it needs went away {STARTS} times; its log may say why.")
+            return
+        try:
+            running.process = self._spawn(running.job)
+        except OSError as error:
+            self._settle(running, f"The process of the job could not be started again: {error}.")
+            return
+        running.starts += 1
+        self._table.set_process(running.job.id, running.process.pid)
 
     def _settle(self, running: _Process, reason: str) -> None:
         """Make sure that the process is gone and that the job is over, for this reason unless it gave its own."""
@@ -230,7 +246,19 @@ class JobRunner(LockedThread):
             threading.Thread(target=self._on_lost, args=(job,), name="job-lost", daemon=True).start()
 
 
-def _how_it_died(code: int | None) -> str:
+def job_words(job: int) -> list[str]:
+    """Arguments of a Python interpreter, on a machine where the backend is installed, that do a job there."""
+    return ["-c", f"import sys; {_MAIN}", "--job", str(job)]
+
+
+def job_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of a job's process, besides those of whoever starts it."""
+    threads = str(settings.training_threads)
+    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    return {**environment, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+
+
+def how_it_died(code: int | None) -> str:
     """The end of a process that did not say itself how its job ended."""
     if code == CANNOT_WRITE:
         return (
