@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from adclick_backend import __version__
-from adclick_backend.errors import ProjectIdError, SettingsError
+from adclick_backend.errors import ProjectIdError, SettingsError, StoreError
 
 
 class Command(NamedTuple):
@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     try:
         return int(importlib.import_module(args.module).run(args))
-    except (ProjectIdError, SettingsError) as error:
+    except (ProjectIdError, SettingsError, StoreError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ __all__ = [
     "ImageError",
     "ProjectIdError",
     "SettingsError",
+    "StoreError",
     "bad_request",
 ]
 
@@ -29,6 +30,10 @@ class FilesError(OSError):
 
 class ProjectIdError(ValueError):
     """What was sent as a project is not a Label Studio project id."""
+
+
+class StoreError(RuntimeError):
+    """The database cannot be opened; the message says why and what to do."""
 
 
 def bad_request(message: str, field: str = "") -> ApiError:

@@ -54,7 +54,7 @@ class Services:
 
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
-        self.store = Store(settings.data_dir)
+        self.store = Store(settings.data_dir, settings.database_url)
         self.locks = self.store.locks
         self.files = open_files(settings)
         self.store.disk.try_files = self.files.check

@@ -38,6 +38,7 @@ def _either(*names: str) -> AliasChoices:
 _TIMM_NAME = re.compile(rf"{TIMM}[\w.-]+", re.ASCII)
 _BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[\w-][\w.-]*)*", re.ASCII)
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
+_DATABASE_URL = re.compile(r"(?:postgres|postgresql|postgresql\+psycopg)://[^/\s]*/[^/?\s]+(?:\?\S*)?")
 _USER_INFO = re.compile(r"^(\s*(?:[a-z+.\-]*://)?).*@", re.IGNORECASE | re.DOTALL)
 
 
@@ -74,6 +75,9 @@ class Settings(BaseSettings):
     files_cache_mb: int = Field(
         4000, ge=100
     )  # copies of these files on this machine, when they are kept elsewhere
+    # the PostgreSQL database of several backends, postgresql://user:password@host:5432/database; empty: a SQLite file
+    # in the data folder
+    database_url: str = Field("", repr=False)
     # what images are seen with: vit, or lite, as quick and small as it gets (`model.checkpoint.manifest.BACKBONES`);
     # timm:NAME, or the path of a file that `adclick prepare-backbone` wrote
     backbone: str = next(iter(BACKBONES))
@@ -288,6 +292,17 @@ class Settings(BaseSettings):
                 f"must be the address of the head of a Ray cluster, such as ray-head:6379, and not {address!r}"
             )
         return address
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: str) -> str:
+        url = value.strip()
+        if url and not _DATABASE_URL.fullmatch(url):
+            raise ValueError(  # without the value: it may hold a password
+                "must name a PostgreSQL database, as postgresql://user:password@host:5432/database does (a sign such "
+                "as @ or / in the password is written %40 or %2F)"
+            )
+        return url
 
     @field_validator("label_studio_url", "llm_url")
     @classmethod

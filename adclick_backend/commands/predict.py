@@ -91,7 +91,7 @@ class _Judge:
 @contextmanager
 def _of_project(settings: Settings, args: argparse.Namespace) -> Iterator[_Judge]:
     project = project_id(args.project)
-    engine, store = Engine(settings), Store(settings.data_dir)
+    engine, store = Engine(settings), Store(settings.data_dir, settings.database_url)
     try:
         references = References(store, settings)
         bank = references.bank(project, args.product)

@@ -60,7 +60,7 @@ def shelf_of(settings: Settings) -> Iterator[Shelf]:
     if not settings.files_url:
         yield FolderShelf(settings.data_dir)
         return
-    store = Store(settings.data_dir)
+    store = Store(settings.data_dir, settings.database_url)
     try:
         yield open_shelf(settings, store.values, store.locks)
     finally:

@@ -109,6 +109,8 @@ class ReferenceKeeper(LockedThread):
     def _back_up(self) -> None:
         """Copy the database once a day; what keeps it from that is on the dashboard."""
         folder = self._store.data_dir
+        if self._store.database.shared:  # whoever runs it copies it
+            return
         try:
             if is_due(folder):
                 log.info("%s holds the database as it is now.", back_up(folder))

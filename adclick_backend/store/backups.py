@@ -26,6 +26,15 @@ class BackupError(RuntimeError):
     """A copy cannot be made or put back; the message says why and what to do."""
 
 
+POSTGRESQL = (
+    "The database is the one that ADCLICK_DATABASE_URL names, and PostgreSQL's own programs copy it and put a copy "
+    'back: pg_dump --format=custom --file=copy.dump "$ADCLICK_DATABASE_URL", and with the backends stopped pg_restore '
+    '--clean --if-exists --dbname="$ADCLICK_DATABASE_URL" copy.dump. With --data-dir this command is about the SQLite '
+    "file in that folder."
+)
+"""Said instead of copying a database that is not a file of ours."""
+
+
 def backup_folder(data_dir: Path) -> Path:
     """Where the copies that are made by themselves lie."""
     return data_dir / "backups"

@@ -10,7 +10,10 @@ from contextlib import AbstractContextManager
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from adclick_backend.errors import StoreError
 from adclick_backend.store.disk import Disk
+
+__all__ = ["DATABASE_ERRORS", "FARTHEST_S", "KEPT_S", "Database", "StoreError"]
 
 KEPT_S = 30 * 86_400.0
 """So long what was deleted or taken out can be brought back."""
@@ -20,10 +23,6 @@ FARTHEST_S = 3600.0
 
 DATABASE_ERRORS = (sqlite3.Error, SQLAlchemyError)
 """What may leave a database: `DiskError`, which is an error of SQLite too, and whatever else went wrong in it."""
-
-
-class StoreError(RuntimeError):
-    """The database cannot be opened; the message says why and what to do."""
 
 
 class Database(ABC):

@@ -185,7 +185,7 @@ def _metrics_folder(settings: Settings) -> Path:
 def _check_data_folder(settings: Settings) -> None:
     """Before any worker starts: each would fail, and be started again, for ever."""
     try:
-        Store(settings.data_dir).close()
+        Store(settings.data_dir, settings.database_url).close()
     except StoreError as error:
         raise SystemExit(str(error)) from error
 

@@ -19,19 +19,21 @@ USER = "adclick"
 PASSWORD = "p@ss:word/%41"
 """Of `USER`; has everything in it that a URL has to quote."""
 _QUOTED = "p%40ss%3Aword%2F%2541"
-_START_S = 30.0
+_START_S = 60.0
+_STOP_S = 90.0
 
 
 class PostgresServer:
     """Context manager: a server with an empty cluster in a folder of its own, deleted at the end.
 
     Args:
-        settings: further settings of the server, such as ``max_connections``.
+        settings: further settings of the server, such as ``max_connections``. By default nothing waits for the disk:
+            what was committed is lost when the machine dies, but not when the server does.
     """
 
     def __init__(self, **settings: str) -> None:
         self.port = free_port()
-        self._settings = {"max_connections": "200", **settings}
+        self._settings = {"max_connections": "200", "fsync": "off", **settings}
         self._binaries = binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="adclick-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -134,7 +136,7 @@ class PostgresServer:
             return
         self._process.send_signal(how)
         try:
-            self._process.wait(20)
+            self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -264,3 +264,13 @@ def test_a_database_that_others_could_read_is_tightened_at_the_start(store: Stor
         path.chmod(0o644)
     Store(folder).close()
     assert {stat.S_IMODE(path.stat().st_mode) for path in beside if path.exists()} == {0o600}
+
+
+def test_a_database_of_postgresql_is_left_to_its_own_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ADCLICK_DATABASE_URL", "postgresql://user:secret@db/adclick")
+    for command in (["backup"], ["restore", str(tmp_path / "copy.sqlite3")]):
+        assert cli.main(command) == 1
+        said = capsys.readouterr().err
+        assert "pg_dump" in said and "pg_restore" in said and "secret" not in said

@@ -269,8 +269,8 @@ def test_deleted_labels_can_be_brought_back_for_a_month(
     assert [[one["id"] for one in row.live] for row in store.labels.of_project("1")] == [[1], [2]]
     assert told(store, 1, 6.0)  # and goes on as if nothing had happened
     store.labels.delete_tasks("1", [1])
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + KEPT_S + 10)
+    now = store.database.now()
+    monkeypatch.setattr(store.database, "now", lambda: now + KEPT_S + 10)
     assert store.labels.deleted("1") == []
     assert store.labels.purge() == 1
 
