@@ -34,7 +34,8 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
 from adclick_backend.store import DATABASE_ERRORS, DiskError, Store
-from adclick_backend.store.clicked_objects import ClickedInFile
+from adclick_backend.store.clicked_objects import ClickedInFile, ClickedObjects
+from adclick_backend.store.expected_clicks import ExpectedClicks
 from adclick_backend.store.files import open_files
 from adclick_backend.store.shelves import open_shelf
 from adclick_backend.store.thresholds import Thresholds
@@ -77,8 +78,7 @@ class Services:
         self.jobs = Jobs(self.store, settings)
         self.answers = AnswerKeeper(self.store)
         self.labels = Labels(settings, self.store, self.jobs.count_label)
-        clicked = ClickedInFile(settings.data_dir / "clicks.sqlite3", ttl_s=settings.click_memory_s)
-        self.memory = ClickMemory(clicked, max_clicks=settings.max_clicks)
+        self.memory = ClickMemory(self._clicked_objects(), max_clicks=settings.max_clicks)
         self.segmenter = Segmenter(
             self.connections, self.references, self.prompts, self.engine, self.telemetry
         )
@@ -155,6 +155,8 @@ class Services:
             return
         self._started_in = os.getpid()
         self.store.disk.watch = True
+        if self.store.database.shared:
+            self.engine.expected.shared = ExpectedClicks(self.store.database)
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.keeper.start()
         self.jobs.start()
@@ -204,6 +206,17 @@ class Services:
             "written again; a training has to be started again.",
         )
         return self.store.disk.failed(error)
+
+    def _clicked_objects(self) -> ClickedObjects:
+        """Where the objects that are being clicked are kept: where all who answer clicks find them."""
+        ttl_s = self.settings.click_memory_s
+        if not self.store.database.shared:
+            return ClickedInFile(self.settings.data_dir / "clicks.sqlite3", ttl_s=ttl_s)
+        from adclick_backend.store.clicked_shared import ClickedInDatabase
+
+        clicked = ClickedInDatabase(self.store.database, ttl_s=ttl_s)
+        self.store.disk.on_recovery.append(clicked.give_back)
+        return clicked
 
     def _warm_up(self) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +75,7 @@ class AnswerKeeper:
             mask_rle=pack_mask(region["value"]["rle"]),
             map_size=(probability.shape[0], probability.shape[1]),
             map_bytes=pack_map(probability),
-            answered=time.time(),
+            answered=self._store.database.now(),
         )
         self._waiting.append(answer)
         self._write_waiting()
@@ -86,7 +85,7 @@ class AnswerKeeper:
             while self._waiting:
                 self._store.answers.put(self._waiting[0])
                 self._waiting.popleft()
-            self._store.answers.prune(time.time() - KEPT_DAYS * 86_400)
+            self._store.answers.prune(self._store.database.now() - KEPT_DAYS * 86_400)
         except DiskError:  # it is said elsewhere, and this is called again when it is over
             return
         except (*DATABASE_ERRORS, OSError):

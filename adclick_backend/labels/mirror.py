@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,7 +188,7 @@ class Labels:
         if isinstance(event, TasksDeleted):
             return self.forget(project, event.tasks)
         images = self._images(project, event.annotation.task, event.task.data)
-        clicked = self._clicked_before(project, event.annotation, time.time())
+        clicked = self._clicked_before(project, event.annotation, self._store.database.now())
         changed = labels.put(images, _kept(event.annotation, clicked=clicked), self._summary(project))
         self._accept(project, event.annotation.task, [event.annotation])
         self._sign(project, [event.annotation])

@@ -66,15 +66,14 @@ def _read(
 ) -> None:
     """Read every annotated task; then look after those that were known and did not come."""
     read_project(project, store, label_studio)
-    asked, seen = time.time(), set()
+    asked, seen = store.database.now(), set()
     for raw in label_studio.tasks(project, page_size=PAGE, only_annotated="true"):
         give_way()
         seen.add(raw["id"])
         labels.mirror(project, raw, asked)
     written = store.labels.updates(project)
-    missing = [
-        task for task, when in written.items() if task not in seen and not asked <= when <= time.time()
-    ]
+    now = store.database.now()
+    missing = [task for task, when in written.items() if task not in seen and not asked <= when <= now]
     read_tasks(project, missing, store, label_studio, labels.mirror)
     read_annotators(project, store, label_studio)
     store.suspicions.clear(project)

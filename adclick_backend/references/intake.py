@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from dataclasses import replace
 
 from adclick_backend.engine.bank import EngineError, ImageKey
@@ -104,7 +103,7 @@ class ReferenceIntake:
 
     def _failed(self, reference: Reference, reason: str, *, passing: bool) -> None:
         if passing and reference.attempts < len(RETRY_S):
-            retry_at = time.time() + RETRY_S[reference.attempts]
+            retry_at = self._store.database.now() + RETRY_S[reference.attempts]
             self._store.references.settle(reference, "pending", reason=reason, retry_at=retry_at)
             return
         self._store.references.settle(reference, "failed", reason=reason)

@@ -14,7 +14,7 @@ from adclick_backend.store.scratch import ScratchFile
 MAX_OBJECTS = 64  # of one task
 
 _LONGEST_UPTIME_S = 1e9  # 31 years
-_SLACK_S = 5.0  # between reading the clock and writing, of another worker
+SLACK_S = 5.0  # between reading the clock and writing, of another worker
 
 _VERSION = 4  # raised with every change of the table, or of what a row means
 _SCHEMA = """
@@ -123,7 +123,7 @@ class ClickedInFile:
         # What was touched later than now was so before the machine was started again.
         db.execute(
             "DELETE FROM clicked_objects WHERE touched NOT BETWEEN ? AND ?",
-            (now - self._ttl_s, now + _SLACK_S),
+            (now - self._ttl_s, now + SLACK_S),
         )
         rows = db.execute(
             # Saving replaces the row and thereby gives it the highest rowid; clocks of workers may differ.

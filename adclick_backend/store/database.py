@@ -52,6 +52,10 @@ class Database(ABC):
         """Unix seconds, the same for everybody who uses the database."""
         return time.time()
 
+    def uptime(self) -> float:
+        """Seconds for durations, the same for everybody who uses the database; no setting of a wall clock counts."""
+        return time.monotonic()
+
     @abstractmethod
     def refresh(self) -> None:
         """Open new connections from now on."""

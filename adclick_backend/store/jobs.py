@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from socket import gethostname
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, insert, select, update
@@ -37,6 +38,7 @@ class Job:
     created: float  # Unix seconds, as the next two
     started: float | None
     ended: float | None
+    host: str = ""  # name of the machine that its process runs on; "" before it began
 
     @property
     def active(self) -> bool:
@@ -116,8 +118,8 @@ class JobTable:
         return self._update(job, _IS_QUEUED, state="preparing", message=message, started=now, heartbeat=now)
 
     def set_process(self, job: int, pid: int) -> None:
-        """Say which process works on the job."""
-        self._update(job, _IS_RUNNING, pid=pid)
+        """Say which process of this machine works on the job."""
+        self._update(job, _IS_RUNNING, pid=pid, host=gethostname())
 
     def report(
         self, job: int, state: JobState, *, message: str, progress: float, seconds_left: float | None

@@ -1,4 +1,7 @@
-"""The way of a SQLite file up to schema 8, whatever schema it has; Alembic takes it from there."""
+"""The way of a SQLite file up to today's schema, whatever schema it has.
+
+It is spelled out here, as Alembic, which brings PostgreSQL there, takes the better part of a second to begin.
+"""
 
 from __future__ import annotations
 
@@ -255,6 +258,32 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # Who made an annotation: the number of a user of Label Studio.
         "ALTER TABLE annotation_revisions ADD COLUMN author INTEGER",
+    ),
+    (
+        # What several machines share: which of them runs a job, what is being clicked, and where clicks are expected.
+        "ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT ''",
+        """CREATE TABLE clicked_objects (
+            project TEXT NOT NULL,
+            task TEXT NOT NULL,
+            region_id TEXT NOT NULL,
+            state TEXT NOT NULL,
+            bbox TEXT NOT NULL,
+            touched REAL NOT NULL,
+            answered REAL,
+            turn INTEGER NOT NULL,
+            host TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (project, task, region_id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX clicked_objects_to_forget ON clicked_objects (touched)",
+        """CREATE TABLE expected_clicks (
+            project TEXT NOT NULL,
+            image TEXT NOT NULL,
+            bank TEXT NOT NULL,
+            windows TEXT NOT NULL,
+            noted REAL NOT NULL,
+            PRIMARY KEY (project, image, bank)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX expected_clicks_to_forget ON expected_clicks (noted)",
     ),
 )
 

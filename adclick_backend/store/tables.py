@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData()
 
-SCHEMA = 8
+SCHEMA = 9
 """The newest schema: number of the last migration."""
 
 
@@ -264,6 +264,7 @@ jobs = Table(
     _number("created"),
     _maybe("started", NUMBER),
     _maybe("ended", NUMBER),
+    _words("host"),
     Index("jobs_of_project", "project", "id"),
     Index("one_waiting_job", "project", "kind", unique=True, **_where("state = 'queued'")),
     Index(
@@ -284,5 +285,37 @@ prompts = Table(
     _whole("valid", 1),
     _number("added"),
     _key("project", "label", "phrase"),
+    sqlite_with_rowid=False,
+)
+
+# What several machines share and soon forget; with a SQLite file it is kept elsewhere, and these are empty.
+
+clicked_objects = Table(
+    "clicked_objects",
+    METADATA,
+    _words("project", None),
+    _words("task", None),
+    _words("region_id", None),
+    _words("state", None),
+    _words("bbox", None),
+    _number("touched"),
+    _maybe("answered", NUMBER),
+    _whole("turn"),
+    _words("host"),
+    _key("project", "task", "region_id"),
+    Index("clicked_objects_to_forget", "touched"),
+    sqlite_with_rowid=False,
+)
+
+expected_clicks = Table(
+    "expected_clicks",
+    METADATA,
+    _words("project", None),
+    _words("image", None),
+    _words("bank", None),
+    _words("windows", None),
+    _number("noted"),
+    _key("project", "image", "bank"),
+    Index("expected_clicks_to_forget", "noted"),
     sqlite_with_rowid=False,
 )

@@ -34,6 +34,7 @@ DIGESTS = (
     "5eebb6ce9a4e845dcb0fb2a52b75a304061aa49faef6ce8788257ca2c335a46b",
     "87ac78815d47c2d2dda77b6f52b9ab61edc484051c65c727551627a103c7275a",
     "15637d5d78f947853f878ead0abf47aadab48d1e534d25771abd9a87dad0ab73",
+    "1802f6b809520fa2ce6f618a4b6b0a45129a818f2bf8aa9aa63b2ce094e159f3",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -133,6 +134,7 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
         "schema_6",
         "schema_7",
         "schema_8",
+        "schema_9",
     ],
 )
 def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> None:
@@ -150,6 +152,8 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
                 check_schema_7(store)
             if dump >= "schema_8":
                 check_schema_8(store)
+            if dump >= "schema_9":
+                check_schema_9(store)
     with opened(tmp_path) as store:
         check_it_works(store)
     assert version(tmp_path) == LATEST
@@ -167,6 +171,7 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
         "schema_6",
         "schema_7",
         "schema_8",
+        "schema_9",
     ],
 )
 def test_an_earlier_database_ends_up_as_a_new_one_begins(tmp_path: Path, dump: str) -> None:
@@ -377,6 +382,11 @@ def check_schema_7(store: Store) -> None:
 def check_schema_8(store: Store) -> None:
     """Who made an annotation."""
     assert [row.author for row in store.gallery.images("1") if row.task_id == 12] == [3]
+
+
+def check_schema_9(store: Store) -> None:
+    """Which machine runs a job."""
+    assert [(job.id, job.host) for job in store.jobs.of_project("2")] == [(4, "box-1")]
 
 
 def check_it_works(store: Store) -> None:
