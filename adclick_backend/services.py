@@ -138,6 +138,7 @@ class Services:
             engine=self.engine,
             give_way=self.traffic.give_way,
             locks=self.locks,
+            files=self.files,
         )
         self.store.disk.on_recovery += [self.answers.write_down, self.syncs.plan_missed]
         self.draining = False

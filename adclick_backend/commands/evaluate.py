@@ -20,11 +20,12 @@ from adclick_backend.commands.project_arguments import add_data_dir, chosen_sett
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ImageError
 from adclick_backend.report.page import Report, render
-from adclick_backend.report.project_report import measured, now, report_on, report_path
+from adclick_backend.report.project_report import measured, now, report_file, report_on
 from adclick_backend.report.sources import Source, folder_source
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
+from adclick_backend.store.files import FilesError, open_files
 from adclick_backend.store.versions import RegistryError
 from model.checkpoint.atomic import write_atomically
 from model.checkpoint.manifest import CheckpointError, read_manifest
@@ -57,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
     settings = chosen_settings(args)
     try:
         if args.project:
-            report, out = _of_project(args, settings)
+            report, kept = _of_project(args, settings)
         else:
-            report, out = _of_folders(args), Path("runs/report.html")
+            report, kept = _of_folders(args), ""
     except (EngineError, ImageError, RegistryError, CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -69,8 +70,16 @@ def run(args: argparse.Namespace) -> int:
     if not report.sections:
         print("\n".join(["There is nothing to evaluate.", *report.remarks]), file=sys.stderr)
         return 1
-    path = args.out or out
-    write_atomically(path, render(report).encode())
+    text = render(report).encode()
+    try:
+        if kept and not args.out:
+            path = open_files(settings).put(kept, text)
+        else:
+            path = args.out or Path("runs/report.html")
+            write_atomically(path, text)
+    except FilesError as error:
+        print(error, file=sys.stderr)
+        return 1
     print(f"The report is {path}")
     return 0
 
@@ -93,8 +102,8 @@ def _of_folders(args: argparse.Namespace) -> Report:
     return Report(f"Without a click: {name}", {"version": name, "written": now()}, sections, (), remarks)
 
 
-def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, Path]:
-    """The report, and where the dashboard looks for it."""
+def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, str]:
+    """The report, and the file in which the dashboard looks for it."""
     project = project_id(args.project)
     services = Services(settings)
     try:
@@ -104,7 +113,7 @@ def _of_project(args: argparse.Namespace, settings: Settings) -> tuple[Report, P
             if args.version
             else loadable_version(project, registry, services.engine)
         )
-        return report_on(project, services, version, _bar), report_path(settings, project, version)
+        return report_on(project, services, version, _bar), report_file(project, version)
     finally:
         services.stop()
 

@@ -33,7 +33,7 @@ class Jobs:
         self._table = store.jobs
         self._values = store.values
         self._train_every = settings.train_every
-        self._files = JobFiles(settings.data_dir)
+        self._files = JobFiles.of(settings)
         self._runner = JobRunner(
             table=store.jobs,
             files=self._files,

@@ -201,6 +201,7 @@ class JobRunner(LockedThread):
         """See whether a job ended, was cancelled, or hangs."""
         job = self._table.find(running.job.id)
         code = running.process.poll()
+        self._files.copy(running.job.project, running.job.id)
         if code == TRY_AGAIN and job is not None and job.active and not job.cancel:
             self._start_again(running)
         elif job is None or code is not None:
@@ -237,6 +238,7 @@ class JobRunner(LockedThread):
             self._table.end(job.id, "cancelled", "Cancelled.")
         elif self._table.end(running.job.id, "failed", reason):
             self._tell_lost(running.job.id)
+        self._files.copy(running.job.project, running.job.id, over=True)
         self._files.clear(running.job)
         self._running.pop(running.job.kind, None)
 

@@ -15,6 +15,7 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import DiskError, Store
 from adclick_backend.store.backups import BackupError, back_up, is_due
+from adclick_backend.store.files import Files
 from adclick_backend.store.locks import Locks
 from adclick_backend.store.removal import sweep_removed
 from adclick_backend.store.tries import TryFiles
@@ -45,6 +46,7 @@ class ReferenceKeeper(LockedThread):
             loaded.
         give_way: returns when no click is being answered.
         locks: where the lock is.
+        files: what is too old in them is swept.
         poll_s: seconds between looks for work that another process wrote down.
     """
 
@@ -61,6 +63,7 @@ class ReferenceKeeper(LockedThread):
         engine: Engine,
         give_way: Callable[[], None],
         locks: Locks,
+        files: Files,
         poll_s: float = 1.0,
     ) -> None:
         super().__init__("reference-keeper", locks, LOCK, poll_s)
@@ -74,6 +77,7 @@ class ReferenceKeeper(LockedThread):
         self._syncs = syncs
         self._engine = engine
         self._give_way = give_way
+        self._files = files
         self._swept = time.monotonic()
 
     def step(self) -> bool:
@@ -100,7 +104,7 @@ class ReferenceKeeper(LockedThread):
             self._references.sweep()
             self._store.references.purge()
             self._store.labels.purge()
-            TryFiles(self._store.data_dir).sweep()
+            TryFiles(self._files).sweep()
             sweep_removed(self._store.data_dir)
             self._back_up()
         self._syncs.start_due()

@@ -79,7 +79,7 @@ def back_up(data_dir: Path, out: Path | None = None) -> Path:
             f"in {path.parent}, {SPARE_BYTES / 1e6:.0f} are left alone. Make room on that disk."
         )
     try:
-        _copy(source, path)
+        copy_database(source, path)
     except (sqlite3.Error, OSError) as error:
         raise BackupError(f"The database {source} could not be copied ({error}).") from error
     if out is None:
@@ -108,7 +108,7 @@ def restore(data_dir: Path, file: Path) -> Path | None:
         target = data_dir / DATABASE
         half = target.with_name(f".{DATABASE}.{secrets.token_hex(4)}")
         try:
-            _copy(file, half)
+            copy_database(file, half)
             kept = _put_aside(target)
             half.replace(target)
             flush(data_dir)
@@ -144,7 +144,7 @@ def check(file: Path) -> None:
         )
 
 
-def _copy(source: Path, path: Path) -> None:
+def copy_database(source: Path, path: Path) -> None:
     """Copy a database with SQLite's own means: what others write meanwhile is in the copy as a whole or not at all."""
     half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -29,6 +29,9 @@ from model.checkpoint.atomic import flush, sweep_leftovers, write_atomically
 
 log = logging.getLogger(__name__)
 
+NOTES = ("CURRENT", "HISTORY", "FORWARD", "SOURCE", "PROPOSALS", "LAST")
+"""The notes on all versions of a project together."""
+
 SHELF = "versions"
 """Key of the project's store: which versions it has, and the notes on them, when several machines share them."""
 
@@ -175,7 +178,7 @@ class FolderShelf:
         return self._data_dir / "projects" / project_id(project) / "models"
 
 
-class _State(TypedDict):
+class ShelfState(TypedDict):
     """What is written down of the versions of a project."""
 
     folders: dict[str, str]  # version -> name of its folder, which says what is in it
@@ -188,7 +191,7 @@ class _Seen:
     """A state as it was read."""
 
     at: float  # monotonic seconds
-    state: _State
+    state: ShelfState
 
 
 class SharedShelf:
@@ -260,7 +263,7 @@ class SharedShelf:
 
     def add(self, project: str, name: str, candidate: Path) -> None:
         """See `Shelf`."""
-        kept = folder_name(name, candidate)
+        kept = folder_name(name, manifest_of(candidate))
         self._purge(project)
         self._files.put_folder(f"{_models(project)}/{kept}", candidate)
         state = self._state(project)
@@ -290,7 +293,7 @@ class SharedShelf:
         shared = f"{_curves(project)}/{place}/{source}"
         return CurveFiles(self._scratch / secrets.token_hex(8), source, self._files, shared)
 
-    def _state(self, project: str) -> _State:
+    def _state(self, project: str) -> ShelfState:
         with self._reading:
             seen = self._seen.get(project)
         if seen is not None and self._clock() - seen.at < FRESH_S:
@@ -304,18 +307,18 @@ class SharedShelf:
             self._remember(project, seen.state)
             return seen.state
 
-    def _look(self, project: str) -> _State:
+    def _look(self, project: str) -> ShelfState:
         asked = self._clock()
         text = self._values.get(project_id(project), SHELF)
-        state: _State = json.loads(text) if text else {"folders": {}, "deleted": {}, "notes": {}}
+        state: ShelfState = json.loads(text) if text else {"folders": {}, "deleted": {}, "notes": {}}
         self._remember(project, state, asked)
         return state
 
-    def _change(self, project: str, state: _State) -> None:
+    def _change(self, project: str, state: ShelfState) -> None:
         self._values.set(project_id(project), SHELF, json.dumps(state, ensure_ascii=False))
         self._remember(project, state)
 
-    def _remember(self, project: str, state: _State, at: float | None = None) -> None:
+    def _remember(self, project: str, state: ShelfState, at: float | None = None) -> None:
         with self._reading:
             self._seen[project] = _Seen(self._clock() if at is None else at, state)
 
@@ -337,9 +340,9 @@ class SharedShelf:
                 self._files.delete(f"{root}/{folder}")
 
 
-def folder_name(name: str, folder: Path) -> str:
-    """What the folder of a version is called where several machines share it: by the version and what is in it."""
-    return f"{name}.{hashlib.sha256(manifest_of(folder)).hexdigest()[:16]}"
+def folder_name(name: str, manifest: bytes) -> str:
+    """What the folder of a version is called where several machines share it: by the version and the list of files."""
+    return f"{name}.{hashlib.sha256(manifest).hexdigest()[:16]}"
 
 
 def _models(project: str) -> str:

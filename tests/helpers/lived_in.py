@@ -132,7 +132,7 @@ def _labels(backend: Backend) -> None:
 
 
 def _generated(backend: Backend) -> None:
-    files, spot = GeneratedFiles(backend.settings.data_dir), block(100, 120, 140, 180, (240, 320))
+    files, spot = GeneratedFiles(backend.services.files), block(100, 120, 140, 180, (240, 320))
     for number in range(5):
         pixels = np.asarray(Image.open(BytesIO(plate(number))), np.uint8).copy()
         painted = pixels.copy()

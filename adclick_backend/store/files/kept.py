@@ -37,8 +37,13 @@ class Files(Protocol):
     def path_of_stem(self, name: str) -> Path:
         """See :meth:`path`, of the file that has that name with any ending, such as ``.png``, after it."""
 
-    def put(self, name: str, data: bytes) -> Path:
+    def put(self, name: str, data: bytes, *, durable: bool = True) -> Path:
         """Keep a file, in the place of one that may be there; answers where on this machine it can be read.
+
+        Args:
+            name: of the file.
+            data: what is in it.
+            durable: see `model.checkpoint.atomic.replacing`; what is kept elsewhere is always safe.
 
         Raises:
             OSError: it cannot be kept; what was there before still is.
@@ -62,6 +67,9 @@ class Files(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete a file, or a folder with all that is in it; nothing happens when there is none."""
+
+    def size(self, folder: str) -> int:
+        """Bytes of all that is in a folder."""
 
     def age(self, name: str) -> float:
         """Seconds since a file or folder was written; raises FileNotFoundError when there is none."""

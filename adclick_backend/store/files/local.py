@@ -42,10 +42,10 @@ class LocalFiles:
         place = self.place(name)
         return next(place.parent.glob(f"{escape(place.name)}.*"), None) or self.path(name)
 
-    def put(self, name: str, data: bytes) -> Path:
+    def put(self, name: str, data: bytes, *, durable: bool = True) -> Path:
         """See `Files`."""
         path = self.place(name)
-        write_atomically(path, data)
+        write_atomically(path, data, durable=durable)
         return path
 
     def put_folder(self, name: str, folder: Path) -> None:
@@ -90,9 +90,20 @@ class LocalFiles:
         else:
             path.unlink(missing_ok=True)
 
+    def size(self, folder: str) -> int:
+        """See `Files`."""
+        return sum(_size(path) for path in self.place(folder).rglob("*"))
+
     def age(self, name: str) -> float:
         """See `Files`."""
         return time.time() - (self.place(name)).stat().st_mtime
 
     def check(self) -> None:
         """See `Files`; `Disk` looks at the data folder itself."""
+
+
+def _size(path: Path) -> int:
+    try:
+        return 0 if path.is_symlink() or not path.is_file() else path.stat().st_size
+    except OSError:  # another process deleted it
+        return 0

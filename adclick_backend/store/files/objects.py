@@ -9,7 +9,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from glob import escape
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adclick_backend.errors import FilesError
 from adclick_backend.keyed_locks import KeyedLocks
-from adclick_backend.store.files.cache import MANIFEST, FileCache, parse_manifest, read_manifest
+from adclick_backend.store.files.cache import MANIFEST, FileCache, parse_manifest
 from adclick_backend.store.files.kept import checked_name
 from adclick_backend.store.files.words import is_away, trouble
 
@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 REST_S = 3.0
 """After the store could not be reached, nothing is asked of it for so long: those who wait are told at once."""
+
+LISTED_S = 2.0
+"""What a list of a folder said of the objects in it holds for so long: who shows a page of them asks once."""
 
 PROBE = ".probe"
 
@@ -65,6 +68,8 @@ class ObjectFiles:
         self._connected: tuple[int, AbstractFileSystem] | None = None
         self._connecting = threading.Lock()
         self._fetching = KeyedLocks()
+        self._listed: dict[str, dict[str, Any]] = {}  # place -> what the last list of a folder said of it
+        self._listed_at = 0.0
         self._rest: tuple[float, FilesError] | None = None
 
     def path(self, name: str) -> Path:
@@ -76,7 +81,7 @@ class ObjectFiles:
             if lasting and (known := self._cache.get(name)):
                 return known
             try:
-                info = self._ask(lambda store: store.info(self._of(name)))
+                info = self._info(self._of(name))
             except FilesError:
                 if (known := self._cache.latest(name)) is None:
                     raise
@@ -99,9 +104,10 @@ class ObjectFiles:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self._shown}/{name}")
         return self.path(f"{name.rpartition('/')[0]}/{str(found[0]).rpartition('/')[2]}")
 
-    def put(self, name: str, data: bytes) -> Path:
+    def put(self, name: str, data: bytes, *, durable: bool = True) -> Path:
         """See `Files`."""
         place = self._of(checked_name(name))
+        self._listed.pop(place, None)
         self._ask(lambda store: store.pipe_file(place, data))
         if _LASTING.fullmatch(name.rpartition("/")[2]):
             return self._cache.add(name, data)
@@ -140,10 +146,13 @@ class ObjectFiles:
         """See `Files`."""
         place = self._of(checked_name(folder))
         try:
-            found = self._ask(lambda store: store.ls(place, detail=False))
+            found = self._ask(lambda store: store.ls(place, detail=True))
         except FileNotFoundError:
             return []
-        names = {str(one).rstrip("/").rpartition("/")[2] for one in found if str(one).rstrip("/") != place}
+        infos = {str(one["name"]).strip("/"): one for one in found}
+        infos.pop(place, None)
+        self._listed, self._listed_at = infos, self._clock()
+        names = {one.rpartition("/")[2] for one in infos}
         return sorted(name for name in names if not name.startswith("."))
 
     def move(self, old: str, new: str) -> None:
@@ -158,6 +167,7 @@ class ObjectFiles:
                 store.cp_file(one, f"{target}{one.removeprefix(source)}")
 
         self._cache.drop(new)
+        self._listed = {}
         self._ask(copy)
         self.delete(old)
 
@@ -173,18 +183,21 @@ class ObjectFiles:
             if rest := [one for one in found if one not in lists]:
                 store.rm(rest)
 
+        self._listed = {}
         self._ask(remove)
         self._cache.drop(name)
+
+    def size(self, folder: str) -> int:
+        """See `Files`."""
+        return int(self._ask(lambda store: store.du(self._of(checked_name(folder)))))
 
     def age(self, name: str) -> float:
         """See `Files`."""
         place = self._of(checked_name(name))
-
-        def written(store: AbstractFileSystem) -> dict[str, Any]:
-            found: dict[str, Any] = store.info(place)
-            return store.info(f"{place}/{MANIFEST}") if found["type"] == "directory" else found
-
-        return time.time() - _written(self._ask(written))
+        found = self._info(place)
+        if found["type"] == "directory":
+            found = self._info(f"{place}/{MANIFEST}")
+        return time.time() - _written(found)
 
     def check(self) -> None:
         """See `Files`."""
@@ -200,7 +213,60 @@ class ObjectFiles:
         except FileNotFoundError as error:
             raise FilesError(f"What was just written to {self._shown} is not there ({error}).") from error
 
+    # --- moving
+
+    def inventory(self, folder: str) -> dict[str, tuple[int, str]]:
+        """Bytes and ETag, which is the MD5 of most objects in most stores, of all that lies below a folder."""
+        place = self._of(checked_name(folder))
+        try:
+            found = self._ask(lambda store: store.find(place, detail=True))
+        except FileNotFoundError:
+            return {}
+        return {
+            str(one).lstrip("/").removeprefix(f"{self._root}/"): (
+                int(info["size"]),
+                str(info.get("ETag", "")).strip('"'),
+            )
+            for one, info in found.items()
+        }
+
+    def is_empty(self) -> bool:
+        """Whether nothing is kept here."""
+        try:
+            return not self._ask(
+                lambda store: [one for one in store.find(self._root) if PROBE not in str(one)]
+            )
+        except FileNotFoundError:
+            return True
+
+    def upload(self, name: str, content: Path | bytes) -> None:
+        """Keep a file as :meth:`put` does, however large, without a copy in the cache."""
+        place = self._of(checked_name(name))
+        if isinstance(content, bytes):
+            self._ask(lambda store: store.pipe_file(place, content))
+        else:
+            self._ask(lambda store: store.put_file(str(content), place))
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 of what is kept under a name, read from the store."""
+
+        def read(store: AbstractFileSystem) -> str:
+            digest = hashlib.sha256()
+            with store.open(self._of(checked_name(name)), "rb") as file:
+                while part := file.read(1 << 22):
+                    digest.update(part)
+            return digest.hexdigest()
+
+        return self._ask(read)
+
     # --- fetching
+
+    def _info(self, place: str) -> dict[str, Any]:
+        """What the store says of an object, or said just now when it listed the folder."""
+        if (told := self._listed.get(place)) is not None and self._clock() - self._listed_at < LISTED_S:
+            return told
+        found: dict[str, Any] = self._ask(lambda store: store.info(place))
+        return found
 
     def _file(self, name: str, tag: str) -> Path:
         if tag and (known := self._cache.get(name, tag)):
@@ -282,17 +348,14 @@ TRIES = 2
 """What is damaged on the way is fetched so often."""
 
 
-def manifest_of(folder: Path) -> bytes:
-    """The list of the files of a folder, with sizes and SHA-256; the one that it came with, if it did."""
-    if (folder / MANIFEST).is_file():
-        files = read_manifest(folder)
-    else:
-        files = {
-            path.relative_to(folder).as_posix(): (path.stat().st_size, _digest(path))
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-    return json.dumps({"files": files}, sort_keys=True).encode()
+def manifest_of(folder: Path, files: Iterable[Path] | None = None) -> bytes:
+    """The list of the files of a folder, with sizes and SHA-256; of all of them by default."""
+    paths = (path for path in folder.rglob("*") if path.is_file()) if files is None else files
+    found = {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, _digest(path)) for path in sorted(paths)
+    }
+    found.pop(MANIFEST, None)
+    return json.dumps({"files": found}, sort_keys=True).encode()
 
 
 def _found(store: AbstractFileSystem, place: str) -> list[str]:
