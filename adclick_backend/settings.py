@@ -163,6 +163,12 @@ class Settings(BaseSettings):
             return Path(self.backbone)
         return self.data_dir / "backbones" / f"{self.backbone.replace(':', '-')}.safetensors"
 
+    def on_node(self) -> Settings:
+        """The same for a process on a node of the Ray cluster, which computes with the one processor or GPU it gets."""
+        device = "cuda" if self.device.startswith("cuda") else self.device
+        changes = {"ray_address": "", "prometheus_multiproc_dir": None, "device": device, "model_threads": 1}
+        return self.model_copy(update=changes)
+
     @property
     def unprepared(self) -> str:
         """What to run before a backbone that does not ship can be used, as a sentence; "" when nothing."""

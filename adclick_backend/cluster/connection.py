@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import socket
 import sys
@@ -135,6 +136,7 @@ def joined(address: str, lost: Callable[[], object]) -> Iterator[Cluster]:
             "ADCLICK_RAY_ADDRESS is set and Ray is not installed: run `pip install 'adclick-backend[ray]'`."
         ) from error
     check_head(address)
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # what workers say is a part of a log
     try:
         ray.init(address=address, log_to_driver=True, logging_level="WARNING", include_dashboard=False)
     except Exception as error:

@@ -37,7 +37,7 @@ class PoolWorker:
     def open(
         self, release: str, nice: int, make: Callable[..., Callable[[Any], Any]], given: tuple[Any, ...]
     ) -> str:
-        """Get ready; answers the node's name.
+        """Get ready; answers the name of the node, and the number of the process there.
 
         Raises:
             ClusterError: another release is installed here.
@@ -46,7 +46,7 @@ class PoolWorker:
         check_release(release, node)
         os.nice(nice)
         self._work = make(*given)
-        return node
+        return f"{node} (process {os.getpid()})"
 
     def work(self, items: list[Any]) -> Any:
         """Do one shard."""

@@ -85,16 +85,8 @@ def run_elsewhere(settings: Settings, files: JobFiles, control: JobControl) -> N
                 return
 
 
-def settings_there(settings: Settings) -> Settings:
-    """The settings of a backend for a process on a node of its cluster, which computes with what it is given."""
-    device = "cuda" if settings.device.startswith("cuda") else settings.device
-    return settings.model_copy(
-        update={"ray_address": "", "prometheus_multiproc_dir": None, "device": device, "model_threads": 1}
-    )
-
-
 def _program(settings: Settings, job: int, holder: int) -> Program:
-    there = settings_there(settings)
+    there = settings.on_node()
     gpu = there.device == "cuda"
     return Program(
         [*job_words(job), "--holder", str(holder)],

@@ -40,7 +40,7 @@ from adclick_backend.workers import (
     reporting,
     unaccepted,
 )
-from adclick_backend.workers.elsewhere import cluster_of_job, run_elsewhere, settings_there
+from adclick_backend.workers.elsewhere import cluster_of_job, run_elsewhere
 from adclick_backend.workers.task_predictor import Predicted, RawTask, predictor_of
 from model.checkpoint.atomic import SPARE_BYTES
 from model.checkpoint.manifest import CheckpointError
@@ -139,8 +139,8 @@ def _run(number: int, services: Services, trainers: Trainers | None, holder: int
 def _push_with_pool(project: str, services: Services, control: JobControl) -> str:
     """The job "push" with workers of the cluster that compute its predictions."""
     with cluster_of_job(services.settings, control) as cluster:
-        given = (settings_there(services.settings).model_dump_json(), project)
-        gpus = int(services.settings.device.startswith("cuda"))
+        there = services.settings.on_node()
+        given, gpus = (there.model_dump_json(), project), int(there.device == "cuda")
         pool = Pool[RawTask, list[Predicted]](
             cluster, predictor_of, given, gpus=gpus, most=services.settings.ray_workers, nice=NICE
         )

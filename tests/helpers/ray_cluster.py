@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,10 +30,12 @@ class RayCluster:
 
     Args:
         folder: for sockets and logs; a short path.
+        environment: variables of all that runs there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
+        self._environment = environment
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._head = ""
@@ -74,6 +76,7 @@ class RayCluster:
         command = [str(RAY), "start", *words, f"--num-cpus={cpus}", "--object-store-memory=100000000"]
         environment = {
             **os.environ,
+            **self._environment,
             "PYTHONPATH": f"{QUICK}:{ROOT}",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_memory_monitor_refresh_ms": "0",
@@ -113,10 +116,10 @@ def _kill(mark: str) -> None:
 
 
 @contextmanager
-def ray_cluster(nodes: int) -> Iterator[RayCluster]:
-    """A head with so many nodes."""
+def ray_cluster(nodes: int, **environment: str) -> Iterator[RayCluster]:
+    """A head with so many nodes, and variables of all that runs there."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    cluster = RayCluster(folder)
+    cluster = RayCluster(folder, environment)
     try:
         cluster.start_head()
         for _ in range(nodes):
