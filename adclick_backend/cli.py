@@ -109,6 +109,9 @@ COMMANDS = {
     ),
     "build": Command("", "Make a data set from another one.", DATA_SETS),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
+    "on-ray": Command(
+        "adclick_backend.commands.on_ray", "Run a training of several processes on a Ray cluster."
+    ),
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
     ),

@@ -11,13 +11,18 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from adclick_backend import __version__
-from adclick_backend.cluster.connection import Cluster, check_release
+from adclick_backend.cluster.connection import Cluster, ClusterError, check_release
 
 ANSWER_S = 1.0
 """Seconds that a worker waits for output before it says that there is none."""
+
+
+KEPT = 4000
+"""Bytes of the output of a process that is only shown when it fails."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,13 @@ class RemoteProcess:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._output: queue.Queue[bytes] = queue.Queue()
+
+    def meeting_point(self) -> tuple[str, int]:
+        """This node's address as the others reach it, and a port that is free."""
+        from ray.util import get_node_ip_address
+
+        with socket.create_server(("", 0)) as free:
+            return str(get_node_ip_address()), int(free.getsockname()[1])
 
     def begin(self, program: Program, release: str) -> str:
         """Start it; answers the node's name.
@@ -122,3 +134,79 @@ def run_remotely(
                 return int(status)
     finally:
         cluster.end(worker)
+
+
+def run_together(
+    cluster: Cluster,
+    program: Program,
+    count: int,
+    write: Callable[[bytes], object],
+    waiting: Callable[[str], object],
+) -> int:
+    """Run a program so many times at once, as ``torchrun`` would, wherever there is room; its exit status.
+
+    Each finds the others by the variables RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. The output of the
+    first is passed on, and that of whichever fails. When one ends badly, all are ended.
+
+    Args:
+        cluster: that was joined.
+        program: to be run.
+        count: how many times.
+        write: gets the output, as it comes.
+        waiting: told about every second why they have not begun yet.
+
+    Raises:
+        WorkerLost: a node is gone.
+        ClusterError: there is never room for all of them.
+    """
+    size = {"cpus": program.cpus, "gpus": program.gpus}
+    if (most := cluster.most(**size)) < count:
+        raise ClusterError(
+            f"{count} processes were asked for, and the Ray cluster has room for {most} of them: ask for fewer, or add "
+            "nodes."
+        )
+    workers = [cluster.start(RemoteProcess, **size) for _ in range(count)]
+    try:
+        meeting = workers[0].meeting_point.remote()
+        while not cluster.finished([meeting], ANSWER_S):
+            waiting(cluster.why_waiting(**size))
+        host, port = cluster.result(meeting)
+        begun = []
+        for rank, worker in enumerate(workers):
+            place = {
+                "RANK": rank,
+                "WORLD_SIZE": count,
+                "LOCAL_RANK": 0,
+                "MASTER_ADDR": host,
+                "MASTER_PORT": port,
+            }
+            environment = {**program.environment, **{name: str(value) for name, value in place.items()}}
+            begun.append(worker.begin.remote(replace(program, environment=environment), __version__))
+        while len(cluster.finished(begun, ANSWER_S)) < count:
+            waiting(cluster.why_waiting(**size))
+        nodes = [cluster.result(answer) for answer in begun]
+        write(f"Runs on {', '.join(nodes)}.\n".encode())
+        return _until_all_end(cluster, workers, write)
+    finally:
+        for worker in workers:
+            cluster.end(worker)
+
+
+def _until_all_end(cluster: Cluster, workers: Sequence[Any], write: Callable[[bytes], object]) -> int:
+    """Wait for all; the exit status of the first that ends badly, else 0."""
+    said = [b""] * len(workers)
+    asked = {worker.more.remote(): rank for rank, worker in enumerate(workers)}
+    while asked:
+        for answer in cluster.finished(list(asked), ANSWER_S):
+            rank = asked.pop(answer)
+            output, status = cluster.result(answer)
+            if rank == 0:
+                write(output)
+            said[rank] = (said[rank] + output)[-KEPT:]
+            if status:
+                if rank:
+                    write(b"The process of rank %d ended with status %d:\n%s" % (rank, status, said[rank]))
+                return int(status)
+            if status is None:
+                asked[workers[rank].more.remote()] = rank
+    return 0
