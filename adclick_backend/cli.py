@@ -122,6 +122,10 @@ COMMANDS = {
     "restore": Command(
         "adclick_backend.commands.restore", "Put a copy of the database in its place; stop the backend first."
     ),
+    "move-data": Command(
+        "adclick_backend.commands.move_data",
+        "Copy a data folder into a PostgreSQL database and an object store, for several backends.",
+    ),
     "generate": Command(
         "model.commands.generate",
         "Paint defects like a few labelled ones on good images, with a diffusion model.",
