@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
-SHARD = 32
+SHARD = 16
 """Items of a shard for a pool: few enough to be lost, and enough that handing them out costs nothing."""
 
 

@@ -8,13 +8,16 @@ A command that was stopped, or whose node was lost, goes on where it saved its s
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from adclick_backend.cluster.connection import ClusterError, WorkerLost, joined
 from adclick_backend.cluster.remote_process import Program, run_together
+from adclick_backend.commands.cluster_pool import head_is_lost
 from adclick_backend.settings import get_settings
+
+GO_ON = "Run the command again with its option --resume: it goes on where its state was saved last."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             said.add(sentence)
 
     try:
-        with joined(address, _head_is_lost) as cluster:
+        with joined(address, partial(head_is_lost, GO_ON)) as cluster:
             return run_together(cluster, program, args.processes, _write, waiting)
     except WorkerLost as error:
         print(f"A node of the Ray cluster was lost: {error} {GO_ON}", file=sys.stderr)
@@ -56,14 +59,6 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-GO_ON = "Run the command again with its option --resume: it goes on where its state was saved last."
-
-
 def _write(output: bytes) -> None:
     sys.stdout.buffer.write(output)
     sys.stdout.flush()
-
-
-def _head_is_lost() -> None:
-    print(f"The head of the Ray cluster does not answer any more. {GO_ON}", file=sys.stderr, flush=True)
-    os._exit(1)

@@ -8,7 +8,6 @@ judged by all nodes of the cluster.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections import Counter
@@ -16,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from adclick_backend.cluster.connection import ClusterError, WorkerLost, joined
-from adclick_backend.cluster.pool import Pool
+from adclick_backend.cluster.connection import ClusterError, WorkerLost
 from adclick_backend.cluster.shards import SHARD, Here, Workers, cut
+from adclick_backend.commands.cluster_pool import cluster_pool
 from adclick_backend.commands.done_images import DoneImages
 from adclick_backend.commands.image_judge import By, ImageJudge, Looked, judge_of, judge_there
 from adclick_backend.commands.image_names import names_below
@@ -27,6 +26,8 @@ from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import FilesError, ImageError
 from adclick_backend.settings import Settings
 from model.checkpoint.atomic import write_atomically
+
+GO_ON = "Run the command again: it goes on where it stopped."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +69,8 @@ def _workers(
     if not settings.ray_address:
         yield Here(judge), 1
         return
-    with joined(settings.ray_address, _head_is_lost) as cluster:
-        there = settings.on_node()
-        given = (there.model_dump_json(), by, judge.name)
-        gpus = int(there.device == "cuda")
-        yield Pool(cluster, judge_there, given, gpus=gpus, most=settings.ray_workers), SHARD
+    with cluster_pool(settings, judge_there, by, judge.name, advice=GO_ON) as pool:
+        yield pool, SHARD
 
 
 def _judge_all(
@@ -139,12 +137,3 @@ def _said_of_suffix(name: str) -> str:
         f"{name} was passed over: {suffix} is not among the suffixes that folders are searched for. Name the file "
         "itself to have it taken."
     )
-
-
-def _head_is_lost() -> None:
-    print(
-        "The head of the Ray cluster does not answer any more. Run the command again: it goes on where it stopped.",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(1)

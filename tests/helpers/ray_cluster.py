@@ -57,6 +57,10 @@ class RayCluster:
         self.kill_node(number)
         return number
 
+    def runs(self, pid: int) -> bool:
+        """Whether a process runs on one of the nodes."""
+        return any(pid in _marked(mark) for mark in self._nodes)
+
     def kill_node(self, number: int) -> None:
         """End a node and all that runs there."""
         _kill(self._nodes[number])
@@ -91,6 +95,7 @@ class RayCluster:
             start_new_session=True,
         )
         if done.returncode:
+            _kill(mark)
             raise RuntimeError(f"Ray did not start: {done.stdout[-2000:]} {done.stderr[-2000:]}")
         return mark
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
+from adclick_backend.engine.engine import Engine
 from adclick_backend.jobs.queue import Jobs
+from adclick_backend.jobs.runner import PROGRAM
 from adclick_backend.services import Services
 from adclick_backend.settings import Settings
 from adclick_backend.store import Job
@@ -25,6 +27,7 @@ from tests.helpers.backend import CONFIG, Backend
 from tests.helpers.fake_engine import FakeEngine, Pixels
 from tests.helpers.fake_label_studio import LEGACY_TOKEN, FakeLabelStudio
 from tests.helpers.ray_cluster import QUICK
+from tests.helpers.references import png
 
 PATHS = f"import sys\nsys.path[:0] = [{str(QUICK)!r}, {str(Path(__file__).parents[2])!r}]\n"
 SECONDS = "ADCLICK_TEST_SECONDS"
@@ -95,8 +98,18 @@ class Push:
 
 
 @contextmanager
-def push_of(folder: Path, tasks: int, address: str, workers: int = 0) -> Iterator[Push]:
-    """A project with so many tasks, whose jobs run on a cluster with so many workers."""
+def push_of(
+    folder: Path, tasks: int, address: str, workers: int = 0, *, real: bool = False
+) -> Iterator[Push]:
+    """A project with so many tasks, whose jobs run on a cluster with so many workers.
+
+    Args:
+        folder: for all files.
+        tasks: how many.
+        address: of the cluster.
+        workers: at a time; 0 for as many as there is room for.
+        real: the packaged networks look at the images, instead of an engine that sleeps.
+    """
     with FakeLabelStudio() as label_studio:
         settings: dict[str, Any] = {
             "label_studio_url": label_studio.url,
@@ -104,17 +117,25 @@ def push_of(folder: Path, tasks: int, address: str, workers: int = 0) -> Iterato
             "ray_address": address,
             "ray_workers": workers,
         }
-        backend = Backend(folder, **settings)
+        if real:
+            settings["backbone"] = "lite"
+        given = Settings(data_dir=folder / "data", **settings)
+        backend = Backend(folder, Engine(given) if real else None, **settings)  # type: ignore[arg-type]
         backend.setup(config=CONFIG)
         backend.services.store.projects.save("1", label_config=CONFIG)
-        backend.serve_version()
+        if real:
+            for grey in (88, 90, 92):
+                backend.services.references.add("1", png(grey), source="upload")
+            backend.work()
+        else:
+            backend.serve_version()
         for number in range(1, tasks + 1):
             url = backend.draw(f"{number}.png", [(10 + number % 40, 20, 100 + number % 150)])
             label_studio.tasks.append({"id": number, "data": {"image": url}, "annotations": []})
         jobs = Jobs(
             backend.services.store,
             backend.settings,
-            (sys.executable, "-c", HERE),
+            PROGRAM if real else (sys.executable, "-c", HERE),
         )
         jobs.start()
         try:
