@@ -61,6 +61,8 @@ class Services:
         self.store.disk.try_files = self.files.check
         self.store.projects.all()  # known tokens are to be kept out of the log from the first line on
         self.engine = engine or Engine(settings)
+        if self.store.database.shared:
+            self.engine.share(self.store.values)
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
         self.connections = Connections(settings, self.store)
         self.webhook_secret = WebhookSecret(self.store)

@@ -30,6 +30,7 @@ from adclick_backend.engine.project_detectors import ProjectDetectors
 from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
+from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.proposal_source import (
     JOINT,
     NOTHING,
@@ -132,6 +133,7 @@ class Engine:
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
         self._images = PreparedImages(settings, key, self._model, self._preparing)
         self._others: dict[BackboneId, PreparedImages] = {}
+        self._shared: KeyValueTable | None = None
         self._proposals: WeightedLru[tuple[ImageKey, str, ProposalSource], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[
             tuple[ImageKey, Near, Path | None, tuple[str, ...], str, tuple[ModelClick, ...]], Answer
@@ -155,6 +157,11 @@ class Engine:
         self._eyes: LoadedNetworks[Predictor] = LoadedNetworks(self._read)
         self._loading = threading.Lock()
         self._predictor: Predictor | None = None
+
+    def share(self, values: KeyValueTable) -> None:
+        """From now on what images look different by is kept where the engines of other machines find it."""
+        self._shared = values
+        self._images.files.shared = values
 
     # --- loading
 
@@ -706,7 +713,9 @@ class Engine:
             with _explained("click"):
                 return self._eyes.get(packaged.click)
 
-        return PreparedImages(self._settings, key, eyes, self._preparing, share=0.25)
+        images = PreparedImages(self._settings, key, eyes, self._preparing, share=0.25)
+        images.files.shared = self._shared
+        return images
 
     def _key(self, sees: str, manifest: Mapping[str, Any]) -> str:
         """Under which is kept what a network sees: of its backbone, of the code, of size and way of looking."""

@@ -102,10 +102,14 @@ class ReferenceFeatures:
         """What energies are usual in a bank; the first opening measures as many references as that takes."""
         if len(bank.references) < 2:
             return None
-        usual = self.usual(bank)
-        while sha := usual.wanted(bank.references):
-            self.measure(bank, sha)
-        return usual.mean(bank.references)
+
+        def measured() -> dict[str, float]:
+            usual = self.usual(bank)
+            while sha := usual.wanted(bank.references):
+                self.measure(bank, sha)
+            return usual.mean(bank.references)
+
+        return self._files.normal(bank, measured)
 
     def kept_copy(self, key: ImageKey) -> Pixels:
         """The image of a reference.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,6 +175,11 @@ class KeyValueTable:
             total = int(read_value(connection, project, key) or 0) + amount
             write_value(connection, project, key, str(total))
         return total
+
+    def change(self, project: str, key: str, work: Callable[[str | None], str]) -> None:
+        """Keep what `work` makes of the value, None when there is none; nobody else changes it meanwhile."""
+        with self._database.write() as connection:
+            write_value(connection, project, key, work(read_value(connection, project, key)))
 
     def get_or_add(self, project: str, key: str, value: str) -> str:
         """The value that is there; `value`, kept from now on, when there was none."""

@@ -34,6 +34,7 @@ from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.turning import turned
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
+from adclick_backend.store import Store
 from adclick_backend.store.proposal_source import TRAINED, ProposalSource
 from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import backbone_of, start_of_training
@@ -1025,3 +1026,26 @@ def test_what_is_usual_is_known_though_it_cannot_be_written(
 
 def _no_room(path: Path, shared: bool = False) -> NoReturn:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_engines_of_two_machines_see_an_image_alike_whatever_each_has_measured(tmp_path: Path) -> None:
+    """One has compared all references with each other, the other has just begun; they share a database."""
+    store = Store(tmp_path / "database")
+    machines = [Shelf(tmp_path / name) for name in ("one", "two", "alone")]
+    for machine in machines:
+        for seed in range(4):
+            machine.add(draw(seed))
+    for machine in machines[:2]:
+        machine.engine.share(store.values)
+    first, second, alone = (machine.engine for machine in machines)
+    bank = machines[0].bank
+    first.leave_one_out(bank)
+    key, image, click = ImageKey("7", "4" * 64), draw(50, (60, 110)), [Click(60.5, 110.5, True)]
+    found = [engine.click(key, bank, lambda: image, click).probability for engine in (second, first)]
+    assert np.array_equal(*found)
+    assert not np.array_equal(alone.click(key, bank, lambda: image, click).probability, found[0])
+    # What is measured later changes nothing, as long as the references are the same.
+    second.leave_one_out(bank)
+    other = ImageKey("7", "5" * 64)
+    assert np.array_equal(second.click(other, bank, lambda: image, click).probability, found[0])
+    store.close()
