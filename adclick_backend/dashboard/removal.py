@@ -82,7 +82,7 @@ def remove(services: Services, project: str) -> None:
         raise RemovalError(
             f"Not everything could be removed, so the project is still here; try again. {store.disk.failed(error)}"
         ) from error
-    store.projects.drop_unwritten(project)
+    store.projects.forget(project)
     services.links.forget(project)
 
 

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
-from sqlalchemy import Connection, create_engine, extract, func, select, text
+from sqlalchemy import Connection, create_engine, event, extract, func, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFreeError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from adclick_backend.logs import hide
 from adclick_backend.store.database import DATABASE_ERRORS, Database, StoreError
@@ -24,6 +26,10 @@ INSTALL = "pip install 'adclick-backend[many-machines]'"
 
 WRITERS = 0x4144_436C_6963_6B00
 """Number of the lock that a transaction holds from beginning to end."""
+
+_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({WRITERS})"  # one way there and back
+
+_USED = "used"  # when a connection was given back, monotonic seconds
 
 _FULL = "53100"
 _NO_MORE_CONNECTIONS = "53300"
@@ -51,6 +57,7 @@ class PostgresDatabase(Database):
     CONNECTIONS = 4
     MOST_CONNECTIONS = 16
     CLOCK_S = 60.0  # between two looks at the server's clock
+    RESTED_S = 1.0  # a connection that nobody used for so long may have broken since
     shared = True
 
     def __init__(self, url: str, disk: Disk) -> None:
@@ -65,11 +72,11 @@ class PostgresDatabase(Database):
             self._engine = create_engine(
                 self._url,
                 connect_args=self._connect_arguments(),
-                isolation_level="READ COMMITTED",
+                isolation_level="AUTOCOMMIT",  # transactions are begun and ended by `write`, nowhere else
+                skip_autocommit_rollback=True,
                 pool_size=self.CONNECTIONS,
                 max_overflow=self.MOST_CONNECTIONS - self.CONNECTIONS,
                 pool_timeout=self.BUSY_TIMEOUT_S,
-                pool_pre_ping=True,
                 hide_parameters=True,
             )
         except ImportError as error:
@@ -77,7 +84,8 @@ class PostgresDatabase(Database):
                 f"ADCLICK_DATABASE_URL names a PostgreSQL database, and its driver is not installed ({error}). "
                 f"Install it: {INSTALL}"
             ) from error
-        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self._engine, "checkin", _note_use)
+        event.listen(self._engine, "checkout", self._look_at_one_that_rested)
         try:
             self._migrate()
             self._read_clock()
@@ -92,22 +100,31 @@ class PostgresDatabase(Database):
     def read(self) -> Iterator[Connection]:
         """A connection for queries; each sees what was committed when it ran."""
         self._leave_those_of_the_parent()
-        with self.in_words(), self._reader.connect() as connection:
+        with self.in_words(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back when the block raises."""
         self._leave_those_of_the_parent()
-        with self.in_words(), self._engine.begin() as connection:
-            connection.execute(select(func.pg_advisory_xact_lock(WRITERS)))
-            yield connection
+        with self.in_words(), self._engine.connect() as connection:
+            try:
+                connection.exec_driver_sql(_BEGIN)
+                yield connection
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                if not connection.invalidated:
+                    try:
+                        connection.exec_driver_sql("ROLLBACK")
+                    except SQLAlchemyError:  # the error that led here says more
+                        connection.invalidate()
+                raise
 
     def session(self) -> Connection:
         """A connection of one's own, beside the others: what it holds is held until it is closed, or breaks."""
         self._leave_those_of_the_parent()
         with self.in_words():
-            connection = self._reader.connect()
+            connection = self._engine.connect()
             connection.detach()
         return connection
 
@@ -144,6 +161,15 @@ class PostgresDatabase(Database):
                 if self._pid != os.getpid():
                     self._engine.dispose(close=False)
                     self._pid = os.getpid()
+
+    def _look_at_one_that_rested(self, raw: Any, record: ConnectionPoolEntry, *_: object) -> None:
+        used = record.info.get(_USED)
+        if used is None or time.monotonic() - used < self.RESTED_S:
+            return
+        try:
+            raw.execute("SELECT 1")
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error  # the pool takes another one
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
@@ -249,6 +275,10 @@ def checked_url(url: str) -> URL:
         "ADCLICK_DATABASE_URL must name a PostgreSQL database, as postgresql://user:password@host:5432/database does "
         "(a sign such as @ or / in the password is written %40 or %2F)."
     )
+
+
+def _note_use(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED] = time.monotonic()
 
 
 def _place(url: URL) -> str:

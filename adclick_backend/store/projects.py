@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,6 +52,12 @@ class Project:
     updated: float = 0.0  # Unix seconds
 
 
+FRESH_S = 0.2
+"""What was read so long ago is read again: a request asks for its project six times."""
+
+_OF_ID = select(projects).where(projects.c.id == bindparam("of"))
+
+
 class ProjectTable:
     """Table ``projects``. Every token that passes through here stays out of this process's log lines from then on.
 
@@ -63,14 +70,14 @@ class ProjectTable:
         self._database = database
         self._lock = threading.Lock()
         self._unwritten: dict[str, dict[str, str]] = {}  # the changed fields by project
+        self._just_read: dict[str, tuple[float, Project]] = {}  # when, monotonic seconds, and what was found
 
     def get(self, project: str) -> Project:
-        """The project; an empty one when it was never heard of."""
-        with self._database.read() as connection:
-            row = (
-                connection.execute(select(projects).where(projects.c.id == project)).mappings().one_or_none()
-            )
-        return self._completed(_project(row) if row else Project(project))
+        """The project, as it was a moment ago at most; an empty one when it was never heard of."""
+        known = self._just_read.get(project)
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return self._completed(known[1])
+        return self._read(project)
 
     def all(self) -> list[Project]:
         """Every project, the one heard of last first."""
@@ -96,7 +103,7 @@ class ProjectTable:
         hide(changes.get("token", ""))
         if "label_config" in changes:  # so much of it as shows that it is too long
             changes["label_config"] = changes["label_config"][: MAX_CHARACTERS + 1]
-        before = self.get(project)
+        before = self._read(project)
         with self._lock:
             waiting = self._unwritten.get(project, {})
         known = before.updated and all(getattr(before, name) == value for name, value in changes.items())
@@ -110,6 +117,7 @@ class ProjectTable:
         else:
             with self._lock:
                 self._unwritten.pop(project, None)
+        self._just_read.pop(project, None)
         return before
 
     def write_down(self) -> None:
@@ -122,10 +130,18 @@ class ProjectTable:
                 if self._unwritten.get(project) == changes:
                     del self._unwritten[project]
 
-    def drop_unwritten(self, project: str) -> None:
-        """The project is being removed: what could not be written down of it is not to be."""
+    def forget(self, project: str) -> None:
+        """The project was removed: nothing of it is known here either, and what could not be written is not to be."""
         with self._lock:
             self._unwritten.pop(project, None)
+        self._just_read.pop(project, None)
+
+    def _read(self, project: str) -> Project:
+        with self._database.read() as connection:
+            row = connection.execute(_OF_ID, {"of": project}).mappings().one_or_none()
+        found = _project(row) if row else Project(project)
+        self._just_read[project] = time.monotonic(), found
+        return self._completed(found)
 
     def _completed(self, project: Project) -> Project:
         """The project with what could not be written down."""
@@ -185,7 +201,7 @@ class KeyValueTable:
         """The value that is there; `value`, kept from now on, when there was none."""
         with self._database.write() as connection:
             connection.execute(
-                insert_into(connection, key_values)
+                insert_into(connection.dialect.name, key_values)
                 .values(project=project, key=key, value=value)
                 .on_conflict_do_nothing()
             )

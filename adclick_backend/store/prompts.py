@@ -79,7 +79,7 @@ class PromptTable:
         """
         now, new = self._database.now(), 0
         with self._database.write() as connection:
-            known = insert_into(connection, prompts)
+            known = insert_into(connection.dialect.name, prompts)
             key = [column.name for column in prompts.primary_key]
             if source == "person":
                 adding = known.on_conflict_do_update(

@@ -56,6 +56,14 @@ _ANEW: dict[str, Any] = {"state": "pending", "attempts": 0, "due": 0.0}
 """Values of a row that is to go through the encoder, with every attempt to come."""
 
 
+_BANK = (
+    select(_ROW.sha)
+    .where(_ROW.project == bindparam("of"), _ROW.product == bindparam("product_of"), _ROW.state == "ready")
+    .distinct()
+    .order_by(_ROW.sha)
+)
+
+
 class ReferenceTable:
     """Tables ``reference_images`` and ``former_references``."""
 
@@ -78,12 +86,7 @@ class ReferenceTable:
     def bank(self, project: str, product: str) -> tuple[str, ...]:
         """SHA-256 of every image that is ready, each once, sorted."""
         with self._database.read() as connection:
-            shas = connection.execute(
-                select(_ROW.sha)
-                .where(_ROW.project == project, _ROW.product == product, _ROW.state == "ready")
-                .distinct()
-                .order_by(_ROW.sha)
-            ).scalars()
+            shas = connection.execute(_BANK, {"of": project, "product_of": product}).scalars()
             return tuple(shas)
 
     def banks(self) -> list[tuple[str, str]]:

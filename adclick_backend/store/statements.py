@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Integer, Table, case
+from sqlalchemy import ColumnElement, Connection, CursorResult, Integer, Table, bindparam, case
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -18,9 +19,9 @@ _AT_ONCE = 500
 """Values in one statement: databases take some ten thousand."""
 
 
-def insert_into(connection: Connection, table: Table) -> sqlite.Insert:
-    """An INSERT that can say what happens when the row is there, ``on_conflict_do_...``."""
-    if connection.dialect.name == "sqlite":
+def insert_into(dialect: str, table: Table) -> sqlite.Insert:
+    """An INSERT that can say what happens when the row is there, ``on_conflict_do_...``, in SQLAlchemy's dialect."""
+    if dialect == "sqlite":
         return sqlite.insert(table)
     from sqlalchemy.dialects import postgresql  # costs time that only its users should pay
 
@@ -43,15 +44,17 @@ def upsert(
     """
     if not rows:
         return
+    given = tuple(rows if isinstance(rows, Mapping) else rows[0])
+    statement = _upsert(connection.dialect.name, table, given, given if change is None else tuple(change))
+    connection.execute(statement, rows)
+
+
+@lru_cache(maxsize=256)  # to make one takes as long as to run it
+def _upsert(dialect: str, table: Table, given: tuple[str, ...], change: tuple[str, ...]) -> sqlite.Insert:
     key = [column.name for column in table.primary_key]
-    given = rows if isinstance(rows, Mapping) else rows[0]
-    insert = insert_into(connection, table)
-    changed = [name for name in (given if change is None else change) if name not in key]
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=key, set_={name: insert.excluded[name] for name in changed}
-        ),
-        rows,
+    insert = insert_into(dialect, table)
+    return insert.values({name: bindparam(name) for name in given}).on_conflict_do_update(
+        index_elements=key, set_={name: insert.excluded[name] for name in change if name not in key}
     )
 
 

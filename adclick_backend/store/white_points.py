@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from adclick_backend.store.database import Database
 from adclick_backend.store.disk import DiskError
@@ -23,6 +23,11 @@ class WhitePoint(NamedTuple):
 
     white: int
     by_references: bool
+
+
+_OF_PRODUCT = select(white_points.c.white, white_points.c.by_references).where(
+    white_points.c.project == bindparam("of"), white_points.c.product == bindparam("product_of")
+)
 
 
 class WhitePointTable:
@@ -63,9 +68,5 @@ class WhitePointTable:
 
 
 def _read(connection: Connection, project: str, product: str) -> WhitePoint | None:
-    row = connection.execute(
-        select(white_points.c.white, white_points.c.by_references).where(
-            white_points.c.project == project, white_points.c.product == product
-        )
-    ).one_or_none()
+    row = connection.execute(_OF_PRODUCT, {"of": project, "product_of": product}).one_or_none()
     return WhitePoint(row.white, bool(row.by_references)) if row else None
