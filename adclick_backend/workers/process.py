@@ -40,7 +40,7 @@ from adclick_backend.workers import (
     reporting,
     unaccepted,
 )
-from adclick_backend.workers.elsewhere import cluster_of_job, run_elsewhere
+from adclick_backend.workers.elsewhere import ToldFiles, cluster_of_job, run_elsewhere
 from adclick_backend.workers.task_predictor import Predicted, RawTask, predictor_of
 from model.checkpoint.atomic import SPARE_BYTES
 from model.checkpoint.manifest import CheckpointError
@@ -102,11 +102,13 @@ def main(
 
 def _run(number: int, services: Services, trainers: Trainers | None, holder: int | None = None) -> int:
     """Do the job and write down how it ended."""
-    table, files = services.store.jobs, JobFiles(services.settings.data_dir)
+    table = services.store.jobs
+    files = (JobFiles if holder is None else ToldFiles)(services.settings.data_dir)
     job = table.find(number)
     if job is None or not job.active:
         log.error("There is no job %s to be done.", number)
         return 2
+    files.folder(job.project, number).mkdir(parents=True, exist_ok=True)
     control = JobControl(services.store, files, job, holder)
     try:
         if services.settings.ray_address and job.kind == "push":

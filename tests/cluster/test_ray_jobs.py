@@ -105,7 +105,9 @@ def test_a_training_runs_on_a_node_and_its_log_and_curve_are_here(
         assert (done.state, done.version, done.progress) == ("done", "v1", 1.0), jobs.log("1", done.id)
         assert "Runs on the node" in jobs.log("1", done.id)
         assert "threads 1" in jobs.log("1", done.id)
-        assert jobs.curve("1", done.id)[0]["state"] == "training"
+        shares = [point["progress"] for point in jobs.curve("1", done.id)]
+        assert len(shares) > 3 and shares == sorted(set(shares))
+        assert "\x1e" not in jobs.log("1", done.id)
     assert backend.services.registry.serving_name("1") == "fake-1+p1-v1"
 
 
