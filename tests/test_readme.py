@@ -118,7 +118,7 @@ PREPARED = "adclick prepare-backbone timm:resnet18 --out data/backbones/timm-res
 TESTED[PREPARED] = "tests/model/features/test_timm_backbone.py"
 # Named in a sentence about what to change, with a port and a path that are examples.
 ADVICE = {"PORT=9091 make run": "PORT", "make run PYTHON=/path/to/python3": "PYTHON"}
-EXTRAS = ["pip install -e '.[int8]'", "pip install -e '.[timm]'", "pip install -e '.[generation]'"]
+EXTRAS = [f"pip install -e '.[{extra}]'" for extra in ("int8", "timm", "generation", "many-machines", "ray")]
 
 
 def test_every_command_is_known() -> None:

@@ -34,9 +34,7 @@ WAIT_S = 1.0
 class PoolWorker:
     """In a process of the cluster: opens what it needs once, and works on shards."""
 
-    def open(
-        self, release: str, nice: int, make: Callable[..., Callable[[Any], Any]], given: tuple[Any, ...]
-    ) -> str:
+    def open(self, release: str, make: Callable[..., Callable[[Any], Any]], given: tuple[Any, ...]) -> str:
         """Get ready; answers the name of the node, and the number of the process there.
 
         Raises:
@@ -44,7 +42,6 @@ class PoolWorker:
         """
         node = socket.gethostname()
         check_release(release, node)
-        os.nice(nice)
         self._work = make(*given)
         return f"{node} (process {os.getpid()})"
 
@@ -77,7 +74,6 @@ class Pool(Generic[Item, Result]):
         given: for it.
         gpus: of each worker.
         most: workers; 0 for as many as there is room for.
-        nice: how far the workers give way to other processes of their nodes.
     """
 
     def __init__(
@@ -88,10 +84,9 @@ class Pool(Generic[Item, Result]):
         *,
         gpus: int = 0,
         most: int = 0,
-        nice: int = 0,
     ) -> None:
         self._cluster = cluster
-        self._opening = (__version__, nice, make, given)
+        self._opening = (__version__, make, given)
         self._size = {"cpus": 0 if gpus else 1, "gpus": gpus}
         self._most = most
         self._workers: list[_Worker[Item]] = []

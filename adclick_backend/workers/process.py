@@ -144,7 +144,7 @@ def _push_with_pool(project: str, services: Services, control: JobControl) -> st
         there = services.settings.on_node()
         given, gpus = (there.model_dump_json(), project), int(there.device == "cuda")
         pool = Pool[RawTask, list[Predicted]](
-            cluster, predictor_of, given, gpus=gpus, most=services.settings.ray_workers, nice=NICE
+            cluster, predictor_of, given, gpus=gpus, most=services.settings.ray_workers
         )
         return push.run(project, services, control, pool)
 
