@@ -17,6 +17,8 @@ import requests
 from flask import Flask
 from werkzeug.serving import make_server
 
+from tests.e2e.short_trainings import MODULE as SHORT_TRAININGS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
 USER, PASSWORD = "engineer@example.com", "a-pass-for-the-tests"
@@ -61,9 +63,17 @@ def label_studio(data_dir: Path, *, settings: Mapping[str, str] = ALLOW_PRIVATE)
 
 @contextmanager
 def backend(
-    data_dir: Path, *, label_studio_url: str, api_key: str, settings: Mapping[str, str] = {}
+    data_dir: Path,
+    *,
+    label_studio_url: str,
+    api_key: str,
+    settings: Mapping[str, str] = {},
+    short_trainings: bool = False,
 ) -> Iterator[str]:
-    """Serve the backend, with further settings of its environment; yields its URL."""
+    """Serve the backend, with further settings of its environment; yields its URL.
+
+    Nobody clicks while a test waits for a training, so that trainings have the whole machine.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -71,9 +81,14 @@ def backend(
         "ADCLICK_DATA_DIR": str(data_dir),
         "LABEL_STUDIO_URL": label_studio_url,
         "LABEL_STUDIO_API_KEY": api_key,
+        "ADCLICK_TRAINING_THREADS": str(os.cpu_count() or 1),
         **settings,
     }
-    command = [str(Path(sys.executable).parent / "adclick"), "serve", "--port", str(port)]
+    program = [str(Path(sys.executable).parent / "adclick")]
+    if short_trainings:
+        environment["PYTHONPATH"] = str(REPOSITORY)
+        program = [sys.executable, "-m", SHORT_TRAININGS]
+    command = [*program, "serve", "--port", str(port)]
     with _process(command, environment, data_dir / "backend.log", f"{url}/health", limit_s=60):
         yield url
 
