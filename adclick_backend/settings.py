@@ -31,6 +31,23 @@ def without_password(url: str) -> str:
     return _USER_INFO.sub(r"\1", url)
 
 
+def checked_bucket(url: str) -> str:
+    """The URL of a bucket without a slash at its end; "" stays so.
+
+    Raises:
+        ValueError: it is none, or carries a password; the message shows none.
+    """
+    bare = url.strip().rstrip("/")
+    if not bare or _BUCKET_URL.fullmatch(bare):
+        return bare
+    if "@" in bare:
+        raise ValueError(
+            "carries a user name or a password: set it to s3://bucket/prefix, and AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    raise ValueError(f"must be a bucket such as s3://adclick or s3://adclick/line-3, and not {url[:80]!r}")
+
+
 def _either(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
@@ -277,17 +294,7 @@ class Settings(BaseSettings):
     @field_validator("files_url")
     @classmethod
     def _bucket(cls, value: str) -> str:
-        url = value.strip().rstrip("/")
-        if not url or _BUCKET_URL.fullmatch(url):
-            return url
-        if "@" in url:
-            raise ValueError(
-                "carries a user name or a password: set it to s3://bucket/prefix, and AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY"
-            )
-        raise ValueError(
-            f"must be a bucket such as s3://adclick or s3://adclick/line-3, and not {value[:80]!r}"
-        )
+        return checked_bucket(value)
 
     @field_validator("ray_address")
     @classmethod

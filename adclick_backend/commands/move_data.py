@@ -7,10 +7,10 @@ import sys
 from contextlib import closing
 
 from adclick_backend.commands.project_arguments import add_data_dir, chosen_settings
-from adclick_backend.settings import Settings
+from adclick_backend.settings import checked_bucket
 from adclick_backend.store import DATABASE_ERRORS, Store, StoreError
 from adclick_backend.store.backups import BackupError
-from adclick_backend.store.files import FilesError, ObjectFiles, open_files
+from adclick_backend.store.files import ObjectFiles, open_files
 from adclick_backend.store.moving.move import MoveError, move
 
 
@@ -40,11 +40,19 @@ def run(args: argparse.Namespace) -> int:
         )
         return 2
     try:
-        files = open_files(Settings(**{**settings.model_dump(), "files_url": url}))
+        checked_bucket(url)
+    except ValueError as error:
+        print(f"--to-files {error}.", file=sys.stderr)
+        return 2
+    try:
+        files = open_files(settings.model_copy(update={"files_url": checked_bucket(url)}))
         assert isinstance(files, ObjectFiles)  # noqa: S101
         with closing(Store(settings.data_dir, database)) as target:
             move(settings.data_dir, target, files, lambda sentence: print(sentence, flush=True))
-    except (MoveError, BackupError, StoreError, FilesError, OSError, *DATABASE_ERRORS) as error:
+    except (MoveError, BackupError, StoreError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (OSError, *DATABASE_ERRORS) as error:
         print(f"{error} What was copied stays; the same command goes on with it.", file=sys.stderr)
         return 1
     print(

@@ -183,12 +183,12 @@ class References:
                 continue
             rows = self._store.references.of_project(project)
             ready = [row for row in rows if row.product == product and row.state == "ready"]
-            if any(self._is_deep(self.path(row)) for row in ready):
+            if any(self._is_deep(row) for row in ready):
                 self._store.references.prepare_again(project, product)
 
-    def _is_deep(self, kept: Path) -> bool:
+    def _is_deep(self, reference: Reference) -> bool:
         try:
-            return is_deep_file(kept, max_megapixels=self._settings.max_megapixels)
+            return is_deep_file(self.path(reference), max_megapixels=self._settings.max_megapixels)
         except (OSError, ImageError):
             return False
 

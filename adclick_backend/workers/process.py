@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from adclick_backend.cluster.pool import Pool
 from adclick_backend.engine.bank import EngineError
+from adclick_backend.errors import FilesError
 from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed, JobTaken
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.jobs.notices import JobNotices
@@ -151,7 +152,7 @@ def _push_with_pool(project: str, services: Services, control: JobControl) -> st
 
 def reason_of(error: Exception) -> str:
     """Why a job failed, as a sentence for a person."""
-    if isinstance(error, (JobFailed, RegistryError, EngineError, CheckpointError)):
+    if isinstance(error, (JobFailed, RegistryError, EngineError, CheckpointError, FilesError)):
         return str(error)
     if isinstance(error, FloatingPointError):
         return f"The training diverged: {error}"

@@ -120,3 +120,33 @@ def test_stated_licences_know_no_other_backbone(monkeypatch: pytest.MonkeyPatch)
         SettingsError, match=r"ADCLICK_CHECKPOINT: stated-licences has networks behind the backbones"
     ):
         get_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("s3://adclick", "s3://adclick"), (" s3://ad.click-2/line_3/a/ ", "s3://ad.click-2/line_3/a")],
+)
+def test_the_bucket_of_the_files_is_a_setting(
+    given: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADCLICK_FILES_URL", given)
+    assert get_settings().files_url == taken
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://key:secret@adclick/line", "ADCLICK_FILES_URL: carries a user name or a password: set it to"),
+        ("s3:/adclick", "ADCLICK_FILES_URL: must be a bucket such as s3://adclick"),
+        ("s3://adclick/../other", "ADCLICK_FILES_URL: must be a bucket such as"),
+        ("https://store/adclick", "ADCLICK_FILES_URL: must be a bucket such as"),
+        ("/srv/files", "ADCLICK_FILES_URL: must be a bucket such as"),
+    ],
+)
+def test_files_that_are_no_bucket_are_refused_without_a_secret(
+    url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADCLICK_FILES_URL", url)
+    with pytest.raises(SettingsError) as refused:
+        get_settings()
+    assert str(refused.value).startswith(said) and "secret" not in str(refused.value)

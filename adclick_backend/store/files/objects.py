@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REST_S = 3.0
-"""After the store could not be reached, nothing is asked of it for so long: those who wait are told at once."""
+REST_S, MOST_REST_S = 3.0, 30.0
+"""After the store could not be reached, nothing is asked of it for so long, or for as long as that took to see, within
+limits: those who come next are told at once."""
 
 LISTED_S = 2.0
 """What a list of a folder said of the objects in it holds for so long: who shows a page of them asks once."""
@@ -322,6 +323,7 @@ class ObjectFiles:
         """
         if (rest := self._rest) is not None and self._clock() < rest[0]:
             raise FilesError(str(rest[1]))
+        began = self._clock()
         try:
             answer = work(self._store())
         except FilesError:
@@ -331,7 +333,8 @@ class ObjectFiles:
             if said is None:
                 raise
             if is_away(error):
-                self._rest = self._clock() + REST_S, said
+                now = self._clock()
+                self._rest = now + min(max(REST_S, now - began), MOST_REST_S), said
             raise said from error
         self._rest = None
         return answer

@@ -9,7 +9,7 @@ from adclick_backend.errors import FilesError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-CONNECT_S, READ_S, TRIES = 3, 15, 2
+CONNECT_S, READ_S, TRIES = 3, 10, 2
 """Seconds until a connection, and until the next byte; how often something is asked for."""
 
 
@@ -47,7 +47,7 @@ class S3:
             config_kwargs={
                 "connect_timeout": CONNECT_S,
                 "read_timeout": READ_S,
-                "retries": {"max_attempts": TRIES, "mode": "standard"},
+                "retries": {"total_max_attempts": 1},  # s3fs tries again
                 # Stores other than Amazon's do not know the newer checksums.
                 "request_checksum_calculation": "when_required",
                 "response_checksum_validation": "when_required",
