@@ -72,7 +72,9 @@ def _key(*columns: str) -> PrimaryKeyConstraint:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+    return {
+        "sqlite_where": text(condition)
+    }  # to name PostgreSQL here would import all that SQLAlchemy knows of it
 
 
 projects = Table(
