@@ -217,7 +217,7 @@ def test_a_database_of_a_newer_program_is_refused(
     name = postgres.rsplit("/", 1)[1]
     postgres_server.psql(f"UPDATE alembic_version SET version_num = '{SCHEMA + 1:04}'", name)
     with pytest.raises(
-        StoreError, match=f"newer ADClick \\(schema 000{SCHEMA + 1}, this one knows {SCHEMA}\\)"
+        StoreError, match=f"newer ADClick \\(schema {SCHEMA + 1:04}, this one knows {SCHEMA}\\)"
     ):
         Store(tmp_path, postgres)
 

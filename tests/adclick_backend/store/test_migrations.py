@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 
 from adclick_backend.brush.rle import encode_rle
-from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint
+from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint, migrate
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
 from adclick_backend.store.labels import Annotated, LabelledTask, Summary
 from adclick_backend.store.ladder import MIGRATIONS
@@ -233,6 +236,46 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(
     assert (layout(tmp_path), version(tmp_path)) == (before, 1)
     with opened(tmp_path) as store:
         check_schema_1(store)
+
+
+def test_alembic_goes_on_where_the_ladder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration to come, of a file of any earlier schema; until then Alembic is not even imported for a file."""
+    folder = tmp_path / "100% migrations"
+    shutil.copytree(migrate.FOLDER, folder)
+    (folder / "versions" / "to_come.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\n"
+        f"revision, down_revision = {migrate.revision(LATEST + 1)!r}, {migrate.revision(LATEST)!r}\n"
+        "def upgrade():\n"
+        "    op.create_table('further', sa.Column('id', sa.Integer, primary_key=True))\n"
+        "    op.add_column('projects', sa.Column('colour', sa.Text, nullable=False, server_default='red'))\n"
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    make(data, "schema_3")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "FOLDER", folder)
+        patch.setattr("adclick_backend.store.sqlite.SCHEMA", LATEST + 1)
+        for _ in range(2):  # the second time nothing is left to migrate
+            with opened(data) as store:
+                store.values.set("1", "key", "value")
+    assert version(data) == LATEST + 1
+    with closing(sqlite3.connect(data / FILE)) as connection:
+        assert connection.execute("SELECT colour FROM projects").fetchall() == [("red",), ("red",)]
+        assert connection.execute("SELECT COUNT(*) FROM further").fetchone() == (0,)
+    with pytest.raises(StoreError, match="newer ADClick"):
+        Store(data)
+
+
+def test_opening_a_file_imports_neither_alembic_nor_a_driver(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from adclick_backend.store import Store\n"
+        "Store(Path(sys.argv[1])).close()\n"
+        "print([name for name in ('alembic', 'psycopg', 'sqlalchemy.dialects.postgresql') if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
 
 
 # --- what is in the dumps
