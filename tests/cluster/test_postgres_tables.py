@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from adclick_backend.store import Store
+from adclick_backend.store.removal import take_away
 from adclick_backend.store.tables import METADATA
 from tests.adclick_backend.images.test_white_points import (  # noqa: F401  (pytest finds them here)
     test_a_brighter_reference_says_so_and_the_bank_is_prepared_again,
@@ -77,3 +79,18 @@ def test_the_tables_that_statements_are_about_are_those_of_the_server(store: Sto
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
         assert compare_metadata(context, METADATA) == []
+
+
+def test_a_removed_project_leaves_no_row(store: Store) -> None:
+    check_it_works(store)
+    store.values.set("1", "key", "of another project")
+    take_away(store.database, store.data_dir, "9")
+    with store.database.read() as connection:
+        left = [
+            table.name
+            for table in METADATA.sorted_tables
+            if "project" in table.c
+            and connection.execute(select(table.c.project).where(table.c.project == "9")).first()
+        ]
+    assert (left, store.projects.all()) == ([], [])
+    assert store.values.get("1", "key") == "of another project"
