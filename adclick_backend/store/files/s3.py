@@ -9,7 +9,7 @@ from adclick_backend.errors import FilesError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-CONNECT_S, READ_S, TRIES = 3, 10, 2
+CONNECT_S, READ_S, TRIES = 3, 7, 2
 """Seconds until a connection, and until the next byte; how often something is asked for."""
 
 
@@ -39,9 +39,9 @@ class S3:
     @staticmethod
     def file_system() -> AbstractFileSystem:
         """A connection of this process."""
-        import s3fs
+        from adclick_backend.store.files.bounded_s3 import BoundedS3
 
-        made = s3fs.S3FileSystem(
+        made = BoundedS3(
             use_listings_cache=False,
             skip_instance_cache=True,
             config_kwargs={
