@@ -287,10 +287,16 @@ class ObjectFiles:
             return known
         with self._cache.adding(name, tag) as half:
             half.mkdir()
-            for path, (size, sha) in parse_manifest(told).items():
-                copy = half / checked_name(path)
+            files = parse_manifest(told)
+            copies = {path: half / checked_name(path) for path in files}
+            for copy in copies.values():
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                self._fetch(f"{place}/{path}", copy, size, sha)
+            if files:  # all at a time
+                there = [f"{place}/{path}" for path in files]
+                self._ask(lambda store: store.get(there, [str(copy) for copy in copies.values()]))
+            for path, (size, sha) in files.items():
+                if not _holds(copies[path], size, sha):
+                    self._fetch(f"{place}/{path}", copies[path], size, sha)
             (half / MANIFEST).write_bytes(told)
         found = self._cache.get(name, tag)
         if found is None:
@@ -300,7 +306,7 @@ class ObjectFiles:
     def _fetch(self, place: str, copy: Path, size: int, sha: str) -> None:
         for _ in range(TRIES):
             self._ask(lambda store: store.get_file(place, str(copy)))
-            if copy.stat().st_size == size and _digest(copy) == sha:
+            if _holds(copy, size, sha):
                 return
         raise self._damaged(place.removeprefix(f"{self._root}/"))
 
@@ -382,6 +388,10 @@ def _written(info: dict[str, Any]) -> float:
     if isinstance(when, datetime):
         return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
     return float(when or 0.0)
+
+
+def _holds(path: Path, size: int, sha: str) -> bool:
+    return path.is_file() and path.stat().st_size == size and _digest(path) == sha
 
 
 def _digest(path: Path) -> str:
