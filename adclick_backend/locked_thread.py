@@ -89,13 +89,15 @@ class LockedThread(ABC):
 
     def _queue(self) -> Held | None:
         """The lock, as soon as it can be had; None: stop."""
+        said = ""
         while not self._stopping.is_set():
             wait = self._poll_s
             try:
                 if (held := self._locks.try_hold(self._lock)) is not None:
                     return held
             except (OSError, DiskError) as error:  # a read-only disk say, or no database
-                log.warning("The lock %s cannot be asked for (%s); it is tried again.", self._lock, error)
+                if said != (said := str(error)):
+                    log.warning("The lock %s cannot be asked for (%s); it is tried again.", self._lock, error)
                 wait = max(wait, 5.0)
             self._stopping.wait(wait)
         return None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from adclick_backend.jobs.queue import Jobs
+from adclick_backend.settings import Settings
 from adclick_backend.store import DiskError, Store
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.references import wait_for
@@ -83,4 +85,46 @@ def test_a_lock_is_lost_when_the_database_goes_away_and_had_again_afterwards(
     assert stores[0].locks.try_hold("jobs") is None
     again.release()
     for store in stores:
+        store.close()
+
+
+WAITS = """
+import json, sys
+from pathlib import Path
+from adclick_backend.settings import Settings
+from adclick_backend.store import Store
+from adclick_backend.jobs.control import JobControl
+from adclick_backend.jobs.files import JobFiles
+
+settings = Settings(**json.loads(sys.stdin.readline()))
+store = Store(settings.data_dir, settings.database_url)
+control = JobControl(store, JobFiles(settings.data_dir), store.jobs.find(int(sys.argv[sys.argv.index("--job") + 1])))
+control.report("Learning.", 0.4, "training")
+sys.stdin.read()
+"""
+
+
+def test_one_of_two_machines_runs_jobs_and_one_that_was_cut_off_ends_in_words(
+    tmp_path: Path, postgres: str, postgres_server: PostgresServer
+) -> None:
+    machines = []
+    for name in ("one", "two"):
+        settings = Settings(data_dir=tmp_path / name, database_url=postgres)
+        store = Store(settings.data_dir, postgres)
+        store.disk.watch = True
+        machines.append((store, Jobs(store, settings, (sys.executable, "-c", WAITS))))
+    for _, jobs in machines:
+        jobs.start()
+    _, asked = machines[1]
+    job = asked.enqueue("1", "train", "dashboard")
+    assert asked.enqueue("1", "train", "dashboard").id == job.id
+    assert wait_for(lambda: asked.get("1", job.id).state == "training")
+    postgres_server.stop()
+    postgres_server.start()
+    assert wait_for(lambda: asked.get("1", job.id).state == "failed")
+    assert "start it again" in asked.get("1", job.id).message
+    again = asked.enqueue("1", "train", "dashboard")
+    assert wait_for(lambda: asked.get("1", again.id).state == "training")
+    for store, jobs in machines:
+        jobs.stop()
         store.close()
