@@ -37,6 +37,9 @@ from adclick_backend.store.shelves import open_shelf
 from adclick_backend.store.versions import Registry
 from adclick_runtime.regions import Proposals
 
+_OPEN = ExitStack()
+"""What a worker of a cluster holds until it ends."""
+
 
 @dataclass(frozen=True)
 class By:
@@ -158,9 +161,7 @@ def judge_there(settings: str, by: By, name: str) -> ImageJudge:
     Raises:
         ClusterError: here it is another one.
     """
-    judge = ExitStack().enter_context(
-        judge_of(Settings.model_validate_json(settings), by)
-    )  # as long as the process
+    judge = _OPEN.enter_context(judge_of(Settings.model_validate_json(settings), by))
     if judge.name != name:
         raise ClusterError(
             "What images are judged by is not the same on all nodes, or changed since the command began: run it again, "

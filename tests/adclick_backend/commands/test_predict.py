@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from adclick_backend.cli import main
+from adclick_backend.cluster.connection import ClusterError
 from adclick_backend.commands import image_judge
 from adclick_backend.images.task_images import LoadedImage
+from adclick_backend.settings import Settings
 from tests.helpers.backend import Backend
 from tests.helpers.references import png
 
@@ -124,6 +127,24 @@ def test_a_project_judges_by_its_references_and_its_version(
     assert "defect, score 0.70" in capsys.readouterr().out, "the references alone judge, for nothing else can"
     assert {path.name for path in masks.glob("*.png")} == {"a.defect.png"}, "none is left of before"
     assert backend.services.registry.current("1") is None
+
+
+def test_a_worker_judges_as_the_command_does_and_keeps_what_it_needs(tmp_path: Path) -> None:
+    for seed in range(3):
+        draw(tmp_path / f"good/{seed}.png", seed)
+    draw(tmp_path / "spot.png", 63, spot=True)
+    settings, by = (
+        Settings(backbone="lite", model_threads=1),
+        image_judge.By("", references=tmp_path / "good"),
+    )
+    with image_judge.judge_of(settings, by) as judge:
+        expected, name = judge([str(tmp_path / "spot.png")]), judge.name
+    there = image_judge.judge_there(settings.on_node().model_dump_json(), by, name)
+    gc.collect()
+    assert there([str(tmp_path / "spot.png")]) == expected
+    assert expected[0].parts
+    with pytest.raises(ClusterError, match="run it again"):
+        image_judge.judge_there(settings.model_dump_json(), by, "another")
 
 
 def test_wrong_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
