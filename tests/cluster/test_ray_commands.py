@@ -43,13 +43,13 @@ def adclick(address: str, *words: object) -> subprocess.Popen[str]:
 
 
 def plates(folder: Path, count: int, *, spots: bool) -> None:
-    """Grey plates with noise, and maybe a dark spot at (40, 60)."""
+    """Grey plates with noise of their own, and maybe a dark spot at (40, 60)."""
     folder.mkdir()
     for number in range(count):
         image = np.full((96, 96, 3), 140, np.uint8)
         if spots:
             cv2.circle(image, (40, 60), 7, (60, 40, 30), -1)
-        noise = np.random.default_rng(number + 1000 * spots).normal(0, 3, image.shape)
+        noise = np.random.default_rng([number, *str(folder).encode()]).normal(0, 3, image.shape)
         cv2.imwrite(str(folder / f"{number}.png"), np.clip(image + noise, 0, 255).astype(np.uint8))
 
 
