@@ -123,10 +123,8 @@ def _labels(backend: Backend) -> None:
         data = {"id": number, "data": {"image": url}}
         backend.webhook("ANNOTATION_CREATED", annotation=annotated(number, result), task=data)
         sha = labelled(number).name
-        kept = backend.services.labels.path(PROJECT, f"{sha}.png")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(plate(number))
-        backend.services.store.labels.fetched(PROJECT, number, url, sha=sha, file=kept.name)
+        backend.services.labels.keep(PROJECT, f"{sha}.png", plate(number))
+        backend.services.store.labels.fetched(PROJECT, number, url, sha=sha, file=f"{sha}.png")
     backend.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 2}], task={"id": 2})
     backend.services.store.projects.save(PROJECT, title=LONG_TITLE)  # messages bring a title of their own
 
@@ -255,6 +253,5 @@ def _report(backend: Backend) -> None:
     remark = "None of these images was trained on."
     section = Section(f"Project {PROJECT}", remark, evaluate(images, look), named)
     facts = {"project": PROJECT, "version": "v3", "written": "2026-11-28 10:00"}
-    out = backend.settings.data_dir / "projects" / PROJECT / "reports"
-    out.mkdir(parents=True)
-    (out / "v3.html").write_text(render(Report("Without a click: project 1, v3", facts, [section])))
+    page = render(Report("Without a click: project 1, v3", facts, [section]))
+    backend.services.files.put(f"projects/{PROJECT}/reports/v3.html", page.encode())
