@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 from adclick_backend.files import private
@@ -122,9 +123,10 @@ class JobRunner(LockedThread):
         self._grace_s = grace_s
         self._clock = clock
         self._running: dict[JobKind, _Process] = {}
+        self._is_new = True  # there may be jobs of a runner before this one
 
     def _begin(self) -> None:
-        self._safely(self._give_up_orphans)
+        self._is_new = True
 
     def _turn(self) -> bool:
         self._safely(self._step)
@@ -146,6 +148,7 @@ class JobRunner(LockedThread):
             log.exception("The jobs could not be worked on")
 
     def _give_up_orphans(self) -> None:
+        """End the jobs of the runner before, whose processes ended with it."""
         for job in self._table.running():
             self._table.end(
                 job.id,
@@ -154,8 +157,11 @@ class JobRunner(LockedThread):
                 "Nothing that was labelled is lost, and the version before still serves; start it again.",
             )
             self._files.clear(job)
+        self._is_new = False
 
     def _step(self) -> None:
+        if self._is_new:
+            self._give_up_orphans()
         for kind in KINDS:
             if kind in self._running:
                 self._watch(self._running[kind])
@@ -245,7 +251,8 @@ class JobRunner(LockedThread):
     def _tell_lost(self, number: int) -> None:
         """Nobody else says that the job is over; whoever is told may take a while."""
         if (job := self._table.find(number)) is not None:
-            threading.Thread(target=self._on_lost, args=(job,), name="job-lost", daemon=True).start()
+            tell = partial(self._safely, partial(self._on_lost, job))
+            threading.Thread(target=tell, name="job-lost", daemon=True).start()
 
 
 def job_words(job: int) -> list[str]:

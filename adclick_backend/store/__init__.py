@@ -107,6 +107,7 @@ class Store:
 
     def close(self) -> None:
         """Close every connection of this process."""
+        self.locks.close()
         self.database.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
@@ -44,6 +45,10 @@ class Locks(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Nobody asks for a lock any more; those that are held stay so."""
+        ...
+
 
 class FileLocks:
     """Lock files ``data_dir/NAME.lock``, between the processes of one machine.
@@ -70,6 +75,9 @@ class FileLocks:
             return _HeldFile(file)
         file.close()
         return None
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _path(self, name: str) -> Path:
         return self._data_dir / f"{name}.lock"
@@ -104,25 +112,41 @@ class DatabaseLocks:
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
+        self._idle: list[Connection] = []  # of who asks again and again until a lock is free
+        self._guard = threading.Lock()
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
         """Hold the lock of that name; waits for whoever holds it. Raises DiskError when the database is away."""
-        with self._session() as connection:
+        with self._opened() as connection:
             with self._database.in_words():
                 connection.execute(select(func.pg_advisory_lock(_number(name))))
             yield
 
     def try_hold(self, name: str) -> Held | None:
         """Hold the lock of that name; None when somebody else does. Raises DiskError when the database is away."""
-        connection = self._session()
-        with self._database.in_words():
-            if connection.execute(select(func.pg_try_advisory_lock(_number(name)))).scalar_one():
-                return _HeldSession(connection)
+        with self._guard:
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or self._opened()
+        try:
+            with self._database.in_words():
+                if connection.execute(select(func.pg_try_advisory_lock(_number(name)))).scalar_one():
+                    return _HeldSession(connection)
+        except BaseException:
             connection.close()
+            raise
+        with self._guard:
+            self._idle.append(connection)
         return None
 
-    def _session(self) -> Connection:
+    def close(self) -> None:
+        """See `Locks.close`."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _opened(self) -> Connection:
         idle, between, count = self.ALONE_S
         settings = {
             "lock_timeout": 0,  # whoever waits does so for as long as it takes
