@@ -26,10 +26,11 @@ from adclick_backend.config.labeling_config import parse_labeling_config, recomm
 from adclick_backend.settings import Settings
 from adclick_backend.store.versions import Registry
 from adclick_backend.web.server import greeting
-from tests.e2e.servers import ALLOW_PRIVATE, free_port
+from tests.e2e.servers import ALLOW_PRIVATE
 from tests.helpers.documents import ROOT, Document
 from tests.helpers.fake_label_studio import LEGACY_TOKEN
 from tests.helpers.fake_projects import FakeProjects
+from tests.helpers.served import free_port
 from tests.helpers.versions import publish
 
 README = Document("README.md")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.e2e.servers import free_port
+from tests.helpers.served import free_port
 
 RAY = Path(sys.executable).with_name("ray")
 START_S = 180.0

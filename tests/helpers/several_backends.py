@@ -54,13 +54,17 @@ class SeveralBackends:
     Args:
         folder: for what they write, and for the images of their tasks.
         count: how many of them.
+        program: of Python, that is called as ``adclick`` is.
         settings: of their environment, such as ``ADCLICK_DATABASE_URL``.
     """
 
-    def __init__(self, folder: Path, count: int, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, count: int, program: Sequence[str] = ("-m", "adclick_backend"), **settings: str
+    ) -> None:
         self.images = folder / "images"
         self.images.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._program = program
         self.settings = settings
         self._ports = [free_port() for _ in range(count)]
         self._port = free_port()
@@ -71,9 +75,7 @@ class SeveralBackends:
         try:
             for number in range(len(self._ports)):
                 self.start(number)
-            servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in self._ports)
-            text = _NGINX.format(folder=self._folder / "nginx", servers=servers, port=self._port)
-            self._nginx = start_nginx(self._folder / "nginx", text)
+            self._nginx = in_turn(self._folder / "nginx", self._ports, self._port)
             for number in range(len(self._ports)):
                 self.wait_until_ready(number)
         except BaseException:
@@ -123,7 +125,7 @@ class SeveralBackends:
         }
         with (self._folder / f"backend-{number}.log").open("ab") as log:
             self._processes[number] = subprocess.Popen(
-                [sys.executable, "-m", "adclick_backend", "serve", "--port", str(self._ports[number])],
+                [sys.executable, *self._program, "serve", "--port", str(self._ports[number])],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -157,6 +159,12 @@ class SeveralBackends:
     def ended(self, number: int) -> int:
         """Wait for a backend that was told to end; its exit status."""
         return self._processes.pop(number).wait(120)
+
+
+def in_turn(folder: Path, ports: Sequence[int], port: int) -> subprocess.Popen[bytes]:
+    """Start nginx on a port, which sends each request to the next of some others; whoever started it ends it."""
+    servers = " ".join(f"server 127.0.0.1:{one} max_fails=0;" for one in ports)
+    return start_nginx(folder, _NGINX.format(folder=folder, servers=servers, port=port))
 
 
 def start_nginx(folder: Path, configuration: str) -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ import pytest
 
 from adclick_backend import __version__
 from adclick_backend.cluster.connection import ClusterAway, ClusterError, check_head, check_release, joined
-from tests.e2e.servers import free_port
+from tests.helpers.served import free_port
 from tests.helpers.silent_server import SilentServer
 
 
