@@ -20,11 +20,11 @@ from statistics import quantiles
 
 import cv2
 import numpy as np
-from tests.helpers.several_backends import Client, SeveralBackends
 
 from tests.helpers.backend import HEIGHT, WIDTH, point
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.s3 import S3Server
+from tests.helpers.several_backends import Client, SeveralBackends
 
 GOOD = 4
 CLICKS = 4
