@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 PRODUCT, DEFECTS, SIZE = "flange", ("stain", "contamination"), 384
-NORMAL, LABELLED, BY_HAND, UNLABELLED = 6, 12, 2, 6
+NORMAL, LABELLED, BY_HAND, UNLABELLED = 8, 12, 2, 10
 CLICKS = 3
 PATIENCE_S = 40 * 60  # for a training on a busy machine
 
