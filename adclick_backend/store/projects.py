@@ -153,6 +153,7 @@ class ProjectTable:
         values: dict[str, Any] = {"id": project, "updated": self._database.now(), **changes}
         with self._database.write() as connection:
             upsert(connection, projects, values)
+        self._just_read.pop(project, None)
 
 
 def _project(row: RowMapping) -> Project:
