@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -13,6 +14,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -100,6 +102,22 @@ class LabelledTask:
 Summarise = Callable[[LabelledTask], Summary]
 
 _LABELLED = labelled_tasks.c
+
+# Made once: to make a statement takes longer than to run it, and a message may be about a thousand tasks.
+_OF_TASK = (
+    select(labelled_tasks)
+    .where(_LABELLED.project == bindparam("of"), _LABELLED.task_id == bindparam("task"))
+    .order_by(_LABELLED.image)
+)
+_SUMMARY = (
+    update(labelled_tasks)
+    .where(
+        _LABELLED.project == bindparam("of"),
+        _LABELLED.task_id == bindparam("task"),
+        _LABELLED.image == bindparam("at"),
+    )
+    .values(kinds=bindparam("kinds"), flag=bindparam("flag"), remark=bindparam("remark"))
+)
 
 
 def is_about() -> ColumnElement[bool]:
@@ -192,16 +210,14 @@ class LabelTable:
             return [json.loads(one) for one in kinds]
 
     def some(self, project: str, tasks: Iterable[int]) -> list[LabelledTask]:
-        """The images of those of the tasks that are labelled."""
-        return [
-            image
-            for task in tasks
-            for image in self._tasks(
-                select(labelled_tasks)
-                .where(_there(project), _LABELLED.task_id == task)
-                .order_by(_LABELLED.image)
-            )
-        ]
+        """The images of those of the tasks that are labelled, in the order of the tasks."""
+        wanted = list(dict.fromkeys(tasks))
+        found: defaultdict[int, list[LabelledTask]] = defaultdict(list)
+        for part in in_parts(wanted):
+            statement = select(labelled_tasks).where(_there(project), _LABELLED.task_id.in_(part))
+            for image in self._tasks(statement.order_by(_LABELLED.image)):
+                found[image.task_id].append(image)
+        return [image for task in wanted for image in found[task]]
 
     def left_out(self, project: str) -> list[LeftOut]:
         """Tasks that cannot be learned from, and why: a problem of the image, or what the annotation lacks."""
@@ -446,7 +462,7 @@ def _with_clicks(annotation: Annotated, before: Annotated | None) -> Annotated:
 
 def _find(connection: Connection, project: str, task_id: int) -> list[LabelledTask]:
     """The rows of a task, one for each of its images."""
-    rows = connection.execute(select(labelled_tasks).where(_of(project, task_id)).order_by(_LABELLED.image))
+    rows = connection.execute(_OF_TASK, {"of": project, "task": task_id})
     return [_task(row) for row in rows.mappings().all()]
 
 
@@ -489,11 +505,9 @@ def _save(
 
 
 def _write_summary(connection: Connection, task: LabelledTask, found: Summary) -> None:
-    connection.execute(
-        update(labelled_tasks)
-        .where(_of(task.project, task.task_id), _LABELLED.image == task.image)
-        .values(kinds=json.dumps(found.kinds), flag=found.flag, remark=found.remark)
-    )
+    image = {"of": task.project, "task": task.task_id, "at": task.image}
+    said = {"kinds": json.dumps(found.kinds), "flag": found.flag, "remark": found.remark}
+    connection.execute(_SUMMARY, {**image, **said})
 
 
 def _save_image(
