@@ -1,7 +1,7 @@
 # Two commands do everything: `make run` serves the backend, `make test` runs the suite.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench soak e2e package lock audit sbom wheels clean
+.PHONY: help run test check format bench soak e2e cluster-test package lock audit sbom wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +9,10 @@ PORT ?= 9090
 LABEL_STUDIO_VERSION := 1.23.2
 # Label Studio pins its own dependencies, so it never shares a virtual environment with the backend.
 LABEL_STUDIO_VENV := .label-studio/venv
+# So does the S3 server of the tests: its botocore is another one than that of the backend's client.
+S3_VENV := .venv-moto
+S3_SERVER_VERSION := 5.2.5
+CLUSTER_EXTRAS := many-machines,ray
 # The first interpreter that is new enough and can make virtual environments (Debian splits ensurepip off).
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.10,\
@@ -20,7 +24,7 @@ export MALLOC_ARENA_MAX ?= 2
 PACKAGE := --editable .
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# $(call add,EXTRA): tools beside the backend, never at the price of another version of what `make run` serves with.
+# $(call add,EXTRAS): tools beside the backend, never at the price of another version of what `make run` serves with.
 define add
 @$(BIN)/python .ci/runtime_versions.py >$(VENV)/runtime.txt
 @$(PIP) install --constraint $(VENV)/runtime.txt --editable '.[$(1)]'
@@ -36,6 +40,7 @@ help:
 	@echo 'make bench   latency, memory and growth figures'
 	@echo 'make soak    a bad day of 30 minutes: kills, a full disk, hosts that never answer; MINUTES=3 is a short one'
 	@echo 'make e2e     click a defect in a real Label Studio in a real Chromium'
+	@echo 'make cluster-test  several backends over PostgreSQL, an S3 server, nginx and Ray, all on this machine'
 	@echo 'make package build the distributions, and try them where nothing else is'
 	@echo 'make lock    pin what the image installs, with hashes, in the versions that are installed here'
 	@echo 'make audit   look for known vulnerabilities in what is locked'
@@ -46,7 +51,7 @@ run: $(VENV)/.installed
 	@$(BIN)/adclick serve --port $(PORT)
 
 test: $(VENV)/.installed-dev $(if $(ADCLICK_E2E),$(LABEL_STUDIO_VENV)/.installed)
-	@$(BIN)/pytest $(if $(ADCLICK_E2E),,-m 'not e2e')
+	@$(BIN)/pytest -m 'not cluster$(if $(ADCLICK_E2E),, and not e2e)'
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
@@ -66,6 +71,11 @@ soak: $(VENV)/.installed-dev
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
 	@$(BIN)/pytest -m e2e
+
+# PostgreSQL and nginx are the distribution's: apt-get install postgresql nginx-light.
+cluster-test: $(VENV)/.installed-dev $(S3_VENV)/.installed
+	$(call add,$(CLUSTER_EXTRAS))
+	@$(BIN)/pytest -m cluster
 
 package: $(VENV)/.installed-dev
 	@.ci/package
@@ -104,7 +114,7 @@ wheels: $(VENV)/.installed-dev
 	@cp $(LOCKED) $(WHEELS)/lock.txt
 
 clean:
-	rm -rf $(VENV) $(LABEL_STUDIO_VENV) build dist *.egg-info
+	rm -rf $(VENV) $(LABEL_STUDIO_VENV) $(S3_VENV) build dist *.egg-info
 
 $(VENV)/.created:
 	$(if $(PYTHON),,$(error No Python 3.10 to 3.13 with the venv module was found. Install one (on Debian: \
@@ -129,6 +139,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@# What the tests call of them needs numpy, scipy and pillow only.
 	@$(PIP) install --no-deps ADEval==1.1.0 label-studio-sdk==2.1.2
 	$(call add,dev)
+	@touch $@
+
+$(S3_VENV)/.installed:
+	@echo 'Installing the S3 server of the tests ...'
+	@$(PYTHON) -m venv $(S3_VENV)
+	@$(S3_VENV)/bin/python -m pip --disable-pip-version-check --quiet install 'moto[server]==$(S3_SERVER_VERSION)'
 	@touch $@
 
 $(LABEL_STUDIO_VENV)/.installed: | $(VENV)/.installed-dev

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from adclick_backend import __version__
-from adclick_backend.errors import ProjectIdError, SettingsError
+from adclick_backend.errors import ProjectIdError, SettingsError, StoreError
 
 
 class Command(NamedTuple):
@@ -109,6 +109,9 @@ COMMANDS = {
     ),
     "build": Command("", "Make a data set from another one.", DATA_SETS),
     "train": Command("", "Train a project, or one of the networks that ship.", TRAININGS),
+    "on-ray": Command(
+        "adclick_backend.commands.on_ray", "Run a training of several processes on a Ray cluster."
+    ),
     "versions": Command(
         "adclick_backend.commands.versions", "List, compare, activate, roll back and delete trained versions."
     ),
@@ -118,6 +121,10 @@ COMMANDS = {
     ),
     "restore": Command(
         "adclick_backend.commands.restore", "Put a copy of the database in its place; stop the backend first."
+    ),
+    "move-data": Command(
+        "adclick_backend.commands.move_data",
+        "Copy a data folder into a PostgreSQL database and an object store, for several backends.",
     ),
     "generate": Command(
         "model.commands.generate",
@@ -140,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     try:
         return int(importlib.import_module(args.module).run(args))
-    except (ProjectIdError, SettingsError) as error:
+    except (ProjectIdError, SettingsError, StoreError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,12 +1,9 @@
-"""Files of the data folder: named by content, swept when nothing refers to them."""
+"""Names and rights of files in the data folder."""
 
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
-
-from model.checkpoint.atomic import LEFTOVER_AGE_S
 
 _SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,5})$")
 
@@ -23,11 +20,3 @@ def private(file: Path) -> Path:
     if (mode := file.stat().st_mode) & 0o077:
         file.chmod(mode & 0o700)
     return file
-
-
-def is_young(file: Path) -> bool:
-    """Whether the file was written just now: what refers to it may be about to be written as well."""
-    try:
-        return time.time() - file.stat().st_mtime <= LEFTOVER_AGE_S
-    except FileNotFoundError:  # another worker swept it
-        return True

@@ -1,4 +1,4 @@
-"""A background thread that one of several processes runs: the one that holds a lock file."""
+"""A background thread that one of several processes runs: the one that holds a lock."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import IO
 
-from adclick_backend.lock_file import try_lock
+from adclick_backend.store import DiskError
+from adclick_backend.store.locks import Held, Locks
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +16,18 @@ log = logging.getLogger(__name__)
 class LockedThread(ABC):
     """Works in a thread of its own while this process holds the lock; the others are ready to take over.
 
+    A lock that is lost, as when the database that keeps it went away, is queued for again.
+
     Args:
         name: of the thread.
-        lock: path of the lock file.
+        locks: where the lock is.
+        lock: its name.
         poll_s: seconds between looks for the lock, and for work that another process wrote down.
     """
 
-    def __init__(self, name: str, lock: Path, poll_s: float) -> None:
+    def __init__(self, name: str, locks: Locks, lock: str, poll_s: float) -> None:
         self._name = name
+        self._locks = locks
         self._lock = lock
         self._poll_s = poll_s
         self._wake = threading.Event()
@@ -53,39 +56,48 @@ class LockedThread(ABC):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Called once, when the lock is held."""
+        """Called when the lock is held, before anything else."""
 
     @abstractmethod
     def _turn(self) -> bool:
         """Do what there is to do; True to be called again at once, False to be woken or called after `poll_s`."""
 
     @abstractmethod
-    def _end(self) -> None:
-        """Called once, before the lock is given back."""
+    def _end(self, *, lost: bool) -> None:
+        """Called before the lock is given back, or when it was lost and another process may hold it."""
 
     def _run(self) -> None:
-        file = self._open()
-        if file is None:
-            return
-        with file:
-            while not self._stopping.is_set() and not try_lock(file):
-                self._stopping.wait(self._poll_s)
-            if self._stopping.is_set():
-                return
-            self._begin()
-            while not self._stopping.is_set():
-                self._wake.clear()
-                if not self._turn():
-                    self._wake.wait(self._poll_s)
-            self._end()
-
-    def _open(self) -> IO[str] | None:
-        """The lock file, as soon as it can be opened, which a read-only disk does not allow; None: stop."""
-        while not self._stopping.is_set():
+        while (held := self._queue()) is not None:
             try:
-                self._lock.parent.mkdir(parents=True, exist_ok=True)
-                return self._lock.open("a")
-            except OSError as error:
-                log.warning("%s cannot be opened (%s); it is tried again.", self._lock, error)
-                self._stopping.wait(max(self._poll_s, 5.0))
+                self._work(held)
+            finally:
+                held.release()
+
+    def _work(self, held: Held) -> None:
+        self._begin()
+        while not self._stopping.is_set():
+            if held.lost():
+                log.warning(
+                    "The lock %s was lost, as what keeps it went away; it is queued for again.", self._lock
+                )
+                self._end(lost=True)
+                return
+            self._wake.clear()
+            if not self._turn():
+                self._wake.wait(self._poll_s)
+        self._end(lost=False)
+
+    def _queue(self) -> Held | None:
+        """The lock, as soon as it can be had; None: stop."""
+        said = ""
+        while not self._stopping.is_set():
+            wait = self._poll_s
+            try:
+                if (held := self._locks.try_hold(self._lock)) is not None:
+                    return held
+            except (OSError, DiskError) as error:  # a read-only disk say, or no database
+                if said != (said := str(error)):
+                    log.warning("The lock %s cannot be asked for (%s); it is tried again.", self._lock, error)
+                wait = max(wait, 5.0)
+            self._stopping.wait(wait)
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 from functools import lru_cache
 
@@ -34,7 +33,11 @@ from adclick_backend.references.messages import Messages
 from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.settings import Settings, get_settings
-from adclick_backend.store import DiskError, Store
+from adclick_backend.store import DATABASE_ERRORS, DiskError, Store
+from adclick_backend.store.clicked_objects import ClickedInFile, ClickedObjects
+from adclick_backend.store.expected_clicks import ExpectedClicks
+from adclick_backend.store.files import open_files
+from adclick_backend.store.shelves import open_shelf
 from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry
 from adclick_backend.telemetry import Telemetry
@@ -52,16 +55,24 @@ class Services:
 
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
-        self.store = Store(settings.data_dir)
+        self.store = Store(settings.data_dir, settings.database_url)
+        self.locks = self.store.locks
+        self.files = open_files(settings)
+        self.store.disk.try_files = self.files.check
         self.store.projects.all()  # known tokens are to be kept out of the log from the first line on
         self.engine = engine or Engine(settings)
+        if self.store.database.shared:
+            self.engine.share(self.store.values)
         self.telemetry = Telemetry(self.store, settings.prometheus_multiproc_dir)
         self.connections = Connections(settings, self.store)
         self.webhook_secret = WebhookSecret(self.store)
         self.references = References(self.store, settings)
         self.prompts = Prompts(settings, self.store)
         self.registry = Registry(
-            settings.data_dir, self.engine.version, shared=lambda: self.engine.shared_detector.named
+            settings.data_dir,
+            self.engine.version,
+            shared=lambda: self.engine.shared_detector.named,
+            shelf=open_shelf(settings, self.store.values, self.locks),
         )
         self.thresholds = Thresholds(self.registry)
         self.registration = Registration(self.store, self.registry, self.webhook_secret)
@@ -69,11 +80,7 @@ class Services:
         self.jobs = Jobs(self.store, settings)
         self.answers = AnswerKeeper(self.store)
         self.labels = Labels(settings, self.store, self.jobs.count_label)
-        self.memory = ClickMemory(
-            settings.data_dir / "clicks.sqlite3",
-            ttl_s=settings.click_memory_s,
-            max_clicks=settings.max_clicks,
-        )
+        self.memory = ClickMemory(self._clicked_objects(), max_clicks=settings.max_clicks)
         self.segmenter = Segmenter(
             self.connections, self.references, self.prompts, self.engine, self.telemetry
         )
@@ -132,9 +139,12 @@ class Services:
             syncs=self.syncs,
             engine=self.engine,
             give_way=self.traffic.give_way,
-            lock=settings.data_dir / "references.lock",
+            locks=self.locks,
+            files=self.files,
         )
         self.store.disk.on_recovery += [self.answers.write_down, self.syncs.plan_missed]
+        self.draining = False
+        """Whether the server is ending: what was asked is answered, and nothing new is wanted."""
         self._started_in = 0
 
     @property
@@ -148,6 +158,8 @@ class Services:
             return
         self._started_in = os.getpid()
         self.store.disk.watch = True
+        if self.store.database.shared:
+            self.engine.expected.shared = ExpectedClicks(self.store.database)
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.keeper.start()
         self.jobs.start()
@@ -160,12 +172,29 @@ class Services:
         self.answers.stop()
         self.store.close()
 
+    def unready(self) -> str:
+        """Why requests are better sent to another backend now, as a sentence; "" when they are welcome here.
+
+        One that is not ready answers whatever it can all the same.
+        """
+        if self.draining:
+            return "This backend is being stopped; what it was asked before is answered."
+        if self.engine.state == "failed":
+            return self.engine.failure or "The model could not be loaded."
+        if self.engine.state != "ready":
+            return "The model is being loaded."
+        try:
+            self.store.values.get("", "ready")
+        except DiskError as error:
+            return str(error)
+        return self.store.disk.look()
+
     def report(self, project: str, sentence: str, task_id: int | None = None) -> None:
         """Tell a person what went wrong, in the log and on the status page; never raises."""
         log.warning("Project %s, task %s: %s", project or "-", task_id, sentence)
         try:
             self.store.problems.add(project, sentence, task_id)
-        except (sqlite3.Error, OSError):
+        except (*DATABASE_ERRORS, OSError):
             log.exception("The problem could not be written down")
 
     def miss(self, project: str, event: str, error: Exception) -> DiskError:
@@ -180,6 +209,17 @@ class Services:
             "written again; a training has to be started again.",
         )
         return self.store.disk.failed(error)
+
+    def _clicked_objects(self) -> ClickedObjects:
+        """Where the objects that are being clicked are kept: where all who answer clicks find them."""
+        ttl_s = self.settings.click_memory_s
+        if not self.store.database.shared:
+            return ClickedInFile(self.settings.data_dir / "clicks.sqlite3", ttl_s=ttl_s)
+        from adclick_backend.store.clicked_shared import ClickedInDatabase
+
+        clicked = ClickedInDatabase(self.store.database, ttl_s=ttl_s)
+        self.store.disk.on_recovery.append(clicked.give_back)
+        return clicked
 
     def _warm_up(self) -> None:
         try:

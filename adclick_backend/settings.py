@@ -31,11 +31,31 @@ def without_password(url: str) -> str:
     return _USER_INFO.sub(r"\1", url)
 
 
+def checked_bucket(url: str) -> str:
+    """The URL of a bucket without a slash at its end; "" stays so.
+
+    Raises:
+        ValueError: it is none, or carries a password; the message shows none.
+    """
+    bare = url.strip().rstrip("/")
+    if not bare or _BUCKET_URL.fullmatch(bare):
+        return bare
+    if "@" in bare:
+        raise ValueError(
+            "carries a user name or a password: set it to s3://bucket/prefix, and AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    raise ValueError(f"must be a bucket such as s3://adclick or s3://adclick/line-3, and not {url[:80]!r}")
+
+
 def _either(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
 _TIMM_NAME = re.compile(rf"{TIMM}[\w.-]+", re.ASCII)
+_BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[\w-][\w.-]*)*", re.ASCII)
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
+_DATABASE_URL = re.compile(r"(?:postgres|postgresql|postgresql\+psycopg)://[^/\s]*/[^/?\s]+(?:\?\S*)?")
 _USER_INFO = re.compile(r"^(\s*(?:[a-z+.\-]*://)?).*@", re.IGNORECASE | re.DOTALL)
 
 
@@ -67,6 +87,14 @@ class Settings(BaseSettings):
 
     # --- where things are kept
     data_dir: Path = Field(default_factory=lambda: Path("data"))
+    # where the files of the projects are kept: s3://bucket/prefix; empty: in the data folder
+    files_url: str = ""
+    files_cache_mb: int = Field(
+        4000, ge=100
+    )  # copies of these files on this machine, when they are kept elsewhere
+    # the PostgreSQL database of several backends, postgresql://user:password@host:5432/database; empty: a SQLite file
+    # in the data folder
+    database_url: str = Field("", repr=False)
     # what images are seen with: vit, or lite, as quick and small as it gets (`model.checkpoint.manifest.BACKBONES`);
     # timm:NAME, or the path of a file that `adclick prepare-backbone` wrote
     backbone: str = next(iter(BACKBONES))
@@ -117,6 +145,11 @@ class Settings(BaseSettings):
     # what paints generated defects: small, which ships, or a latent diffusion model as a path or the name in a hub
     generator: str = "small"
 
+    # --- a cluster
+    # head of a Ray cluster that jobs run on, host:port; empty: jobs run in processes of this machine
+    ray_address: str = ""
+    ray_workers: int = Field(0, ge=0)  # that look at images at a time; 0: as many as the cluster has room for
+
     # --- labelling
     normal_choices: Annotated[tuple[str, ...], NoDecode] = ("normal", "good", "ok", "defect-free")
     background_labels: Annotated[tuple[str, ...], NoDecode] = ("background",)
@@ -146,6 +179,12 @@ class Settings(BaseSettings):
         if not self.backbone.startswith(TIMM):
             return Path(self.backbone)
         return self.data_dir / "backbones" / f"{self.backbone.replace(':', '-')}.safetensors"
+
+    def on_node(self) -> Settings:
+        """The same for a process on a node of the Ray cluster, which computes with the one processor or GPU it gets."""
+        device = "cuda" if self.device.startswith("cuda") else self.device
+        changes = {"ray_address": "", "prometheus_multiproc_dir": None, "device": device, "model_threads": 1}
+        return self.model_copy(update=changes)
 
     @property
     def unprepared(self) -> str:
@@ -251,6 +290,32 @@ class Settings(BaseSettings):
         if value.strip() and urlsplit(value.strip()).scheme not in ("http", "https"):
             raise ValueError("must be a whole address such as https://chat.example.com/hooks/abc")
         return value.strip()
+
+    @field_validator("files_url")
+    @classmethod
+    def _bucket(cls, value: str) -> str:
+        return checked_bucket(value)
+
+    @field_validator("ray_address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        address = value.strip()
+        if address and not _HOST_AND_PORT.fullmatch(address):
+            raise ValueError(
+                f"must be the address of the head of a Ray cluster, such as ray-head:6379, and not {address!r}"
+            )
+        return address
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: str) -> str:
+        url = value.strip()
+        if url and not _DATABASE_URL.fullmatch(url):
+            raise ValueError(  # without the value: it may hold a password
+                "must name a PostgreSQL database, as postgresql://user:password@host:5432/database does (a sign such "
+                "as @ or / in the password is written %40 or %2F)"
+            )
+        return url
 
     @field_validator("label_studio_url", "llm_url")
     @classmethod

@@ -137,7 +137,7 @@ def options() -> set[str]:
 
 @each_document()
 def test_targets_of_make_exist(document: Document) -> None:
-    targets = {word for command in document.commands() for word in re.findall(r"\bmake (\w+)", command)}
+    targets = {word for command in document.commands() for word in re.findall(r"\bmake ([\w-]+)", command)}
     if targets:
         # An interpreter that is named need not be looked for, which takes seconds.
         dry_run = ["make", "-n", f"PYTHON={sys.executable}", *targets]

@@ -26,10 +26,11 @@ from adclick_backend.config.labeling_config import parse_labeling_config, recomm
 from adclick_backend.settings import Settings
 from adclick_backend.store.versions import Registry
 from adclick_backend.web.server import greeting
-from tests.e2e.servers import ALLOW_PRIVATE, free_port
+from tests.e2e.servers import ALLOW_PRIVATE
 from tests.helpers.documents import ROOT, Document
 from tests.helpers.fake_label_studio import LEGACY_TOKEN
 from tests.helpers.fake_projects import FakeProjects
+from tests.helpers.served import free_port
 from tests.helpers.versions import publish
 
 README = Document("README.md")
@@ -84,7 +85,7 @@ SERVED = ["make run", "LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_K
 # `make check`, `make test` and the end-to-end tests, and tests/adclick_backend/latency/test_bench.py runs the bench.
 TARGETS = ["make check", "make format", "make test", "make bench", "make e2e"]
 # Likewise: .ci/run and .ci/package call the last three, and tests/test_locks.py reads what the first one wrote.
-TARGETS += ["make lock", "make audit", "make sbom", "make wheels"]
+TARGETS += ["make lock", "make audit", "make sbom", "make wheels", "make cluster-test"]
 # On a machine without internet; .ci/offline is one.
 OFFLINE = [
     "pip install --no-index --find-links wheels --require-hashes -r wheels/lock.txt",
@@ -111,6 +112,10 @@ TESTED = {
     "adclick find-alike --project 1 --label scratch": "tests/adclick_backend/commands/test_asked_jobs.py",
     "adclick export labels --project 1 --format coco labels.zip": "tests/adclick_backend/exports/test_labels.py",
     "adclick export detector --project 1 detector.zip": "tests/adclick_backend/exports/test_detector.py",
+    "adclick move-data": "tests/cluster/test_move_data.py",
+    "adclick move-data --to-database postgresql://user:password@host/adclick --to-files s3://bucket/prefix": (
+        "tests/cluster/test_move_data.py"
+    ),
     "adclick generate DATA_DIR --out OUT --count 50": "tests/model/commands/test_generate.py",
 }
 PREPARED = "adclick prepare-backbone timm:resnet18 --out data/backbones/timm-resnet18.safetensors"
@@ -118,7 +123,7 @@ PREPARED = "adclick prepare-backbone timm:resnet18 --out data/backbones/timm-res
 TESTED[PREPARED] = "tests/model/features/test_timm_backbone.py"
 # Named in a sentence about what to change, with a port and a path that are examples.
 ADVICE = {"PORT=9091 make run": "PORT", "make run PYTHON=/path/to/python3": "PYTHON"}
-EXTRAS = ["pip install -e '.[int8]'", "pip install -e '.[timm]'", "pip install -e '.[generation]'"]
+EXTRAS = [f"pip install -e '.[{extra}]'" for extra in ("int8", "timm", "generation", "many-machines", "ray")]
 
 
 def test_every_command_is_known() -> None:

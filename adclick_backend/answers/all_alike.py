@@ -15,6 +15,7 @@ from adclick_backend.answers.segmenter import Answered, AnsweredAlike
 from adclick_backend.brush.regions import brush_region
 from adclick_backend.brush.shapes import resize_mask
 from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.clicks.near import Near
 from adclick_backend.config.alike_labels import Regions
 from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.all_alike import AlikePart, AlikeParts
@@ -72,7 +73,7 @@ def answer_alike(
     wanted: ClickObject,
     image: ImageSettings,
     regions: Regions,
-) -> tuple[list[dict[str, Any]], str]:
+) -> tuple[list[dict[str, Any]], str, Near]:
     """Answer clicks that ask for every place that is alike, and keep each region of the answer for training.
 
     Args:
@@ -85,7 +86,8 @@ def answer_alike(
         regions: one for all, or one for each.
 
     Returns:
-        The regions as Label Studio stores them, none when nothing was found, and what it is told as ``model_version``.
+        The regions as Label Studio stores them, none when nothing was found; what it is told as ``model_version``; and
+        where the first click was expected.
 
     Raises:
         ImageError, LabelStudioError, EngineError: with a sentence for a person.
@@ -98,7 +100,7 @@ def answer_alike(
         if task.id is not None:
             keeper.remember(project, task.id, one.wanted, one.answered, region)
         result.append(region)
-    return result, clicker.told(project, answered)
+    return result, clicker.told(project, answered), answered.near
 
 
 def _region(
@@ -111,7 +113,7 @@ def _region(
     if mask.shape != (wanted.height, wanted.width):
         mask = resize_mask(mask, wanted.height, wanted.width)
     segmentation = Segmentation(mask, probability, score, {})
-    found = Answered(segmentation, answered.sha, answered.references, answered.model_version)
+    found = Answered(segmentation, answered.sha, answered.references, answered.model_version, answered.near)
     return AlikeRegion(wanted, found)
 
 

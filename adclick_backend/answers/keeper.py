@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -12,13 +11,16 @@ from typing import Any
 
 from adclick_backend.answers.segmenter import Answered
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.store import Answer, DiskError, Store
+from adclick_backend.store import DATABASE_ERRORS, Answer, DiskError, Store
 from adclick_backend.store.answers import pack_map, pack_mask
 
 log = logging.getLogger(__name__)
 
 KEPT_DAYS = 30
 """So long an answer that no annotation holds is kept: a draft may be submitted late."""
+
+PRUNE_S = 3600.0
+"""Between two looks for answers that are older than that."""
 
 WAITING = 200
 """So many answers wait in memory while the disk is full; older ones are lost, and are then plain masks to training."""
@@ -33,6 +35,7 @@ class AnswerKeeper:
         self._waiting: deque[Answer] = deque(
             maxlen=WAITING
         )  # those that could not be written, the oldest first
+        self._pruned = -PRUNE_S  # monotonic seconds
 
     def remember(
         self, project: str, task_id: int, wanted: ClickObject, answered: Answered, region: Mapping[str, Any]
@@ -77,7 +80,7 @@ class AnswerKeeper:
             mask_rle=pack_mask(region["value"]["rle"]),
             map_size=(probability.shape[0], probability.shape[1]),
             map_bytes=pack_map(probability),
-            answered=time.time(),
+            answered=self._store.database.now(),
         )
         self._waiting.append(answer)
         self._write_waiting()
@@ -87,9 +90,12 @@ class AnswerKeeper:
             while self._waiting:
                 self._store.answers.put(self._waiting[0])
                 self._waiting.popleft()
-            self._store.answers.prune(time.time() - KEPT_DAYS * 86_400)
+            if time.monotonic() - self._pruned > PRUNE_S:
+                self._pruned = time.monotonic()
+                self._store.answers.prune(self._store.database.now() - KEPT_DAYS * 86_400)
         except DiskError:  # it is said elsewhere, and this is called again when it is over
             return
-        except (sqlite3.Error, OSError):
-            self._waiting.popleft()
+        except (*DATABASE_ERRORS, OSError):
+            if self._waiting:
+                self._waiting.popleft()
             log.exception("The answer to a click is not kept")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adclick_backend.brush.shapes import resize_mask
 from adclick_backend.clicks.begun import unpacked
 from adclick_backend.clicks.key_points import ClickObject
+from adclick_backend.clicks.near import Near
 from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.all_alike import AlikeParts
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
@@ -41,12 +42,14 @@ class Answered:
         sha: SHA-256 of the image file.
         references: SHA-256 of the references it was compared with.
         model_version: name of the click network that answered.
+        near: where the first click was expected.
     """
 
     segmentation: Segmentation
     sha: str
     references: tuple[str, ...]
     model_version: str
+    near: Near
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class AnsweredAlike:
     sha: str
     references: tuple[str, ...]
     model_version: str
+    near: Near
 
 
 class Segmenter:
@@ -130,6 +134,7 @@ class Segmenter:
         begun = unpacked(wanted.begun, wanted.height, wanted.width)
         bank = self._bank(project, task, shown)
         key = self._key(project, task, shown, image)
+        near = self._near(wanted, key, bank)
         found = self._engine.click(
             key,
             bank,
@@ -138,13 +143,14 @@ class Segmenter:
             weights,
             self._phrases(project, wanted),
             None if begun is None else resize_mask(begun, height, width),
+            near,
         )
         self._count(found.milliseconds)
         if (width, height) != (wanted.width, wanted.height):
             # The browser was shown a scaled copy, as a resizing proxy gives it: answer in the frame it knows.
             found = replace(found, mask=resize_mask(found.mask, wanted.height, wanted.width))
         references = bank.without(image.sha256).references
-        return Answered(found, image.sha256, references, name)
+        return Answered(found, image.sha256, references, name, near)
 
     def segment_alike(
         self,
@@ -159,6 +165,7 @@ class Segmenter:
         image = self._fetch(project, task, shown)
         bank = self._bank(project, task, shown)
         key = self._key(project, task, shown, image)
+        near = self._near(wanted, key, bank)
         found = self._engine.click_alike(
             key,
             bank,
@@ -166,9 +173,10 @@ class Segmenter:
             _in_image(wanted, image),
             weights,
             self._phrases(project, wanted),
+            near,
         )
         self._count(found.milliseconds)
-        return AnsweredAlike(found, image.sha256, bank.without(image.sha256).references, name)
+        return AnsweredAlike(found, image.sha256, bank.without(image.sha256).references, name, near)
 
     def samples(
         self,
@@ -220,6 +228,12 @@ class Segmenter:
         image = self._fetch(project, task, shown)
         key = self._key(project, task, shown, image)
         return key, self._bank(project, task, shown), self._loader(image, key.white)
+
+    def _near(self, wanted: ClickObject, key: ImageKey, bank: ReferenceBank) -> Near:
+        """Where the first click was expected when it was answered, as long as the references are those of then."""
+        if wanted.near is not None and wanted.near.bank == bank.without(key.sha).fingerprint:
+            return wanted.near
+        return self._engine.near(key, bank)
 
     def _count(self, milliseconds: dict[str, float]) -> None:
         """Note what an answer took, and whether its image had to be prepared first."""

@@ -157,12 +157,19 @@ class Trier:
         url = image_url(data, shown.value)
         product = self._references.product_of(data, shown.key)
         copy = next((row.file for row in known if row.url == url and row.file), "")
-        path = self._labels.path(project, copy)
-        if copy and path.is_file():
-            image = LoadedImage(path.read_bytes(), self._settings.max_megapixels)
+        kept = self._kept(project, copy) if copy else b""
+        if kept:
+            image = LoadedImage(kept, self._settings.max_megapixels)
         else:
             image = self._connections.load_image(url, project, task)
         return Chosen(image, product, image_name(url), task)
+
+    def _kept(self, project: str, copy: str) -> bytes:
+        """The kept copy of a labelled image; empty when it is gone, or cannot be fetched."""
+        try:
+            return self._labels.path(project, copy).read_bytes()
+        except OSError:
+            return b""
 
     def look(self, project: str, chosen: Chosen) -> Tried:
         """What the version that serves sees in an image.

@@ -18,7 +18,7 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.images.decode import Pixels, decode_image
 from adclick_backend.images.white_points import white_of_files
 from adclick_backend.lock_file import locked
-from adclick_backend.settings import get_settings
+from adclick_backend.settings import Settings, get_settings
 from model.clicks import Click
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class LocalEngine:
         checkpoint: weights; default: those that ship.
         config: how clicks are answered, where it is not as usual.
         number_format: that is asked for; default: that of the settings.
+        settings: of the backend; default: from the environment.
 
     It computes with one thread: two processes of one thread are quicker than one of two.
     """
@@ -43,16 +44,18 @@ class LocalEngine:
         checkpoint: Path | None = None,
         config: ClickConfig | None = None,
         number_format: str | None = None,
+        settings: Settings | None = None,
     ) -> None:
         changes: dict[str, object] = {
             "data_dir": folder,
+            "files_url": "",
             "checkpoint": checkpoint,
             "detector": None,
             "model_threads": 1,
         }
         if number_format is not None:
             changes["number_format"] = number_format
-        self._settings = get_settings().model_copy(update=changes)
+        self._settings = (settings or get_settings()).model_copy(update=changes)
         self.engine = Engine(self._settings, config=config)
         self._banks: dict[tuple[str, tuple[Path, ...]], ReferenceBank] = {}
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.config.labeling_config import (
     BelongingError,
     ImageSettings,
@@ -57,6 +58,7 @@ class ClickObject:
         version: name of the trained version whose click network answers; "" for the one that all projects share.
         begun: the mask that was there before the first click, as :class:`adclick_backend.clicks.begun.Begun` packs it;
             b"" for none.
+        near: where the first click was expected; None while there is no answer to it.
     """
 
     region_id: str
@@ -70,6 +72,7 @@ class ClickObject:
     box: Mapping[str, Any] | None = None
     version: str = ""
     begun: bytes = b""
+    near: Near | None = None
 
 
 def read_context(

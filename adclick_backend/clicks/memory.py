@@ -19,39 +19,24 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
-import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from adclick_backend.clicks.begun import Begun
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.store.scratch import ScratchFile
+from adclick_backend.clicks.near import Near
+from adclick_backend.store.clicked_objects import ClickedObjects, ClickedRow
 from model.clicks import Click
 
 BBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in image pixels
 
-MAX_OBJECTS = 64  # of one task
 # A lone click this far outside a mask still belongs to it, as a share of the image diagonal.
 REACH = 0.15
 # The same for a mask that was there before the first click, measured to its pixels, not to the box round them.
 REACH_OF_BEGUN = 0.05
 # Seconds in which an answer has come through Label Studio to the browser, and auto-accept deleted the clicks.
 DELIVERY_S = 1.5
-
-_LONGEST_UPTIME_S = 1e9  # 31 years
-_SLACK_S = 5.0  # between reading the clock and writing, of another worker
-
-_VERSION = 3  # raised with every change of the table, or of what a row's state means
-_SCHEMA = """
-CREATE TABLE clicked_objects (
-    project TEXT NOT NULL, task TEXT NOT NULL, region_id TEXT NOT NULL,
-    state TEXT NOT NULL, bbox TEXT NOT NULL, touched REAL NOT NULL, answered REAL,
-    PRIMARY KEY (project, task, region_id)
-)
-"""
 
 
 @dataclass
@@ -67,6 +52,7 @@ class _Remembered:
         bbox: bounding box of its mask, None before the first answer.
         answered: when its newest click was answered with a mask, seconds; None while it is not.
         begun: the mask that was there before the first click, packed; b"" for none.
+        near: where its first click was expected; None before its first answer.
     """
 
     region_id: str
@@ -80,6 +66,7 @@ class _Remembered:
     bbox: BBox | None = None
     answered: float | None = None
     begun: bytes = b""
+    near: Near | None = None
 
     def clicks(self, limit: int) -> tuple[Click, ...]:
         """The newest clicks, each once, background last."""
@@ -102,37 +89,17 @@ class _Remembered:
 class ClickMemory:
     """Remembers the objects being clicked, per project and task, for a short time.
 
-    Kept in SQLite, so that all workers of a server share it. Label Studio says no user, so two people who
-    click the same task at the same time share the memory too; this is why it is short.
+    Label Studio says no user, so two people who click the same task at the same time share the memory too; this is
+    why it is short.
 
     Args:
-        path: of the SQLite file.
-        ttl_s: seconds after which an object that is no longer clicked is forgotten.
+        objects: where they are kept, for all who answer clicks.
         max_clicks: of one object; the newest are kept.
-        clock: seconds since the machine was started, the same for all workers; whatever the wall clock is set to.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        ttl_s: float,
-        max_clicks: int = 256,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._file = ScratchFile(path, _VERSION, _SCHEMA)
-        self._ttl_s = ttl_s
+    def __init__(self, objects: ClickedObjects, *, max_clicks: int = 256) -> None:
+        self._objects = objects
         self._max_clicks = max_clicks
-        self._clock = clock
-        self._file.write(self._take_over)  # a folder that cannot be used is said at the start, not at a click
-
-    def _take_over(self, db: sqlite3.Connection) -> None:
-        """Rows of an earlier release, whose times are Unix seconds, get times of this clock."""
-        ahead = time.time() - self._clock()
-        db.execute(
-            "UPDATE clicked_objects SET touched = touched - ?, answered = answered - ? WHERE touched > ?",
-            (ahead, ahead, _LONGEST_UPTIME_S),
-        )
 
     def merge(
         self,
@@ -156,7 +123,8 @@ class ClickMemory:
         * Everything else begins an object.
 
         Background points with no object to join come back as they are and are not remembered. An object keeps the
-        version that it was begun with, and the mask: each of its answers builds on the one before.
+        version that it was begun with, the mask, and where its first click was expected: each of its answers builds on
+        the one before.
 
         Args:
             project: project id.
@@ -165,64 +133,65 @@ class ClickMemory:
             now: seconds of the clock; None: as it says.
             shown: the masks on the screen that no click made, in the frame of the request.
         """
-        moment = self._clock() if now is None else now
-        return self._file.write(lambda db: self._merge(db, project, task, request, moment, shown))
+        answer = request
 
-    def remember_mask(self, project: str, task: str, region_id: str, bbox: BBox) -> None:
-        """Keep the bounding box of the mask that answers an object now: x0, y0, x1, y1 in image pixels."""
-        values = (json.dumps([float(side) for side in bbox]), self._clock(), project, task, region_id)
-        self._file.write(
-            lambda db: db.execute(
-                "UPDATE clicked_objects SET bbox = ?, answered = ? "
-                "WHERE project = ? AND task = ? AND region_id = ?",
-                values,
+        def decide(rows: list[ClickedRow], moment: float) -> ClickedRow | None:
+            nonlocal answer
+            entry = self._clicked([_from_row(row) for row in rows], request, moment, shown)
+            if entry is None:
+                return None
+            answer = replace(
+                request,
+                region_id=entry.region_id,
+                label=entry.label,
+                clicks=entry.clicks(self._max_clicks),
+                version=entry.version,
+                background=False,
+                begun=entry.begun,
+                near=entry.near,
             )
-        )
+            return _to_row(entry)
+
+        self._objects.change(project, task, decide, now)
+        return answer
+
+    def remember_mask(
+        self, project: str, task: str, region_id: str, bbox: BBox, near: Near | None = None
+    ) -> None:
+        """Keep the bounding box of the mask that answers an object now, and what it was made with.
+
+        Args:
+            project: project id.
+            task: what the clicks are remembered under.
+            region_id: id of the object.
+            bbox: x0, y0, x1, y1 in image pixels.
+            near: where its first click was expected.
+        """
+        self._objects.answer(project, task, region_id, _packed(bbox, near))
 
     def since_last_click(self) -> float:
-        """Seconds since anybody clicked last, whichever worker answered; infinite when that is long ago."""
-        newest = self._file.read(
-            lambda db: db.execute("SELECT MAX(touched) FROM clicked_objects").fetchone()[0]
-        )
-        return math.inf if newest is None else abs(self._clock() - float(newest))
+        """Seconds since anybody clicked last, whichever worker of this machine answered; infinite when long ago."""
+        return self._objects.since_last()
 
     def forget(self, project: str, task: str) -> None:
         """Forget every object of a task."""
-        self._file.write(
-            lambda db: db.execute(
-                "DELETE FROM clicked_objects WHERE project = ? AND task = ?", (project, task)
-            )
-        )
+        self._objects.forget(project, task)
 
     def forget_project(self, project: str) -> None:
         """Forget every object of a project."""
-        self._file.write(lambda db: db.execute("DELETE FROM clicked_objects WHERE project = ?", (project,)))
+        self._objects.forget(project)
 
-    def _merge(
-        self,
-        db: sqlite3.Connection,
-        project: str,
-        task: str,
-        request: ClickObject,
-        now: float,
-        shown: Sequence[Begun],
-    ) -> ClickObject:
-        # What was touched later than now was so before the machine was started again.
-        db.execute(
-            "DELETE FROM clicked_objects WHERE touched NOT BETWEEN ? AND ?",
-            (now - self._ttl_s, now + _SLACK_S),
-        )
-        known = [
-            entry
-            for entry in _load(db, project, task)
-            if (entry.width, entry.height) == (request.width, request.height)
-        ]
+    def _clicked(
+        self, known: list[_Remembered], request: ClickObject, now: float, shown: Sequence[Begun]
+    ) -> _Remembered | None:
+        """The object that is clicked, with the clicks; None where background points have none to join."""
+        known = [entry for entry in known if (entry.width, entry.height) == (request.width, request.height)]
         began = {entry.region_id for entry in known}
         shown = [mask for mask in shown if mask.region_id not in began]
         if request.background:
             entry = self._clicked_into(known, request, shown)
             if entry is None:
-                return request
+                return None
             if len(request.clicks) > 1:
                 entry.background.clear()
             self._put(entry.background, request)
@@ -230,16 +199,7 @@ class ClickMemory:
             entry = self._owner(known, request, shown)
             entry.by_hand |= _outlived_answer(entry, request, now)
             self._put(entry.contexts, request)
-        _save(db, project, task, entry, now)
-        return replace(
-            request,
-            region_id=entry.region_id,
-            label=entry.label,
-            clicks=entry.clicks(self._max_clicks),
-            version=entry.version,
-            background=False,
-            begun=entry.begun,
-        )
+        return entry
 
     def _owner(self, known: list[_Remembered], request: ClickObject, shown: Sequence[Begun]) -> _Remembered:
         """The object that a request without background points goes on with, or a new one."""
@@ -335,27 +295,17 @@ def _outlived_answer(entry: _Remembered, request: ClickObject, now: float) -> bo
     )
 
 
-def _load(db: sqlite3.Connection, project: str, task: str) -> list[_Remembered]:
-    """The objects of a task, the one clicked last first."""
-    rows = db.execute(
-        # Saving replaces the row and thereby gives it the highest rowid; clocks of workers may differ.
-        "SELECT region_id, state, bbox, answered FROM clicked_objects WHERE project = ? AND task = ? "
-        "ORDER BY rowid DESC",
-        (project, task),
-    )
-    return [_from_row(*row) for row in rows.fetchall()]
-
-
-def _from_row(region_id: str, state: str, bbox: str, answered: float | None) -> _Remembered:
-    label, width, height, by_hand, *groups = json.loads(state)
+def _from_row(row: ClickedRow) -> _Remembered:
+    label, width, height, by_hand, *groups = json.loads(row.state)
     contexts, background = (
         {key: tuple(Click(*click) for click in clicks) for key, clicks in group.items()}
         for group in groups[:2]
     )
     # Before the file had a version, objects had neither a version nor a mask to begin with.
     version, begun = groups[2:] or ("", "")
+    bbox, near = _unpacked(row.bbox)
     return _Remembered(
-        region_id,
+        row.region_id,
         label,
         width,
         height,
@@ -363,33 +313,37 @@ def _from_row(region_id: str, state: str, bbox: str, answered: float | None) -> 
         contexts,
         background,
         by_hand,
-        bbox=json.loads(bbox),
-        answered=answered,
+        bbox=bbox,
+        answered=row.answered,
         begun=b64decode(begun),
+        near=near,
     )
 
 
-def _save(db: sqlite3.Connection, project: str, task: str, entry: _Remembered, now: float) -> None:
-    """Write an object as the one clicked last and not yet answered, and drop those beyond the cap."""
-    state = json.dumps(
-        [
-            entry.label,
-            entry.width,
-            entry.height,
-            entry.by_hand,
-            entry.contexts,
-            entry.background,
-            entry.version,
-            b64encode(entry.begun).decode(),
-        ]
-    )
-    db.execute(
-        "REPLACE INTO clicked_objects (project, task, region_id, state, bbox, touched) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (project, task, entry.region_id, state, json.dumps(entry.bbox), now),
-    )
-    db.execute(
-        "DELETE FROM clicked_objects WHERE project = ? AND task = ? AND rowid NOT IN "
-        "(SELECT rowid FROM clicked_objects WHERE project = ? AND task = ? ORDER BY rowid DESC LIMIT ?)",
-        (project, task, project, task, MAX_OBJECTS),
-    )
+def _to_row(entry: _Remembered) -> ClickedRow:
+    """An object as the one clicked last and not yet answered."""
+    state = [
+        entry.label,
+        entry.width,
+        entry.height,
+        entry.by_hand,
+        entry.contexts,
+        entry.background,
+        entry.version,
+        b64encode(entry.begun).decode(),
+    ]
+    return ClickedRow(entry.region_id, json.dumps(state), _packed(entry.bbox, entry.near))
+
+
+def _packed(bbox: BBox | None, near: Near | None) -> str:
+    """The bounding box of an answer and where its first click was expected, in one column."""
+    return json.dumps(None if bbox is None else [*map(float, bbox), *([] if near is None else [near])])
+
+
+def _unpacked(column: str) -> tuple[BBox | None, Near | None]:
+    found = json.loads(column)
+    if found is None:
+        return None, None
+    x0, y0, x1, y1, *more = found
+    near = [Near(bank, tuple(tuple(window) for window in windows)) for bank, windows in more]
+    return (x0, y0, x1, y1), next(iter(near), None)

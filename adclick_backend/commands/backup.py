@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from adclick_backend.settings import get_settings
-from adclick_backend.store.backups import BackupError, back_up
+from adclick_backend.store.backups import POSTGRESQL, BackupError, back_up
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Copy the database; returns the exit status."""
+    settings = get_settings()
+    if settings.database_url and not args.data_dir:
+        print(POSTGRESQL, file=sys.stderr)
+        return 1
     try:
-        path = back_up(args.data_dir or get_settings().data_dir, args.out)
+        path = back_up(args.data_dir or settings.data_dir, args.out)
     except (BackupError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

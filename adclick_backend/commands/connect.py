@@ -274,7 +274,7 @@ class Wizard:
         It lies in the data folder, if that is here; and the backend gives it to whoever has the password.
         """
         settings = get_settings()
-        here = secret_in(settings.data_dir)
+        here = secret_in(settings.data_dir, settings.database_url)
         password = (self.user, self.password) if self.user or self.password else None
         why = ""
         for url in dict.fromkeys((self.backend, f"http://localhost:{settings.port}")):

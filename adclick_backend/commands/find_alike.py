@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask for the search; returns the exit status, with ``--wait`` 0 only when it went well."""
     settings, project = chosen_settings(args), project_id(args.project)
-    store = Store(settings.data_dir)
+    store = Store(settings.data_dir, settings.database_url)
     jobs = Jobs(store, settings)
     if jobs.under_way(project, "alike"):
         print("A search is under way already; cancel it on the page Training, or wait for it.")

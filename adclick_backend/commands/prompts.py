@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
     settings, project = chosen_settings(args), project_id(args.project)
-    store = Store(settings.data_dir)
+    store = Store(settings.data_dir, settings.database_url)
     try:
         prompts = Prompts(settings, store)
         if args.action == "list":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adclick_backend.settings import get_settings
 from adclick_backend.store import StoreError
-from adclick_backend.store.backups import BackupError, restore
+from adclick_backend.store.backups import POSTGRESQL, BackupError, restore
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Put the copy in place; returns the exit status."""
+    settings = get_settings()
+    if settings.database_url and not args.data_dir:
+        print(POSTGRESQL, file=sys.stderr)
+        return 1
     try:
-        kept = restore(args.data_dir or get_settings().data_dir, args.file)
+        kept = restore(args.data_dir or settings.data_dir, args.file)
     except (BackupError, StoreError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -19,5 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask for the training; returns the exit status, with ``--wait`` 0 only when it went well."""
     settings = chosen_settings(args)
-    store = Store(settings.data_dir)
+    store = Store(settings.data_dir, settings.database_url)
     return ask(store, Jobs(store, settings), args.project, "train", wait=args.wait)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 from adclick_backend.commands.project_arguments import add_project_arguments, chosen_settings
 from adclick_backend.dashboard.operating_view import words_of_points
 from adclick_backend.engine.shared_detector import SharedDetector
+from adclick_backend.settings import Settings
+from adclick_backend.store import DiskError, Store, StoreError
+from adclick_backend.store.shelves import FolderShelf, Shelf, open_shelf
 from adclick_backend.store.version import CLICK_COUNTS, Version, click_measure
 from adclick_backend.store.versions import Registry, RegistryError
 
@@ -36,34 +40,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
     settings = chosen_settings(args)
-    registry = Registry(
-        settings.data_dir,
-        click=settings.click_weights,
-        shared=lambda: SharedDetector.of(settings.detector, settings.click_weights).named,
-    )
     try:
-        if args.action == "list":
-            _list(registry.list(args.project), registry.choice(args.project))
-        elif args.action == "compare":
-            return _compare(registry.get(args.project, args.version))
-        elif args.action == "delete":
-            registry.delete(args.project, args.version)
-            print(
-                f"Version {args.version} of project {args.project} is deleted. For 30 days the dashboard's page "
-                "Versions can bring it back."
+        with shelf_of(settings) as shelf:
+            registry = Registry(
+                settings.data_dir,
+                click=settings.click_weights,
+                shared=lambda: SharedDetector.of(settings.detector, settings.click_weights).named,
+                shelf=shelf,
             )
-        else:
-            if args.action == "activate":
-                chosen: Version | None = registry.activate(args.project, args.version)
-            else:
-                chosen = registry.roll_back(args.project)
-            who = f"Version {chosen.name}" if chosen else "The packaged network"
-            name = registry.serving_name(args.project)
-            print(f"{who} serves project {args.project} now, under the name {name}.")
-            print(OLD_PREDICTIONS)
-    except (RegistryError, OSError) as error:
+            return _run(args, registry)
+    except (RegistryError, StoreError, DiskError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+@contextmanager
+def shelf_of(settings: Settings) -> Iterator[Shelf]:
+    """The versions of a data folder, or those that several machines share, which the database knows."""
+    if not settings.files_url:
+        yield FolderShelf(settings.data_dir)
+        return
+    store = Store(settings.data_dir, settings.database_url)
+    try:
+        yield open_shelf(settings, store.values, store.locks)
+    finally:
+        store.close()
+
+
+def _run(args: argparse.Namespace, registry: Registry) -> int:
+    """Do what was asked; the exit status."""
+    if args.action == "list":
+        _list(registry.list(args.project), registry.choice(args.project))
+    elif args.action == "compare":
+        return _compare(registry.get(args.project, args.version))
+    elif args.action == "delete":
+        registry.delete(args.project, args.version)
+        print(
+            f"Version {args.version} of project {args.project} is deleted. For 30 days the dashboard's page "
+            "Versions can bring it back."
+        )
+    else:
+        if args.action == "activate":
+            chosen: Version | None = registry.activate(args.project, args.version)
+        else:
+            chosen = registry.roll_back(args.project)
+        who = f"Version {chosen.name}" if chosen else "The packaged network"
+        name = registry.serving_name(args.project)
+        print(f"{who} serves project {args.project} now, under the name {name}.")
+        print(OLD_PREDICTIONS)
     return 0
 
 

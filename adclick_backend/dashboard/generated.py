@@ -101,7 +101,7 @@ class GeneratedPage:
 
 def build_generated(services: Services, project: str) -> GeneratedPage:
     """Gather the page."""
-    files = GeneratedFiles(services.settings.data_dir)
+    files = GeneratedFiles(services.files)
     counts, wanted = services.labels.details(project).types, files.wanted(project)
     keys = files.types(project)
     cards = []
@@ -147,7 +147,7 @@ def build_generated(services: Services, project: str) -> GeneratedPage:
 def add_generated(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
     services = pages.services
-    files = GeneratedFiles(services.settings.data_dir)
+    files = GeneratedFiles(services.files)
 
     def find(project: str, key: str, number: int) -> GeneratedPicture:
         try:
@@ -244,8 +244,11 @@ def add_generated(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/projects/<project>/generated/<key>/<int:number>.<view>")
     def generated_picture(project: str, key: str, number: int, view: str) -> ResponseReturnValue:
         found = find(project, key, number)
-        path = {"jpg": found.sheet, "png": found.path}.get(view)
-        if path is None or not path.is_file():
+        try:
+            path = found.sheet if view == "jpg" else found.path if view == "png" else None
+        except OSError:
+            path = None
+        if path is None:
             raise ApiError(404, "not_found", "There is no such picture.")
         answer = send_file(path.resolve(), conditional=True)
         answer.headers["Cache-Control"] = "private, no-cache"  # another one may have its number later

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from adclick_backend.brush.shapes import RegionError, draw
 from adclick_backend.dashboard.drawing import COLOURS, jpeg, with_masks
-from adclick_backend.errors import ImageError
+from adclick_backend.errors import FilesError, ImageError
 from adclick_backend.images.shrinking import shrunk
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.services import Services
-from adclick_backend.store import LabelledTask
+from adclick_backend.store import LabelledTask, project_id
 from model.checkpoint.atomic import write_atomically
 
 KEPT = 4000  # pictures of a project
@@ -76,6 +76,8 @@ class LabelPictures:
         services = self._services
         try:
             data = services.labels.path(project, row.file).read_bytes()
+        except FilesError as error:
+            raise ImageError(str(error)) from error
         except OSError as error:
             raise ImageError(
                 f"The kept copy of the image of task {row.task_id} is gone; synchronise on the page Labels."
@@ -101,7 +103,7 @@ class LabelPictures:
         return hashlib.sha256(f"{_LAYOUT} {shown} {config}".encode(errors="replace")).hexdigest()
 
     def _folder(self, project: str) -> Path:
-        return self._services.labels.path(project, "").parent / "gallery"
+        return self._services.settings.data_dir / "projects" / project_id(project) / "gallery"
 
 
 def _trim(folder: Path) -> None:

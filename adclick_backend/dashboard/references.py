@@ -134,7 +134,7 @@ def add_references(blueprint: Blueprint, pages: Pages) -> None:
             path = services.references.thumbnail(pages.known(project), sha)
         except ValueError as error:
             raise ApiError(404, "not_found", str(error)) from error
-        if not path.is_file():
+        if not path.is_file() and not services.references.draw_thumbnail(project, sha):
             raise ApiError(404, "not_found", "There is no such thumbnail.")
         answer = send_file(path.resolve(), mimetype="image/jpeg", conditional=True, etag=sha)
         # The address is the hash of the content, so the content never changes.

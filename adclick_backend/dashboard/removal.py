@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
@@ -42,10 +41,10 @@ class Removal:
 
 def look_at(services: Services, project: str, name: str, *, problem: str = "") -> Removal:
     """Gather what is kept of a project."""
-    store, folder = services.store, services.settings.data_dir / "projects" / project
-    files = GeneratedFiles(services.settings.data_dir)
+    store = services.store
+    files = GeneratedFiles(services.files)
     generated = sum(len(files.pictures(project, key)) for key in files.types(project).values())
-    reports = len(list((folder / "reports").glob("*.html")))
+    reports = sum(name.endswith(".html") for name in services.files.names(f"projects/{project}/reports"))
     numbers = (
         (len(store.references.of_project(project)), "reference"),
         (len(store.gallery.images(project)), "labelled image"),
@@ -54,7 +53,7 @@ def look_at(services: Services, project: str, name: str, *, problem: str = "") -
         (reports, "report"),
         (len(services.jobs.of_project(project)), "job"),
     )
-    size = sum(_size(path) for path in folder.rglob("*"))
+    size = services.files.size(f"projects/{project}")
     return Removal(
         name,
         [count(number, noun) for number, noun in numbers if number],
@@ -63,13 +62,6 @@ def look_at(services: Services, project: str, name: str, *, problem: str = "") -
         store.projects.get(project).hostname,
         problem,
     )
-
-
-def _size(path: Path) -> int:
-    try:
-        return 0 if path.is_symlink() or not path.is_file() else path.stat().st_size
-    except OSError:  # another process deleted it
-        return 0
 
 
 def remove(services: Services, project: str) -> None:
@@ -84,13 +76,13 @@ def remove(services: Services, project: str) -> None:
             raise RemovalError("Its labels are being read from Label Studio; try again when that is over.")
         _end_jobs(services, project)
         store.values.set(project, BEGUN, str(time.time()))
-        take_away(store.database, services.settings.data_dir, project)
+        take_away(store.database, services.settings.data_dir, project, services.files)
         services.memory.forget_project(project)
     except (OSError, DiskError) as error:
         raise RemovalError(
             f"Not everything could be removed, so the project is still here; try again. {store.disk.failed(error)}"
         ) from error
-    store.projects.drop_unwritten(project)
+    store.projects.forget(project)
     services.links.forget(project)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from flask import Blueprint, send_file, url_for
 from flask.typing import ResponseReturnValue
@@ -13,7 +13,9 @@ from flask.typing import ResponseReturnValue
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.training import job_page
 from adclick_backend.errors import ApiError
+from adclick_backend.store import project_id
 from adclick_backend.store.database import KEPT_S
+from adclick_backend.store.files import Files
 
 # A report carries its own style and pictures, and is kept away from the forms of the dashboard.
 REPORT_POLICY = (
@@ -28,7 +30,7 @@ class Report:
     """An HTML file."""
 
     name: str  # of the file, without its suffix
-    path: Path
+    file: str  # its name among the files
     written: float  # Unix seconds
 
 
@@ -38,53 +40,58 @@ class Removed:
 
     key: str  # of its file, without its suffix
     name: str
-    path: Path
+    file: str
     at: float  # Unix seconds
 
 
-def list_reports(folder: Path) -> Sequence[Report]:
-    """The reports in a folder, the newest first; none when it is not there."""
-    found = [Report(path.stem, path, path.stat().st_mtime) for path in folder.glob("*.html")]
+def list_reports(files: Files, project: str) -> Sequence[Report]:
+    """The reports of a project, the newest first."""
+    folder, found = _folder(project), []
+    for name in _pages(files, folder):
+        with suppress(FileNotFoundError):  # removed just now
+            file = f"{folder}/{name}.html"
+            found.append(Report(name, file, time.time() - files.age(file)))
     return sorted(found, key=lambda report: report.written, reverse=True)
 
 
-def removed_reports(folder: Path) -> Sequence[Removed]:
-    """The reports of a folder that a person removed in the last 30 days, the latest first."""
-    found = []
-    for path in (folder / REMOVED).glob("*.html"):
-        at, _, name = path.stem.partition("-")
+def removed_reports(files: Files, project: str) -> Sequence[Removed]:
+    """The reports of a project that a person removed in the last 30 days, the latest first."""
+    folder, found = f"{_folder(project)}/{REMOVED}", []
+    for key in _pages(files, folder):
+        at, _, name = key.partition("-")
         if at.isdecimal() and name and int(at) > time.time() - KEPT_S:
-            found.append(Removed(path.stem, name, path, float(at)))
+            found.append(Removed(key, name, f"{folder}/{key}.html", float(at)))
     return sorted(found, key=lambda one: -one.at)
 
 
-def remove_report(folder: Path, report: Report) -> Removed:
+def remove_report(files: Files, project: str, report: Report) -> Removed:
     """Take a report out; what was removed longer than 30 days ago goes for good."""
-    gone = folder / REMOVED
-    gone.mkdir(exist_ok=True)
-    kept = {one.path for one in removed_reports(folder)}
-    for path in gone.glob("*.html"):
-        if path not in kept:
-            path.unlink()
+    gone = f"{_folder(project)}/{REMOVED}"
+    kept, there = {one.key for one in removed_reports(files, project)}, set(_pages(files, gone))
+    for key in there - kept:
+        files.delete(f"{gone}/{key}.html")
     at = int(time.time())
-    while (key := gone / f"{at}-{report.name}.html").exists():
+    while (key := f"{at}-{report.name}") in there:
         at += 1
-    report.path.rename(key)
-    return Removed(key.stem, report.name, key, float(at))
+    files.move(report.file, f"{gone}/{key}.html")
+    return Removed(key, report.name, f"{gone}/{key}.html", float(at))
+
+
+def _folder(project: str) -> str:
+    return f"projects/{project_id(project)}/reports"
+
+
+def _pages(files: Files, folder: str) -> Sequence[str]:
+    """The names of the HTML files in a folder, without the ending."""
+    return [name.removesuffix(".html") for name in files.names(folder) if name.endswith(".html")]
 
 
 def add_reports(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
-    projects = pages.services.settings.data_dir / "projects"
-
-    def folder(project: str) -> Path:
-        return projects / project / "reports"
-
-    def find(project: str) -> Sequence[Report]:
-        return list_reports(folder(project))
+    files = pages.services.files
 
     def named(project: str, name: str) -> Report:
-        for report in find(pages.known(project)):
+        for report in list_reports(files, pages.known(project)):
             if report.name == name:
                 return report
         raise ApiError(404, "not_found", "There is no such report.")
@@ -96,8 +103,8 @@ def add_reports(blueprint: Blueprint, pages: Pages) -> None:
         return pages.show(
             "reports",
             project,
-            reports=find(project),
-            removed=removed_reports(folder(project)),
+            reports=list_reports(files, project),
+            removed=removed_reports(files, project),
             running=[job_page(pages.services.jobs, job) for job in jobs if job.active],
             failed=next((job for job in jobs[:1] if job.state == "failed"), None),
             serving=pages.services.registry.serving_name(project),
@@ -111,7 +118,9 @@ def add_reports(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/projects/<project>/reports/<name>")
     def report(project: str, name: str) -> ResponseReturnValue:
-        answer = send_file(named(project, name).path.resolve(), mimetype="text/html", conditional=True)
+        answer = send_file(
+            files.path(named(project, name).file).resolve(), mimetype="text/html", conditional=True
+        )
         answer.headers["Content-Security-Policy"] = REPORT_POLICY
         return answer
 
@@ -122,7 +131,7 @@ def add_reports(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/projects/<project>/reports/<name>/remove", endpoint="remove_report")
     def remove(project: str, name: str) -> ResponseReturnValue:
-        removed = remove_report(folder(project), named(project, name))
+        removed = remove_report(files, pages.known(project), named(project, name))
         back = url_for("dashboard.put_report_back", project=project, key=removed.key)
         return pages.back(
             "reports", project, said=f"The report {name} was removed.", undo=(back, "Put it back")
@@ -131,15 +140,15 @@ def add_reports(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/projects/<project>/reports/removed/<key>/put-back")
     def put_report_back(project: str, key: str) -> ResponseReturnValue:
         project = pages.known(project)
-        for one in removed_reports(folder(project)):
+        for one in removed_reports(files, project):
             if one.key == key:
-                there = folder(project) / f"{one.name}.html"
-                if there.exists():
+                there = f"{_folder(project)}/{one.name}.html"
+                if files.exists(there):
                     raise ApiError(
                         409,
                         "conflict",
                         f"There is a newer report {one.name}: remove that one first, it is kept too.",
                     )
-                one.path.rename(there)
+                files.move(one.file, there)
                 return pages.back("reports", project, said=f"The report {one.name} is back.")
         raise ApiError(404, "not_found", "There is no such removed report.")

@@ -44,7 +44,7 @@ def add_threshold(blueprint: Blueprint, pages: Pages) -> None:
 
     def measured(standing: Standing) -> tuple[CurveFiles, PointCurve | None]:
         """The curve of what serves; None when it was not measured as it is now."""
-        files = CurveFiles(standing.folder, standing.source.name)
+        files = standing.curve
         curve = files.read()
         if curve is not None and (curve.made_by, tuple(curve.types)) != (
             services.engine.version,

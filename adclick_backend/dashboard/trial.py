@@ -150,7 +150,7 @@ def _cut(kept: KeptTry, threshold: int) -> tuple[Pixels, np.ndarray[Any, np.dtyp
 def add_trial(blueprint: Blueprint, pages: Pages) -> None:
     """Add the routes of the page."""
     services = pages.services
-    files = TryFiles(services.settings.data_dir)
+    files = TryFiles(services.files)
 
     def show(project: str, shown: KeptTry | None = None, problem: str = "") -> Response:
         threshold = _percent(request.args.get("threshold"))

@@ -169,7 +169,7 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
                 ThresholdLine(
                     change.at, words_of_points(change.points), words_of_source(change.source), change.undone
                 )
-                for change in point_changes(found.folder)
+                for change in point_changes(found.points)
             ],
         )
 

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Generic, Literal, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.images import decode
 from adclick_backend.keyed_locks import KeyedLocks
 from adclick_backend.lock_file import locked
+from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.scratch import ScratchFile
 from adclick_runtime.images import deep, transparency, upright
 from model.checkpoint.atomic import sweep_leftovers, write_atomically
@@ -150,6 +152,8 @@ class FeatureFiles:
         self._matrices: WeightedLru[str, NDArray[np.float32]] = WeightedLru(256 << 20)
         self._databases: dict[str, ScratchFile] = {}
         self._unkept: WeightedLru[Path, dict[str, _Measurement]] = WeightedLru(1000)
+        self.shared: KeyValueTable | None = None
+        """Where several machines keep what is usual, as images look different by it; None: in files."""
 
     def folder(self, project: str) -> Path:
         """The cache of one project, created if need be, and if that can be done."""
@@ -280,7 +284,24 @@ class FeatureFiles:
 
     def usual(self, project: str, product: str) -> Usual:
         """What was measured of a bank so far."""
+        if self.shared is not None:
+            return SharedUsual(self.shared, project, f"{self._key}-{product}", self._number_format)
         return Usual(self.folder(project), product, self._number_format, self._unkept)
+
+    def normal(self, bank: ReferenceBank, measured: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What energies are usual in a bank, by name.
+
+        For several machines that is what the first of them to ask has `measured`, as long as the references are the
+        same: whichever opens an image, it looks the same.
+        """
+        if self.shared is None:
+            return measured()
+        key = f"normal-{self._key}-{self._number_format}-{bank.fingerprint}"
+        known = self.shared.get(bank.project, key)
+        if known is None:
+            known = self.shared.get_or_add(bank.project, key, json.dumps(measured()))
+        found: dict[str, float] = json.loads(known)
+        return found
 
     # --- files
 
@@ -460,3 +481,31 @@ class Usual:
             return {**found, **unkept}
         except (OSError, ValueError):
             return unkept
+
+
+class SharedUsual(Usual):
+    """The same, kept in the database that several machines share.
+
+    Args:
+        values: of all projects.
+        project: project id.
+        product: with the network that looked.
+        number_format: in which places are matched.
+    """
+
+    def __init__(self, values: KeyValueTable, project: str, product: str, number_format: str) -> None:
+        self._values, self._project = values, project
+        self._name = f"levels-{sha256(product.encode()).hexdigest()[:16]}-{number_format}"
+
+    def put(self, levels: dict[str, dict[str, float]], count: int, checked: bool = False) -> None:
+        """See `Usual.put`; raises DiskError when the database is away."""
+        new = {sha: _Measurement(count=count, levels=found, checked=checked) for sha, found in levels.items()}
+
+        def added(known: str | None) -> str:
+            return json.dumps({**json.loads(known or "{}"), **new})
+
+        self._values.change(self._project, self._name, added)
+
+    def _read(self) -> dict[str, _Measurement]:
+        found: dict[str, _Measurement] = json.loads(self._values.get(self._project, self._name) or "{}")
+        return found

@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.engine.all_alike import AlikeParts, look_for_alike, look_for_samples, samples_in
 from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, VersionError
 from adclick_backend.engine.cache import DiskRoom, WeightedLru, layout
 from adclick_backend.engine.differences import Difference, find_differences
+from adclick_backend.engine.expected import ExpectedWindows
 from adclick_backend.engine.networks import LoadedNetworks, SegmentationNetworks
 from adclick_backend.engine.prepared_images import Opened, PreparedImages, since
 from adclick_backend.engine.project_detectors import ProjectDetectors
 from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
+from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.proposal_source import (
     JOINT,
     NOTHING,
@@ -51,7 +54,6 @@ if TYPE_CHECKING:
     from model.interactive.config import ClickConfig
     from model.interactive.elsewhere import Sample
     from model.interactive.predictor import Predictor
-    from model.interactive.zoom import Window
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +133,13 @@ class Engine:
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
         self._images = PreparedImages(settings, key, self._model, self._preparing)
         self._others: dict[BackboneId, PreparedImages] = {}
+        self._shared: KeyValueTable | None = None
         self._proposals: WeightedLru[tuple[ImageKey, str, ProposalSource], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[
-            tuple[ImageKey, str, Path | None, tuple[str, ...], str, tuple[ModelClick, ...]], Answer
+            tuple[ImageKey, Near, Path | None, tuple[str, ...], str, tuple[ModelClick, ...]], Answer
         ] = WeightedLru(64 << 20)
-        self._expected: WeightedLru[tuple[ImageKey, str], list[Window]] = WeightedLru(1000)
+        self.expected = ExpectedWindows()
+        """Where first clicks are to be expected."""
         # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
         seg = next((networks.seg for networks in BACKBONES.values() if networks.click == self.weights), None)
         packaged = seg if seg is not None and seg.exists() else None
@@ -153,6 +157,11 @@ class Engine:
         self._eyes: LoadedNetworks[Predictor] = LoadedNetworks(self._read)
         self._loading = threading.Lock()
         self._predictor: Predictor | None = None
+
+    def share(self, values: KeyValueTable) -> None:
+        """From now on what images look different by is kept where the engines of other machines find it."""
+        self._shared = values
+        self._images.files.shared = values
 
     # --- loading
 
@@ -311,6 +320,7 @@ class Engine:
         weights: Path | None = None,
         phrases: Sequence[str] = (),
         begun: NDArray[np.bool_] | None = None,
+        near: Near | None = None,
     ) -> Segmentation:
         """The mask after some clicks. See :meth:`prepare` for the other arguments.
 
@@ -321,6 +331,7 @@ class Engine:
             phrases: that describe the type of the clicked defect, for a network that :attr:`hears`.
             begun: (H, W) bool of the image's size, a mask that was there before the first click and that the clicks
                 correct; None for none.
+            near: where the first click was expected when it came; None: where it is now (:meth:`near`).
 
         Raises:
             VersionError: that click network cannot be used; the shared one can answer.
@@ -329,7 +340,9 @@ class Engine:
         from model.clicks import Click as ModelClick
 
         shown = tuple(ModelClick(*c) for c in clicks)
-        found, milliseconds = self._by_network(self._answer, key, bank, load, shown, weights, phrases, begun)
+        found, milliseconds = self._by_network(
+            self._answer, key, bank, load, shown, weights, phrases, near, begun
+        )
         started = time.perf_counter()
         mask = found.mask()
         score = found.score() if mask.any() else 0.0
@@ -344,10 +357,11 @@ class Engine:
         clicks: Sequence[Click],
         weights: Path | None = None,
         phrases: Sequence[str] = (),
+        near: Near | None = None,
     ) -> AlikeParts:
         """Every place that is like the clicked ones (:mod:`model.interactive.alike`); see :meth:`click`."""
         shown = tuple(clicks)
-        found, milliseconds = self._by_network(self._alike, key, bank, load, shown, weights, phrases)
+        found, milliseconds = self._by_network(self._alike, key, bank, load, shown, weights, phrases, near)
         return AlikeParts.of(found, milliseconds)
 
     def _by_network(
@@ -359,6 +373,7 @@ class Engine:
         clicks: tuple[Click, ...],
         weights: Path | None,
         phrases: Sequence[str],
+        near: Near | None,
         *more: object,
     ) -> tuple[Found, dict[str, float]]:
         """Open an image and let a click network work on it, in the thread of the clicks; and what took how long."""
@@ -367,9 +382,10 @@ class Engine:
         opened = self._images.open(key, bank, load, milliseconds)
         started = time.perf_counter()
         told = tuple(phrases) if self.hears else ()
+        near = self.near(key, bank) if near is None else near
         with _explained("click", weights):
             found = self._clicking.submit(
-                work, key, bank, opened, load, clicks, weights, told, *more
+                work, key, bank, opened, load, clicks, weights, told, near, *more
             ).result()
         milliseconds["network"] = since(started)
         return found, milliseconds
@@ -383,12 +399,13 @@ class Engine:
         clicks: tuple[Click, ...],
         weights: Path | None,
         phrases: tuple[str, ...],
+        near: Near,
     ) -> AllAlike:
         network = self._click_network(weights)
         look = partial(self._images.windows.look, key, bank, opened.nearest, load)
 
         def answer_to(some: tuple[Click, ...]) -> Answer:
-            return self._answer(key, bank, opened, load, some, weights, phrases)
+            return self._answer(key, bank, opened, load, some, weights, phrases, near)
 
         return look_for_alike(network, opened, clicks, answer_to, look, phrases)
 
@@ -418,20 +435,22 @@ class Engine:
         clicks: tuple[ModelClick, ...],
         weights: Path | None,
         phrases: tuple[str, ...],
+        near: Near,
         mask: NDArray[np.bool_] | None = None,
     ) -> Answer:
         """The answer to ``clicks``, each click seeing the answer to those before, the first one ``mask``.
 
         Answers that are not there any more are given again, from the last one on that is: what the clicks lead to
-        depends on them alone, not on how much was clicked elsewhere since.
+        depends on them, and on where the first one was expected, and not on how much was clicked elsewhere since.
         """
         from model.interactive.answer import answer, begun
+        from model.interactive.zoom import Window
 
         network = self._click_network(weights)
-        expected = self._expected.get((key, bank.fingerprint)) or []
+        expected = [Window(*window) for window in near.windows]
         look = partial(self._images.windows.look, key, bank, opened.nearest, load)
         start = "" if mask is None else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-        name = (key, bank.fingerprint, weights, phrases, start)
+        name = (key, near, weights, phrases, start)
         found, known = None, len(clicks)
         while known and (found := self._answers.get((*name, clicks[:known]))) is None:
             known -= 1
@@ -490,24 +509,31 @@ class Engine:
             regions, score = propose(maps, frame)
             found = Proposals(tuple(regions), score, source, size)
             self._proposals.put(name, found, found.nbytes)
-            self._expected.put((key, others.fingerprint), self._windows_round(found, frame), 1)
+            self.expected.put(key, Near(others.fingerprint, self._windows_round(found, frame)))
             return found
 
     def look_ahead(self, key: ImageKey, bank: ReferenceBank, load: Load) -> None:
         """Open the windows in which a first click is to be expected, as :meth:`propose` left them."""
+        from model.interactive.zoom import Window
+
         bank = bank.without(key.sha)
-        windows = self._expected.get((key, bank.fingerprint)) or []
+        windows = self.expected.get(key, bank.fingerprint).windows
         nearest = self._images.open(key, bank, load, {}).nearest if windows else ()
-        for window in windows:
+        for window in (Window(*sides) for sides in windows):
             self._preparing.submit(self._images.windows.look, key, bank, nearest, load, window).result()
 
-    def _windows_round(self, found: Proposals, frame: Frame) -> list[Window]:
+    def near(self, key: ImageKey, bank: ReferenceBank) -> Near:
+        """Where a first click in an image is to be expected, as far as :meth:`propose` found that."""
+        return self.expected.get(key, bank.without(key.sha).fingerprint)
+
+    def _windows_round(self, found: Proposals, frame: Frame) -> tuple[tuple[int, int, int, int], ...]:
         from model.interactive.zoom import expected_windows
 
         if not found.regions:
-            return []
+            return ()
         mask = np.logical_or.reduce([region.mask for region in found.regions])
-        return expected_windows(mask, max(frame.height, frame.width), self._model().config.zoom)
+        windows = expected_windows(mask, max(frame.height, frame.width), self._model().config.zoom)
+        return tuple((one.top, one.left, one.height, one.width) for one in windows)
 
     def maps(
         self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
@@ -687,7 +713,9 @@ class Engine:
             with _explained("click"):
                 return self._eyes.get(packaged.click)
 
-        return PreparedImages(self._settings, key, eyes, self._preparing, share=0.25)
+        images = PreparedImages(self._settings, key, eyes, self._preparing, share=0.25)
+        images.files.shared = self._shared
+        return images
 
     def _key(self, sees: str, manifest: Mapping[str, Any]) -> str:
         """Under which is kept what a network sees: of its backbone, of the code, of size and way of looking."""

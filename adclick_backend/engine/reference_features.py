@@ -12,6 +12,7 @@ from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels
 from adclick_backend.images.task_images import decode_image
 from adclick_backend.settings import Settings
+from adclick_backend.store.files import open_files
 
 if TYPE_CHECKING:
     from model.features.encoding import Encoded
@@ -31,6 +32,7 @@ class ReferenceFeatures:
 
     def __init__(self, settings: Settings, files: FeatureFiles, model: Callable[[], Predictor]) -> None:
         self._settings, self._files, self._model = settings, files, model
+        self._copies = open_files(settings)
         self._encoded: WeightedLru[ImageKey, Encoded] = WeightedLru(settings.memory_cache_mb << 18)
 
     def encode(self, key: ImageKey, pixels: Pixels) -> Encoded:
@@ -100,10 +102,14 @@ class ReferenceFeatures:
         """What energies are usual in a bank; the first opening measures as many references as that takes."""
         if len(bank.references) < 2:
             return None
-        usual = self.usual(bank)
-        while sha := usual.wanted(bank.references):
-            self.measure(bank, sha)
-        return usual.mean(bank.references)
+
+        def measured() -> dict[str, float]:
+            usual = self.usual(bank)
+            while sha := usual.wanted(bank.references):
+                self.measure(bank, sha)
+            return usual.mean(bank.references)
+
+        return self._files.normal(bank, measured)
 
     def kept_copy(self, key: ImageKey) -> Pixels:
         """The image of a reference.
@@ -111,16 +117,16 @@ class ReferenceFeatures:
         Raises:
             EngineError: it is gone or cannot be read.
         """
-        folder = self._settings.data_dir / "projects" / key.project / "references"
-        for path in folder.glob(f"{key.sha}.*"):
-            try:
-                return decode_image(
-                    path.read_bytes(), max_megapixels=self._settings.max_megapixels, white=key.white
-                )
-            except (OSError, ImageError) as error:
-                raise EngineError(
-                    f"The kept copy {path.name[:16]} of a reference cannot be read: {error}"
-                ) from error
-        raise EngineError(
-            f"The kept copy of the reference {key.sha[:12]} is gone; remove it and add the image again."
-        )
+        try:
+            path = self._copies.path_of_stem(f"projects/{key.project}/references/{key.sha}")
+            return decode_image(
+                path.read_bytes(), max_megapixels=self._settings.max_megapixels, white=key.white
+            )
+        except FileNotFoundError as error:
+            raise EngineError(
+                f"The kept copy of the reference {key.sha[:12]} is gone; remove it and add the image again."
+            ) from error
+        except (OSError, ImageError) as error:
+            raise EngineError(
+                f"The kept copy {key.sha[:16]} of a reference cannot be read: {error}"
+            ) from error

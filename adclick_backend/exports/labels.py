@@ -194,8 +194,7 @@ class LabelExport:
 
     def _good(self, reference: Reference) -> Picture:
         """A good image that was handed in; raises ImageError when it cannot be read."""
-        path = self._services.references.path(reference)
-        loaded = self._load(path, reference.sha)
+        path, loaded = self._load(lambda: self._services.references.path(reference), reference.sha)
         width, height = loaded.size
         file, suffix = self._file(loaded, path, reference.product)
         return Picture(
@@ -219,8 +218,7 @@ class LabelExport:
             raise ImageError(_CHANGED)
         if (annotation["id"], annotation["changed_at"]) != (image.annotation, image.changed_at):
             raise ImageError(_CHANGED)
-        path = self._services.labels.path(self._project, row.file)
-        loaded = self._load(path, image.sha)
+        path, loaded = self._load(lambda: self._services.labels.path(self._project, row.file), image.sha)
         width, height = loaded.size
         marks = []
         for drawn in self._annotations.drawn(statement):
@@ -251,8 +249,9 @@ class LabelExport:
         )
         return picture.in_connected_parts() if self._wish.parts else picture
 
-    def _load(self, path: Path, sha: str) -> LoadedImage:
+    def _load(self, find: Callable[[], Path], sha: str) -> tuple[Path, LoadedImage]:
         try:
+            path = find()
             data = path.read_bytes()
         except OSError as error:
             raise ImageError(
@@ -260,7 +259,7 @@ class LabelExport:
             ) from error
         if hashlib.sha256(data).hexdigest() != sha:
             raise ImageError("The kept copy of its image is damaged: press Synchronise now on Labels.")
-        return LoadedImage(data, self._services.settings.max_megapixels)
+        return path, LoadedImage(data, self._services.settings.max_megapixels)
 
     def _file(self, image: LoadedImage, path: Path, product: str) -> tuple[bytes | Path | None, str]:
         """The image file to write, and its suffix; a link only to a file that need not be written anew."""
@@ -270,7 +269,8 @@ class LabelExport:
         data, suffix = readable(image, white)
         if self._wish.images == "none":
             return None, suffix
-        return (path if self._wish.images == "link" and data is image.data else data), suffix
+        linked = self._wish.images == "link" and self._services.files.local and data is image.data
+        return (path if linked else data), suffix
 
     def _title(self) -> str:
         return self._services.store.projects.get(self._project).title or f"project-{self._project}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -23,7 +22,7 @@ class ExportState:
         sentence: for a person; "" when there was none.
         running: whether it goes on.
         at: when this was said, Unix seconds.
-        uptime: the same in seconds since the machine was started, which nobody sets.
+        uptime: the same by the clock of `ExportStates`, which nobody sets.
     """
 
     sentence: str = ""
@@ -37,11 +36,11 @@ class ExportStates:
 
     Args:
         store: where it is written down.
-        clock: seconds since the machine was started, the same for all workers.
+        clock: seconds, the same for all workers; by default those of the database.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Callable[[], float] | None = None) -> None:
+        self._store, self._clock = store, clock or store.database.uptime
 
     def of(self, project: str) -> ExportState:
         """How the last export of a project stands."""
@@ -53,5 +52,5 @@ class ExportStates:
 
     def say(self, project: str, sentence: str, *, running: bool) -> None:
         """Note a sentence."""
-        state = ExportState(sentence, running, time.time(), self._clock())
+        state = ExportState(sentence, running, self._store.database.now(), self._clock())
         self._store.values.set_if_possible(project, KEY, json.dumps(asdict(state)))

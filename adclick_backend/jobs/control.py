@@ -16,15 +16,27 @@ class JobCancelled(Exception):
     """Somebody cancelled the job, or it was given up: stop."""
 
 
+class JobTaken(Exception):
+    """Another process does the job by now, because this one was taken for dead: stop, and write nothing down."""
+
+
 class JobFailed(RuntimeError):
     """The job cannot go on; the message says why and what to do, for a person."""
 
 
 class JobControl:
-    """Progress of one job, from inside its process."""
+    """Progress of one job, from inside its process.
 
-    def __init__(self, store: Store, files: JobFiles, job: Job) -> None:
+    Args:
+        store: where jobs are written down.
+        files: where their curves are.
+        job: the job.
+        holder: what the job's `pid` has to be for this process to go on; None: whatever it is.
+    """
+
+    def __init__(self, store: Store, files: JobFiles, job: Job, holder: int | None = None) -> None:
         self.job = job
+        self._holder = holder
         self._table = store.jobs
         self._files = files
         self._said = ("", 0.0)  # the state, and when it was written down
@@ -51,7 +63,9 @@ class JobControl:
 
         Raises:
             JobCancelled: the job is to stop.
+            JobTaken: another process does the job.
         """
+        self._check_holder()
         now = time.monotonic()
         if metrics or state != self._said[0] or now - self._said[1] >= QUIET_S:
             self._said = state, now
@@ -67,6 +81,16 @@ class JobControl:
                 self._files.add_to_curve(self.job.project, self.job.id, {**point, **(metrics or {})})
         if self._stopped:
             raise JobCancelled
+
+    def hand_over(self, holder: int) -> None:
+        """From now on the process that was told this number does the job, and none before it."""
+        self._table.set_process(self.job.id, holder)
+
+    def _check_holder(self) -> None:
+        if self._holder is not None:
+            found = self._table.find(self.job.id)
+            if found is not None and found.active and found.pid != self._holder:
+                raise JobTaken
 
     def cancelled(self) -> bool:
         """Whether the job is to stop, as of its last report."""

@@ -33,13 +33,12 @@ class Jobs:
         self._table = store.jobs
         self._values = store.values
         self._train_every = settings.train_every
-        self._files = JobFiles(settings.data_dir)
-        lock = settings.data_dir / "jobs.lock"
+        self._files = JobFiles.of(settings)
         self._runner = JobRunner(
             table=store.jobs,
             files=self._files,
             settings=settings,
-            lock=lock,
+            locks=store.locks,
             program=program,
             on_lost=JobNotices(store, settings).job_ended,
         )

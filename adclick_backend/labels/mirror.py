@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ from adclick_backend.protocol.events import (
 )
 from adclick_backend.settings import Settings
 from adclick_backend.store import Annotated, LabelledTask, Store, project_id
+from adclick_backend.store.files import open_files
+from adclick_backend.store.files.kept import is_young
 from adclick_backend.store.labels import Flag, Summary
 from model.labels.labelled import DEFECT
 
@@ -66,7 +67,7 @@ class LabelCounts:
 class Labels:
     """The labels of all projects. One instance serves all requests of a process.
 
-    Annotations are kept in the database, their images in ``data_dir/projects/<id>/labels/`` under their SHA-256.
+    Annotations are kept in the database, their images in ``projects/<id>/labels/`` under their SHA-256.
 
     Args:
         settings: of the backend.
@@ -83,6 +84,7 @@ class Labels:
         self._on_label = on_label
         self._settings = settings
         self._store = store
+        self._files = open_files(settings)
 
     def config(self, project: str) -> LabelingConfig:
         """The labeling config of a project, as far as it is known."""
@@ -133,8 +135,31 @@ class Labels:
         return read
 
     def path(self, project: str, file: str) -> Path:
-        """Where the kept copy of a labelled image is."""
-        return self._settings.data_dir / "projects" / project_id(project) / "labels" / file
+        """The kept copy of a labelled image on this machine, fetched when need be; nothing is there when it is gone.
+
+        Raises:
+            FilesError: it cannot be fetched.
+        """
+        name = f"{_folder(project)}/{file}"
+        try:
+            return self._files.path(name)
+        except FileNotFoundError:
+            return self._files.place(name)
+
+    def keep(self, project: str, file: str, data: bytes) -> None:
+        """Keep a copy of a labelled image; raises OSError when that cannot be done."""
+        self._files.put(f"{_folder(project)}/{file}", data)
+
+    def copies(self, project: str) -> set[str]:
+        """The file names of all kept copies."""
+        return set(self._files.names(_folder(project)))
+
+    def sweep(self, project: str) -> None:
+        """Delete the copies that no labelled task refers to any more, deleted ones included; not young ones."""
+        for file in self.copies(project) - self._store.labels.kept_files(project):
+            name = f"{_folder(project)}/{file}"
+            if not is_young(self._files, name):
+                self._files.delete(name)
 
     def counts(self, project: str) -> dict[str, int]:
         """Defect type -> number of labelled images; types without a label are missing."""
@@ -163,7 +188,7 @@ class Labels:
         if isinstance(event, TasksDeleted):
             return self.forget(project, event.tasks)
         images = self._images(project, event.annotation.task, event.task.data)
-        clicked = self._clicked_before(project, event.annotation, time.time())
+        clicked = self._clicked_before(project, event.annotation, self._store.database.now())
         changed = labels.put(images, _kept(event.annotation, clicked=clicked), self._summary(project))
         self._accept(project, event.annotation.task, [event.annotation])
         self._sign(project, [event.annotation])
@@ -266,6 +291,11 @@ class Labels:
             return Summary(kinds, flag, "" if kinds is not None else " ".join(statement.problems))
 
         return summarise
+
+
+def _folder(project: str) -> str:
+    """Where the copies of a project lie."""
+    return f"projects/{project_id(project)}/labels"
 
 
 def _proposed(predictions: object) -> dict[str, dict[str, Any]]:

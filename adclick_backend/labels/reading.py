@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -75,7 +74,7 @@ def read_tasks(
         LabelStudioError: they cannot be read.
         OtherLabelStudio: nothing that is known of the project is there, and when it was created is not known.
     """
-    asked, found = time.time(), set()
+    asked, found = store.database.now(), set()
     for raw in _listed(project, tasks, label_studio):
         take(project, raw, asked)
         found.add(int(raw["id"]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from adclick_backend.downloads.breaker import Patience
 from adclick_backend.downloads.hosts import HostAtRest
 from adclick_backend.errors import ImageError
-from adclick_backend.files import copy_name, is_young
+from adclick_backend.files import copy_name
 from adclick_backend.images.addresses import image_name
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
@@ -17,7 +17,6 @@ from adclick_backend.labels.annotators import read_annotators
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.labels.reading import read_project, read_tasks
 from adclick_backend.store import Store
-from model.checkpoint.atomic import write_atomically
 
 PAGE = 50  # tasks; each comes with all its masks
 NO_IMAGE = "The task has no image in the field that the labeling config names."
@@ -58,7 +57,7 @@ def sync(
     except LabelStudioError as error:
         problem = f"The newest labels could not be read, those known before are used. {error}"
     away = _fetch(project, labels, store, connections, progress, sleep)
-    _sweep(project, labels, store)
+    labels.sweep(project)
     return problem or away
 
 
@@ -67,15 +66,14 @@ def _read(
 ) -> None:
     """Read every annotated task; then look after those that were known and did not come."""
     read_project(project, store, label_studio)
-    asked, seen = time.time(), set()
+    asked, seen = store.database.now(), set()
     for raw in label_studio.tasks(project, page_size=PAGE, only_annotated="true"):
         give_way()
         seen.add(raw["id"])
         labels.mirror(project, raw, asked)
     written = store.labels.updates(project)
-    missing = [
-        task for task, when in written.items() if task not in seen and not asked <= when <= time.time()
-    ]
+    now = store.database.now()
+    missing = [task for task, when in written.items() if task not in seen and not asked <= when <= now]
     read_tasks(project, missing, store, label_studio, labels.mirror)
     read_annotators(project, store, label_studio)
     store.suspicions.clear(project)
@@ -90,11 +88,11 @@ def _fetch(
     sleep: Callable[[float], object],
 ) -> str:
     """Fetch the images that are missing; a sentence when Label Studio gives none of them."""
-    images = store.labels.images(project)
+    images, here = store.labels.images(project), labels.copies(project)
     refused, patience = 0, Patience(sleep)
     for number, (task, url, file) in enumerate(images):
         progress(number / len(images))
-        if file and labels.path(project, file).is_file():
+        if file in here:
             continue
         if not url:
             store.labels.not_fetched(project, task, url, NO_IMAGE)
@@ -128,7 +126,7 @@ def _keep(project: str, labels: Labels, url: str, image: LoadedImage) -> str:
     """Keep a copy of an image that can be decoded; its file name. Raises ImageError when it cannot."""
     _ = image.pixels
     name = copy_name(image.sha256, image_name(url))
-    write_atomically(labels.path(project, name), image.data)
+    labels.keep(project, name, image.data)
     return name
 
 
@@ -136,12 +134,3 @@ def _is_away(error: ImageError) -> bool:
     """Whether the next image will fail for the same reason: Label Studio is down, busy, or refuses the key."""
     cause = error.__cause__
     return isinstance(cause, LabelStudioError) and (cause.passing or cause.status in (401, 403))
-
-
-def _sweep(project: str, labels: Labels, store: Store) -> None:
-    """Delete the copies that no labelled task refers to any more, deleted ones included; not what was just written."""
-    used = store.labels.kept_files(project)
-    folder = labels.path(project, "")
-    for copy in folder.iterdir() if folder.is_dir() else ():
-        if copy.name not in used and not is_young(copy):
-            copy.unlink(missing_ok=True)

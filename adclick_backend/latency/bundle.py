@@ -99,7 +99,7 @@ def _backend(args: argparse.Namespace) -> Callable[[Pixels], object]:
     from adclick_backend.store.versions import Registry
 
     settings = Settings(data_dir=args.data_dir, model_threads=args.threads)
-    engine, store = Engine(settings), Store(args.data_dir)
+    engine, store = Engine(settings), Store(args.data_dir, settings.database_url)
     bank = References(store, settings).bank(args.project)
     asked = Registry(args.data_dir, engine.version).proposing(args.project)
 

@@ -37,6 +37,6 @@ class WebhookSecret:
         return bool(header) and hmac.compare_digest(str(header).encode(), self.value.encode())
 
 
-def secret_in(data_dir: Path) -> str:
-    """The secret of the backend with that data folder; "" when there is none, or it cannot be read."""
-    return Store.peek(data_dir, _KEY)
+def secret_in(data_dir: Path, database_url: str = "") -> str:
+    """The secret of the backend with that data folder, or database; "" when there is none, or it cannot be read."""
+    return Store.peek(data_dir, _KEY, database_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,14 +13,19 @@ from adclick_backend.config.labeling_config import LabelingConfig
 from adclick_backend.config.xml import quoted
 from adclick_backend.engine.bank import ReferenceBank
 from adclick_backend.errors import ImageError
-from adclick_backend.files import copy_name, is_young
+from adclick_backend.files import copy_name
 from adclick_backend.images.addresses import image_name, image_url
-from adclick_backend.images.decode import is_deep_file
+from adclick_backend.images.decode import decode_image, is_deep_file
 from adclick_backend.images.white_points import WhitePoints
 from adclick_backend.labels.mirror import Labels
+from adclick_backend.references.thumbnails import thumbnail
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store, project_id
+from adclick_backend.store.files import LocalFiles, open_files
+from adclick_backend.store.files.kept import is_young
 from model.checkpoint.atomic import write_atomically
+
+log = logging.getLogger(__name__)
 
 _SHA = re.compile(r"[0-9a-f]{64}")
 
@@ -27,13 +33,14 @@ _SHA = re.compile(r"[0-9a-f]{64}")
 class References:
     """The references of all projects.
 
-    A project's images lie in ``data_dir/projects/<id>/references/``, under their SHA-256. What has to be
+    A project's images lie in ``projects/<id>/references/``, under their SHA-256. What has to be
     fetched or encoded is only written down here; `ReferenceKeeper` does it.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._files = open_files(settings)
         self.white_points = WhitePoints(store)
 
     def bank(self, project: str, product: str = "") -> ReferenceBank:
@@ -127,12 +134,22 @@ class References:
     def keep(self, project: str, sha: str, data: bytes, name: str) -> str:
         """Keep a copy of an image file; answer its file name."""
         file = copy_name(sha, name)
-        write_atomically(self._folder(project, "references") / file, data)
+        self._files.put(f"{_folder(project)}/{file}", data)
         return file
 
     def path(self, reference: Reference) -> Path:
-        """The kept copy of a reference."""
-        return self._folder(reference.project, "references") / reference.file
+        """The kept copy of a reference on this machine, fetched when need be; nothing is there when it is gone.
+
+        Raises:
+            FilesError: it cannot be fetched.
+        """
+        if not reference.file:
+            return self._settings.data_dir / _folder(reference.project)
+        name = f"{_folder(reference.project)}/{reference.file}"
+        try:
+            return self._files.path(name)
+        except FileNotFoundError:
+            return self._files.place(name)
 
     def thumbnail(self, project: str, sha: str) -> Path:
         """Where the small picture of a reference for the status page is.
@@ -142,7 +159,22 @@ class References:
         """
         if not _SHA.fullmatch(sha):
             raise ValueError(f"{sha[:80]!r} is not a SHA-256.")
-        return self._folder(project, "thumbnails") / f"{sha}.jpg"
+        return self._settings.data_dir / "projects" / project_id(project) / "thumbnails" / f"{sha}.jpg"
+
+    def draw_thumbnail(self, project: str, sha: str) -> bool:
+        """Draw the small picture anew, which another machine may have drawn; False when that cannot be done."""
+        for row in self._store.references.of_project(project):
+            if row.sha == sha and row.file:
+                try:
+                    data = self.path(row).read_bytes()
+                    white = self.white_points.of_references(project, row.product)
+                    pixels = decode_image(data, max_megapixels=self._settings.max_megapixels, white=white)
+                    write_atomically(self.thumbnail(project, sha), thumbnail(pixels), durable=False)
+                except (OSError, ImageError) as error:
+                    log.warning("The small picture of a reference could not be drawn: %s", error)
+                    return False
+                return True
+        return False
 
     def prepare_unmeasured(self) -> None:
         """Send banks with 16-bit images of which no white point is known, as earlier releases left them, again."""
@@ -151,12 +183,12 @@ class References:
                 continue
             rows = self._store.references.of_project(project)
             ready = [row for row in rows if row.product == product and row.state == "ready"]
-            if any(self._is_deep(self.path(row)) for row in ready):
+            if any(self._is_deep(row) for row in ready):
                 self._store.references.prepare_again(project, product)
 
-    def _is_deep(self, kept: Path) -> bool:
+    def _is_deep(self, reference: Reference) -> bool:
         try:
-            return is_deep_file(kept, max_megapixels=self._settings.max_megapixels)
+            return is_deep_file(self.path(reference), max_megapixels=self._settings.max_megapixels)
         except (OSError, ImageError):
             return False
 
@@ -166,14 +198,22 @@ class References:
         Young files are left alone: their row may be just about to be written.
         """
         deleted = 0
-        projects = self._settings.data_dir / "projects"
-        for folder in (*projects.glob("*/references"), *projects.glob("*/thumbnails")):
-            kept = self._store.references.kept_shas(folder.parent.name)
-            for file in folder.iterdir():
-                if file.name.partition(".")[0] not in kept and not is_young(file):
-                    file.unlink(missing_ok=True)
+        for project in self._files.names("projects"):
+            kept, folder = self._store.references.kept_shas(project), f"projects/{project}/references"
+            for file in self._files.names(folder):
+                if file.partition(".")[0] not in kept and not is_young(self._files, f"{folder}/{file}"):
+                    self._files.delete(f"{folder}/{file}")
+                    deleted += 1
+        here = LocalFiles(self._settings.data_dir)
+        for project in here.names("projects"):
+            kept, folder = self._store.references.kept_shas(project), f"projects/{project}/thumbnails"
+            for file in here.names(folder):
+                if file.partition(".")[0] not in kept and not is_young(here, f"{folder}/{file}"):
+                    here.delete(f"{folder}/{file}")
                     deleted += 1
         return deleted
 
-    def _folder(self, project: str, kind: str) -> Path:
-        return self._settings.data_dir / "projects" / project_id(project) / kind
+
+def _folder(project: str) -> str:
+    """Where the copies of a project lie."""
+    return f"projects/{project_id(project)}/references"

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-import time
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from adclick_backend.engine.bank import EngineError, ImageKey
 from adclick_backend.engine.engine import Engine
@@ -19,6 +13,7 @@ from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.labels.mirror import Labels
 from adclick_backend.references.collection import References
+from adclick_backend.references.thumbnails import thumbnail
 from adclick_backend.settings import Settings
 from adclick_backend.store import Reference, Store
 from adclick_backend.store.disk import stops_writing
@@ -27,7 +22,6 @@ from model.checkpoint.atomic import write_atomically
 log = logging.getLogger(__name__)
 
 RETRY_S = (5.0, 30.0, 120.0, 600.0)  # waits before the next attempts at what may pass by itself
-THUMBNAIL = 192  # pixels of the longer side
 
 
 class _NotFetched(RuntimeError):
@@ -109,18 +103,9 @@ class ReferenceIntake:
 
     def _failed(self, reference: Reference, reason: str, *, passing: bool) -> None:
         if passing and reference.attempts < len(RETRY_S):
-            retry_at = time.time() + RETRY_S[reference.attempts]
+            retry_at = self._store.database.now() + RETRY_S[reference.attempts]
             self._store.references.settle(reference, "pending", reason=reason, retry_at=retry_at)
             return
         self._store.references.settle(reference, "failed", reason=reason)
         sentence = f"The image {reference.name} could not become a reference: {reason}"
         self._store.problems.add(reference.project, sentence, reference.task_id)
-
-
-def thumbnail(pixels: NDArray[np.uint8]) -> bytes:
-    """A small JPEG of an image (uint8 RGB HWC) for the status page."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=85)
-    return out.getvalue()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from adclick_backend.engine.engine import Engine
 from adclick_backend.locked_thread import LockedThread
@@ -16,10 +15,15 @@ from adclick_backend.references.reading_back import ReadBack
 from adclick_backend.references.syncing import LabelSyncs
 from adclick_backend.store import DiskError, Store
 from adclick_backend.store.backups import BackupError, back_up, is_due
+from adclick_backend.store.files import Files
+from adclick_backend.store.locks import Locks
 from adclick_backend.store.removal import sweep_removed
 from adclick_backend.store.tries import TryFiles
 
 log = logging.getLogger(__name__)
+
+LOCK = "references"
+"""Held by the process that keeps the banks."""
 
 SWEEP_S = 600.0
 
@@ -28,7 +32,7 @@ class ReferenceKeeper(LockedThread):
     """Works off what is written down about references, in a thread of its own that gives way to clicks.
 
     Nothing is held in memory: what is pending when the server stops is done after it starts again. Of several
-    worker processes one does the work, the one that holds the lock file; the others are ready to take over.
+    worker processes one does the work, the one that holds the lock; the others are ready to take over.
 
     Args:
         store: where the work is written down.
@@ -41,7 +45,8 @@ class ReferenceKeeper(LockedThread):
         engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
             loaded.
         give_way: returns when no click is being answered.
-        lock: path of the lock file.
+        locks: where the lock is.
+        files: what is too old in them is swept.
         poll_s: seconds between looks for work that another process wrote down.
     """
 
@@ -57,10 +62,11 @@ class ReferenceKeeper(LockedThread):
         syncs: LabelSyncs,
         engine: Engine,
         give_way: Callable[[], None],
-        lock: Path,
+        locks: Locks,
+        files: Files,
         poll_s: float = 1.0,
     ) -> None:
-        super().__init__("reference-keeper", lock, poll_s)
+        super().__init__("reference-keeper", locks, LOCK, poll_s)
         self._store = store
         self._references = references
         self._intake = intake
@@ -71,6 +77,7 @@ class ReferenceKeeper(LockedThread):
         self._syncs = syncs
         self._engine = engine
         self._give_way = give_way
+        self._files = files
         self._swept = time.monotonic()
 
     def step(self) -> bool:
@@ -97,15 +104,17 @@ class ReferenceKeeper(LockedThread):
             self._references.sweep()
             self._store.references.purge()
             self._store.labels.purge()
-            TryFiles(self._store.database.path.parent).sweep()
-            sweep_removed(self._store.database.path.parent)
+            TryFiles(self._files).sweep()
+            sweep_removed(self._store.data_dir)
             self._back_up()
         self._syncs.start_due()
         return self._read_back.step()
 
     def _back_up(self) -> None:
         """Copy the database once a day; what keeps it from that is on the dashboard."""
-        folder = self._store.database.path.parent
+        folder = self._store.data_dir
+        if self._store.database.shared:  # whoever runs it copies it
+            return
         try:
             if is_due(folder):
                 log.info("%s holds the database as it is now.", back_up(folder))
@@ -118,7 +127,7 @@ class ReferenceKeeper(LockedThread):
     def _turn(self) -> bool:
         return self._safely(self.step)
 
-    def _end(self) -> None:
+    def _end(self, *, lost: bool) -> None:
         """Nothing is held in memory."""
 
     def _take_up(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 
@@ -79,7 +78,7 @@ class Messages:
             return False
         if trusted:
             return self._believe(project, event)
-        event = _not_from_the_future(event)
+        event = _not_from_the_future(event, self._store.database.now())
         return self._only_adds(project, event) and self._believe(project, event)
 
     def _believe(self, project: str, event: Change) -> bool:
@@ -114,9 +113,8 @@ class Messages:
         return known.tasks_of(project, event.annotations)
 
 
-def _not_from_the_future(event: Change) -> Change:
+def _not_from_the_future(event: Change, now: float) -> Change:
     """The event, and no later than now: else Label Studio's own word on that annotation would be older for ever."""
-    now = time.time()
     if not isinstance(event, AnnotationSaved) or event.annotation.changed_at <= now:
         return event
     moment = datetime.fromtimestamp(now, timezone.utc).isoformat()

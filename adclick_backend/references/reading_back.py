@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 
 from adclick_backend.errors import ImageError
@@ -108,7 +107,9 @@ class ReadBack:
     def _postpone(self, checks: Sequence[TaskCheck], error: Exception) -> None:
         attempts = max(check.attempts for check in checks)
         if attempts < len(RETRY_S):
-            self._store.annotations.end_checks(checks, retry_at=time.time() + RETRY_S[attempts])
+            self._store.annotations.end_checks(
+                checks, retry_at=self._store.database.now() + RETRY_S[attempts]
+            )
             return
         log.warning("Project %s cannot be read back", checks[0].project, exc_info=error)
         self._give_up(

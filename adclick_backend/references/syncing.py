@@ -41,7 +41,7 @@ class SyncState:
     running: bool = False
     at: float = 0.0  # Unix seconds, when this was said
     failed: bool = False
-    uptime: float = 0.0  # the same in seconds since the machine was started, which nobody sets
+    uptime: float = 0.0  # the same by the clock of `LabelSyncs`, which nobody sets
 
 
 class LabelSyncs:
@@ -57,7 +57,7 @@ class LabelSyncs:
         connections: to Label Studio.
         on_change: told when references changed.
         give_way: returns when no click is being answered.
-        clock: seconds since the machine was started, the same for all workers.
+        clock: seconds, the same for all workers; by default those of the database.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LabelSyncs:
         connections: Connections,
         on_change: Callable[[], object],
         give_way: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._labels = labels
@@ -76,7 +76,7 @@ class LabelSyncs:
         self._connections = connections
         self._on_change = on_change
         self._give_way = give_way
-        self._clock = clock
+        self._clock = clock or store.database.uptime
         self._starting = threading.Lock()
         self._missed: set[str] = set()
 
@@ -108,7 +108,7 @@ class LabelSyncs:
     def plan(self, project: str) -> None:
         """The project was connected: it is synchronised in a while, unless that was done lately."""
         state = self.state(project)
-        if not state.running and not is_within(state.at, FRESH_S):
+        if not state.running and not is_within(state.at, FRESH_S, self._store.database.now()):
             try:
                 self._plan(project, AFTER_CONNECT_S)
             except DiskError:
@@ -130,7 +130,7 @@ class LabelSyncs:
 
         One that is going on may have passed what they named, so another follows it.
         """
-        self._plan(project, max(0.0, self.state(project).at + REST_S - time.time()))
+        self._plan(project, max(0.0, self.state(project).at + REST_S - self._store.database.now()))
 
     def try_later(self, project: str) -> None:
         """Label Studio could not be read: the project is synchronised in a while."""
@@ -140,7 +140,8 @@ class LabelSyncs:
         """Begin what is due."""
         for project in self._store.projects.all():
             due = self._store.values.get(project.id, DUE)
-            if not due or not has_come(float(due), FARTHEST_S) or self.state(project.id).running:
+            now = self._store.database.now()
+            if not due or not has_come(float(due), FARTHEST_S, now) or self.state(project.id).running:
                 continue
             if self._is_reachable(project.id):
                 self._store.values.set(project.id, DUE, "")
@@ -152,7 +153,7 @@ class LabelSyncs:
 
     def _plan(self, project: str, seconds: float) -> None:
         """It is due in so many seconds, or earlier if it already was."""
-        due = time.time() + seconds
+        due = self._store.database.now() + seconds
         if due < float(self._store.values.get(project, DUE) or "inf"):
             self._store.values.set(project, DUE, str(due))
 
@@ -185,7 +186,9 @@ class LabelSyncs:
             self.try_later(project)
 
     def _say(self, project: str, sentence: str, *, running: bool, failed: bool = False) -> None:
-        state = json.dumps(asdict(SyncState(sentence, running, time.time(), failed, self._clock())))
+        state = json.dumps(
+            asdict(SyncState(sentence, running, self._store.database.now(), failed, self._clock()))
+        )
         if running:
             self._store.values.set(project, KEY, state)
         else:  # nobody waits for a thread that has ended; its silence says the same after a while

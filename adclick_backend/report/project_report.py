@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.report.effort import efforts
@@ -13,7 +12,6 @@ from adclick_backend.report.evaluation import evaluate
 from adclick_backend.report.page import Report, Section
 from adclick_backend.report.sources import Source, project_sources
 from adclick_backend.services import Services
-from adclick_backend.settings import Settings
 from adclick_backend.store import project_id
 from adclick_backend.store.version import Version
 from adclick_backend.training.training_set import build_training_set
@@ -62,9 +60,9 @@ def name_of(version: Version | None) -> str:
     return version.name if version else "references-alone"
 
 
-def report_path(settings: Settings, project: str, version: Version | None) -> Path:
-    """Where the report on a version lies; the newest takes the place of the one before."""
-    return settings.data_dir / "projects" / project_id(project) / "reports" / f"{name_of(version)}.html"
+def report_file(project: str, version: Version | None) -> str:
+    """The file that the report on a version is kept in; the newest takes the place of the one before."""
+    return f"projects/{project_id(project)}/reports/{name_of(version)}.html"
 
 
 def now() -> str:

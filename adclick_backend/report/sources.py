@@ -165,4 +165,4 @@ def _looker(
 def _labelled(file: Path, labels: Mapping[str, WeakLabel], white: int) -> LabelledImage:
     file = followed(file)
     sha = hashlib.sha256(file.read_bytes()).hexdigest()
-    return LabelledImage(sha, KeptImage(sha, file, MAX_MEGAPIXELS, white), labels)
+    return LabelledImage(sha, KeptImage(sha, lambda: file, MAX_MEGAPIXELS, white), labels)

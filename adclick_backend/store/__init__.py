@@ -1,4 +1,4 @@
-"""What outlives a request: projects, references, labels, jobs and problems, in one SQLite file."""
+"""What outlives a request: projects, references, labels, jobs and problems, in one database."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from adclick_backend.errors import ProjectIdError
 from adclick_backend.store.annotations import AnnotationTable, TaskCheck
 from adclick_backend.store.answers import Answer, AnswerTable
 from adclick_backend.store.backups import DATABASE, advice
-from adclick_backend.store.database import Database, StoreError
+from adclick_backend.store.database import DATABASE_ERRORS, Database, StoreError
 from adclick_backend.store.disk import Disk, DiskError
 from adclick_backend.store.gallery import GalleryImage, GalleryTable
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
 from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
+from adclick_backend.store.locks import DatabaseLocks, FileLocks, Locks
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id
 from adclick_backend.store.prompts import Prompt, PromptSource, PromptTable
 from adclick_backend.store.proposed_parts import JudgedPart, ProposedParts
 from adclick_backend.store.references import Reference, ReferenceState, ReferenceTable
+from adclick_backend.store.sqlite import SqliteDatabase
 from adclick_backend.store.suspicions import Suspicion, Suspicions
 from adclick_backend.store.white_points import WhitePoint, WhitePointTable
 
 __all__ = [
+    "DATABASE_ERRORS",
     "Annotated",
     "Answer",
     "Disk",
@@ -51,12 +54,21 @@ __all__ = [
 
 
 class Store:
-    """The tables of ``data_dir/adclick.sqlite3``. Safe to share between threads, and between processes."""
+    """The tables of one database. Safe to share between threads, and between processes.
 
-    def __init__(self, data_dir: Path) -> None:
+    Args:
+        data_dir: the data folder.
+        database_url: of a PostgreSQL database; by default ``data_dir/adclick.sqlite3`` is the database.
+
+    Raises:
+        StoreError: the database cannot be used; the message says why and what to do.
+    """
+
+    def __init__(self, data_dir: Path, database_url: str = "") -> None:
+        self.data_dir = data_dir
         self.disk = Disk(data_dir)
         self.disk.advice = lambda: advice(data_dir)
-        self.database = Database(data_dir / DATABASE, self.disk)
+        self.database, self.locks = _opened(data_dir, database_url, self.disk)
         self.projects = ProjectTable(self.database)
         self.values = KeyValueTable(self.database)
         self.suspicions = Suspicions(self.values)
@@ -74,8 +86,15 @@ class Store:
         self.disk.on_recovery += [self.database.refresh, self.problems.write_down, self.projects.write_down]
 
     @classmethod
-    def peek(cls, data_dir: Path, key: str) -> str:
-        """A value of no project in the data folder of a backend that may be running; "" when it cannot be read."""
+    def peek(cls, data_dir: Path, key: str, database_url: str = "") -> str:
+        """A value of no project in the database of a backend that may be running; "" when it cannot be read."""
+        if database_url:
+            try:
+                store = cls(data_dir, database_url)
+                with closing(store):
+                    return store.values.get("", key) or ""
+            except (StoreError, *DATABASE_ERRORS):
+                return ""
         file = (data_dir / DATABASE).resolve()
         try:
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
@@ -88,4 +107,15 @@ class Store:
 
     def close(self) -> None:
         """Close every connection of this process."""
+        self.locks.close()
         self.database.close()
+
+
+def _opened(data_dir: Path, database_url: str, disk: Disk) -> tuple[Database, Locks]:
+    """The database, and the locks of all processes that use it."""
+    if not database_url:
+        return SqliteDatabase(data_dir / DATABASE, disk), FileLocks(data_dir)
+    from adclick_backend.store.postgres import PostgresDatabase  # costs time that only its users should pay
+
+    database = PostgresDatabase(database_url, disk)
+    return database, DatabaseLocks(database)

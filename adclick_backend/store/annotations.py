@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
+
 from adclick_backend.store.database import FARTHEST_S, Database
+from adclick_backend.store.statements import in_parts, larger, run_for_each, upsert
+from adclick_backend.store.tables import annotation_revisions, deleted_tasks, labelled_tasks, task_checks
 
 PROJECT_ITSELF = 0
 """In place of a task: only the project is to be read."""
@@ -38,73 +39,92 @@ class AnnotationTable:
     def known_tasks(self, project: str, tasks: Iterable[int]) -> list[int]:
         """Those of these tasks of which an annotation was ever heard."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT task_id FROM annotation_revisions WHERE project = :project AND task_id IN "
-                "(SELECT value FROM json_each(:tasks)) UNION SELECT task_id FROM labelled_tasks "
-                "WHERE project = :project AND task_id IN (SELECT value FROM json_each(:tasks)) ORDER BY task_id",
-                {"project": project, "tasks": json.dumps(list(tasks))},
-            ).fetchall()
-        return [int(row["task_id"]) for row in rows]
+            known = {
+                int(task)
+                for part in in_parts(tasks)
+                for table in (annotation_revisions, labelled_tasks)
+                for task in connection.execute(
+                    select(table.c.task_id).where(table.c.project == project, table.c.task_id.in_(part))
+                ).scalars()
+            }
+        return sorted(known)
 
     def are_known(self, project: str, annotations: Iterable[int]) -> bool:
         """Whether something was heard of each of these annotations."""
+        asked = set(annotations)
+        heard = annotation_revisions.c
         with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT 1 FROM json_each(?) WHERE value NOT IN "
-                "(SELECT annotation_id FROM annotation_revisions WHERE project = ?) LIMIT 1",
-                (json.dumps(list(annotations)), project),
-            ).fetchone()
-        return row is None
+            known = [
+                annotation
+                for part in in_parts(asked)
+                for annotation in connection.execute(
+                    select(heard.annotation_id).where(heard.project == project, heard.annotation_id.in_(part))
+                ).scalars()
+            ]
+        return len(known) == len(asked)
 
     def last_change(self, project: str, annotation: int, task: int) -> float | None:
         """When the annotation, or else another one of its task, was last changed or deleted, Unix seconds.
 
         None when nothing was ever heard of either. Of a deleted one it is infinite: no message about it is news.
         """
+        heard = annotation_revisions.c
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT changed_at, deleted FROM annotation_revisions WHERE project = :project "
-                "AND (annotation_id = :annotation OR (task_id = :task AND NOT deleted)) "
-                "ORDER BY annotation_id != :annotation LIMIT 1",
-                {"project": project, "annotation": annotation, "task": task},
-            ).fetchone()
+                select(heard.changed_at, heard.deleted)
+                .where(
+                    heard.project == project,
+                    or_(heard.annotation_id == annotation, and_(heard.task_id == task, heard.deleted == 0)),
+                )
+                .order_by(heard.annotation_id != annotation)
+                .limit(1)
+            ).one_or_none()
             gone = connection.execute(
-                "SELECT 1 FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task)
-            ).fetchone()
-        if gone or (row and row["deleted"]):
+                select(deleted_tasks.c.task_id).where(
+                    deleted_tasks.c.project == project, deleted_tasks.c.task_id == task
+                )
+            ).one_or_none()
+        if gone or (row and row.deleted):
             return float("inf")
-        return float(row["changed_at"]) if row else None
+        return float(row.changed_at) if row else None
 
     def authors(self, project: str) -> dict[int, int]:
         """Annotation -> number of the user of Label Studio who made it, as far as that is known."""
+        heard = annotation_revisions.c
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT annotation_id, author FROM annotation_revisions WHERE project = ? AND author IS NOT NULL",
-                (project,),
-            ).fetchall()
-        return {int(row["annotation_id"]): int(row["author"]) for row in rows}
+                select(heard.annotation_id, heard.author).where(
+                    heard.project == project, heard.author.is_not(None)
+                )
+            ).all()
+        return {int(row.annotation_id): int(row.author) for row in rows}
 
     def note_authors(self, project: str, authors: Mapping[int, int]) -> None:
         """Write down which user of Label Studio made each of these annotations, as far as anything was heard of them.
 
         Nothing is written when that is known already.
         """
-        named = json.dumps([[annotation, author] for annotation, author in authors.items()])
-        news = (
-            "project = ? AND annotation_id = json_extract(value, '$[0]') "
-            "AND author IS NOT json_extract(value, '$[1]')"
-        )
+        heard = annotation_revisions.c
         with self._database.read() as connection:
-            known = connection.execute(
-                f"SELECT 1 FROM json_each(?), annotation_revisions WHERE {news} LIMIT 1",  # noqa: S608  (a constant)
-                (named, project),
-            ).fetchone()
-        if known is None:
+            known = {
+                row.annotation_id: row.author
+                for part in in_parts(authors)
+                for row in connection.execute(
+                    select(heard.annotation_id, heard.author).where(
+                        heard.project == project, heard.annotation_id.in_(part)
+                    )
+                )
+            }
+        news = {one: author for one, author in authors.items() if known.get(one, author) != author}
+        if not news:
             return
         with self._database.write() as connection:
-            connection.executemany(
-                "UPDATE annotation_revisions SET author = ? WHERE project = ? AND annotation_id = ?",
-                [(author, project, annotation) for annotation, author in authors.items()],
+            run_for_each(
+                connection,
+                update(annotation_revisions)
+                .where(heard.project == project, heard.annotation_id == bindparam("annotation"))
+                .values(author=bindparam("by")),
+                ({"annotation": annotation, "by": author} for annotation, author in news.items()),
             )
 
     # --- tasks to be read before what a message said of them is believed
@@ -115,55 +135,61 @@ class AnnotationTable:
         False, and nothing of the project is on the list, when there would be more than `most`: then reading the whole
         project is less work.
         """
+        of_project = task_checks.c.project == project
         with self._database.write() as connection:
-            connection.executemany(
-                "INSERT INTO task_checks (project, task_id, asked) VALUES (?, ?, ?) "
-                "ON CONFLICT (project, task_id) DO UPDATE SET attempts = 0, due = 0, asked = excluded.asked",
-                [(project, task, time.time()) for task in tasks],
-            )
+            for task in tasks:
+                row = {"project": project, "task_id": task, "asked": self._database.now()}
+                upsert(connection, task_checks, {**row, "attempts": 0, "due": 0.0})
             number = connection.execute(
-                "SELECT COUNT(*) FROM task_checks WHERE project = ?", (project,)
-            ).fetchone()[0]
+                select(func.count()).select_from(task_checks).where(of_project)
+            ).scalar_one()
             if number > most:
-                connection.execute("DELETE FROM task_checks WHERE project = ?", (project,))
+                connection.execute(delete(task_checks).where(of_project))
         return bool(number <= most)
 
     def next_checks(self) -> list[TaskCheck]:
         """The tasks of one project to be read now; none when nothing is due."""
+        check, now = task_checks.c, self._database.now()
+        due = ~check.due.between(now, now + FARTHEST_S)
+        first = select(check.project).where(due).order_by(larger(check.due, check.asked)).limit(1)
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT project, task_id, attempts, asked FROM task_checks WHERE due NOT BETWEEN :now AND :farthest "
-                "AND project = (SELECT project FROM task_checks WHERE due NOT BETWEEN :now AND :farthest "
-                "ORDER BY max(due, asked) LIMIT 1) ORDER BY task_id",
-                {"now": time.time(), "farthest": time.time() + FARTHEST_S},
-            ).fetchall()
-        return [TaskCheck(**row) for row in rows]
+                select(check.project, check.task_id, check.attempts, check.asked)
+                .where(due, check.project == first.scalar_subquery())
+                .order_by(check.task_id)
+            ).all()
+        return [TaskCheck(*row) for row in rows]
 
     def end_checks(self, checks: Iterable[TaskCheck], *, retry_at: float | None = None) -> None:
         """The tasks were read, or will be tried again at `retry_at` (Unix seconds).
 
         What was asked for once more meanwhile is still to do.
         """
-        keys = [(check.project, check.task_id, check.asked) for check in checks]
+        this = and_(
+            task_checks.c.project == bindparam("of_project"),
+            task_checks.c.task_id == bindparam("of_task"),
+            task_checks.c.asked == bindparam("asked_at"),
+        )
+        keys = [
+            {"of_project": check.project, "of_task": check.task_id, "asked_at": check.asked}
+            for check in checks
+        ]
         with self._database.write() as connection:
             if retry_at is None:
-                connection.executemany(
-                    "DELETE FROM task_checks WHERE project = ? AND task_id = ? AND asked = ?", keys
-                )
+                run_for_each(connection, delete(task_checks).where(this), keys)
             else:
-                connection.executemany(
-                    "UPDATE task_checks SET due = ?, attempts = attempts + 1 "
-                    "WHERE project = ? AND task_id = ? AND asked = ?",
-                    [(retry_at, *key) for key in keys],
-                )
+                later = {"due": retry_at, "attempts": task_checks.c.attempts + 1}
+                run_for_each(connection, update(task_checks).where(this).values(later), keys)
 
 
 def is_news(
-    connection: sqlite3.Connection,
+    connection: Connection,
     project: str,
     annotation_id: int,
     task_id: int,
     changed_at: float,
+    *,
+    now: float,
     asked: float | None = None,
 ) -> bool:
     """Whether this is the latest word about an annotation; if so, remember that it was said.
@@ -176,59 +202,66 @@ def is_news(
         annotation_id: the annotation.
         task_id: its task.
         changed_at: when it was changed, Unix seconds by Label Studio's clock.
+        now: Unix seconds by the database's clock. What was heard later than that was heard before the clock was set
+            back, and so before `asked`.
         asked: when Label Studio was asked, Unix seconds, if its API said it: that outranks every message heard before,
             deletions included. None for a message, which may be late.
     """
-    gone = connection.execute(
-        "SELECT heard FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
-    ).fetchone()
-    now = (
-        time.time()
-    )  # what was heard later than now was heard before the clock was set back, and so before `asked`
-    if gone and (asked is None or asked <= gone["heard"] <= now):
+    of_task = and_(deleted_tasks.c.project == project, deleted_tasks.c.task_id == task_id)
+    gone = connection.execute(select(deleted_tasks.c.heard).where(of_task)).one_or_none()
+    if gone and (asked is None or asked <= gone.heard <= now):
         return False
+    revision = annotation_revisions.c
     known = connection.execute(
-        "SELECT changed_at, deleted, heard FROM annotation_revisions WHERE project = ? AND annotation_id = ?",
-        (project, annotation_id),
-    ).fetchone()
-    outranked = known and (known["deleted"] or known["changed_at"] > changed_at)
-    if outranked and (asked is None or asked <= known["heard"] <= now):
+        select(revision.changed_at, revision.deleted, revision.heard).where(
+            revision.project == project, revision.annotation_id == annotation_id
+        )
+    ).one_or_none()
+    outranked = known is not None and (known.deleted or known.changed_at > changed_at)
+    if known is not None and outranked and (asked is None or asked <= known.heard <= now):
         return False
     if gone:
-        connection.execute("DELETE FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id))
-    connection.execute(
-        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, task_id, heard) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (project, annotation_id) DO UPDATE SET changed_at = excluded.changed_at, "
-        "task_id = excluded.task_id, heard = excluded.heard, deleted = 0",
-        (project, annotation_id, changed_at, task_id, now if asked is None else asked),
-    )
+        connection.execute(delete(deleted_tasks).where(of_task))
+    row = {
+        "project": project,
+        "annotation_id": annotation_id,
+        "changed_at": changed_at,
+        "task_id": task_id,
+        "heard": now if asked is None else asked,
+        "deleted": 0,
+    }
+    upsert(connection, annotation_revisions, row)
     return True
 
 
-def mark_deleted(connection: sqlite3.Connection, project: str, annotations: Iterable[int]) -> None:
+def mark_deleted(connection: Connection, project: str, annotations: Iterable[int], now: float) -> None:
     """No message about these annotations is news from now on; inside a `Database.write` block."""
-    now = time.time()
-    connection.executemany(
-        "INSERT INTO annotation_revisions (project, annotation_id, changed_at, deleted, heard) VALUES (?, ?, ?, 1, ?) "
-        "ON CONFLICT (project, annotation_id) DO UPDATE SET deleted = 1, heard = excluded.heard",
-        [(project, annotation, now, now) for annotation in annotations],
-    )
+    rows = [
+        {"project": project, "annotation_id": one, "changed_at": now, "deleted": 1, "heard": now}
+        for one in annotations
+    ]
+    upsert(connection, annotation_revisions, rows, change=["deleted", "heard"])
 
 
-def tasks_of(connection: sqlite3.Connection, project: str, annotations: Iterable[int]) -> list[int]:
+def tasks_of(connection: Connection, project: str, annotations: Iterable[int]) -> list[int]:
     """The tasks of these annotations, as far as they are known, each once."""
-    rows = connection.execute(
-        "SELECT DISTINCT task_id FROM annotation_revisions WHERE project = ? AND task_id IS NOT NULL "
-        "AND annotation_id IN (SELECT value FROM json_each(?)) ORDER BY task_id",
-        (project, json.dumps(list(annotations))),
-    ).fetchall()
-    return [int(row["task_id"]) for row in rows]
+    heard = annotation_revisions.c
+    tasks = {
+        int(task)
+        for part in in_parts(annotations)
+        for task in connection.execute(
+            select(heard.task_id).where(
+                heard.project == project, heard.task_id.is_not(None), heard.annotation_id.in_(part)
+            )
+        ).scalars()
+    }
+    return sorted(tasks)
 
 
-def mark_tasks_deleted(connection: sqlite3.Connection, tasks: Iterable[tuple[str, int]]) -> None:
-    """No message about annotations of these (project, task) is news; inside a `Database.write` block."""
-    connection.executemany(
-        "INSERT INTO deleted_tasks (project, task_id, heard) VALUES (?, ?, ?) "
-        "ON CONFLICT (project, task_id) DO UPDATE SET heard = excluded.heard",
-        [(project, task, time.time()) for project, task in tasks],
+def mark_tasks_deleted(connection: Connection, project: str, tasks: Iterable[int], now: float) -> None:
+    """No message about annotations of these tasks is news; inside a `Database.write` block."""
+    upsert(
+        connection,
+        deleted_tasks,
+        [{"project": project, "task_id": task, "heard": now} for task in tasks],
     )

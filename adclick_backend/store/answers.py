@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, delete, func, select, update
 
 from adclick_backend.brush.rle import decode_rle
 from adclick_backend.store.database import Database
+from adclick_backend.store.statements import list_length, run_for_each, smaller, upsert
+from adclick_backend.store.tables import answers
 
 
 @dataclass(frozen=True)
@@ -81,92 +82,109 @@ class AnswerTable:
 
     def put(self, answer: Answer) -> None:
         """Keep an answer in the place of the earlier one to the same region, accepted when that was."""
-        row = vars(answer) | {
+        row = {
+            "project": answer.project,
+            "task_id": answer.task_id,
+            "region": answer.region,
+            "label": answer.label,
             "clicks": json.dumps(answer.clicks),
-            "references": " ".join(answer.references),
+            "sha": answer.sha,
+            "model_version": answer.model_version,
+            "reference_shas": " ".join(answer.references),
+            "mask": answer.mask_rle,
+            "probability": answer.map_bytes,
+            "answered": answer.answered,
             **dict(zip(("height", "width"), answer.size, strict=True)),
             **dict(zip(("map_height", "map_width"), answer.map_size, strict=True)),
         }
-        del row["size"], row["map_size"]
+        if answer.accepted:
+            row["accepted"] = 1
         with self._database.write() as connection:
-            connection.execute(
-                "REPLACE INTO answers (project, task_id, region, label, clicks, sha, model_version, "
-                "reference_shas, height, width, mask, map_height, map_width, probability, answered, accepted) "
-                "VALUES (:project, :task_id, :region, :label, :clicks, :sha, :model_version, :references, "
-                ":height, :width, :mask_rle, :map_height, :map_width, :map_bytes, :answered, "
-                "MAX(:accepted, COALESCE((SELECT accepted FROM answers WHERE project = :project "
-                "AND task_id = :task_id AND region = :region), 0)))",
-                row,
-            )
+            upsert(connection, answers, row)
 
     def of_task(self, project: str, task_id: int) -> dict[str, Answer]:
         """Region id -> the answer to its clicks."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT * FROM answers WHERE project = ? AND task_id = ?", (project, task_id)
-            ).fetchall()
+            rows = connection.execute(select(answers).where(_of_task(project, task_id))).mappings().all()
         return {row["region"]: _answer(row) for row in rows}
 
     def regions(self, project: str, task_id: int) -> set[str]:
         """The regions of a task that answer clicks."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT region FROM answers WHERE project = ? AND task_id = ?", (project, task_id)
-            ).fetchall()
-        return {row["region"] for row in rows}
+            regions = connection.execute(select(answers.c.region).where(_of_task(project, task_id))).scalars()
+            return set(regions)
 
     def clicked(self, project: str, task_id: int, since: float, until: float) -> bool:
         """Whether clicks in the task were answered between two times (Unix seconds) and the mask was not accepted."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT 1 FROM answers WHERE project = ? AND task_id = ? AND NOT accepted "
-                "AND MIN(answered, ?) BETWEEN ? AND ?",  # the clock may have been set back since
-                (project, task_id, time.time(), since, until),
-            ).fetchone()
+                select(answers.c.region)
+                .where(
+                    _of_task(project, task_id),
+                    answers.c.accepted == 0,
+                    # the clock may have been set back since
+                    smaller(answers.c.answered, self._database.now()).between(since, until),
+                )
+                .limit(1)
+            ).one_or_none()
         return row is not None
 
     def accepted_clicks(self, project: str) -> list[tuple[float, int]]:
         """When each accepted region was answered last (Unix seconds), and how many clicks it took."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT answered, json_array_length(clicks) FROM answers WHERE project = ? AND accepted",
-                (project,),
-            ).fetchall()
+                select(answers.c.answered, list_length(answers.c.clicks)).where(_accepted_of(project))
+            ).all()
         return [(float(answered), int(count)) for answered, count in rows]
 
     def clicks_by_version(self, project: str) -> dict[str, tuple[int, float]]:
         """``model_version`` -> how many accepted regions it answered, and how many clicks each took on average."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT model_version, COUNT(*), AVG(json_array_length(clicks)) FROM answers "
-                "WHERE project = ? AND accepted GROUP BY model_version",
-                (project,),
-            ).fetchall()
+                select(answers.c.model_version, func.count(), func.avg(list_length(answers.c.clicks)))
+                .where(_accepted_of(project))
+                .group_by(answers.c.model_version)
+            ).all()
         return {name: (int(count), float(mean)) for name, count, mean in rows}
 
     def accept(self, project: str, task_id: int, regions: Iterable[str]) -> None:
         """These regions were found in an annotation: their answers stay."""
         with self._database.write() as connection:
-            connection.executemany(
-                "UPDATE answers SET accepted = 1 WHERE project = ? AND task_id = ? AND region = ?",
-                [(project, task_id, region) for region in regions],
+            run_for_each(
+                connection,
+                update(answers)
+                .where(_of_task(project, task_id), answers.c.region == bindparam("one_region"))
+                .values(accepted=1),
+                ({"one_region": region} for region in regions),
             )
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> None:
         """The tasks are gone, and what was clicked in them."""
         with self._database.write() as connection:
-            connection.executemany(
-                "DELETE FROM answers WHERE project = ? AND task_id = ?", [(project, task) for task in tasks]
+            run_for_each(
+                connection,
+                delete(answers).where(answers.c.project == project, answers.c.task_id == bindparam("task")),
+                ({"task": task} for task in tasks),
             )
 
     def prune(self, before: float) -> int:
         """Delete what was answered before that time (Unix seconds) and never accepted; how many those were."""
         with self._database.write() as connection:
-            gone = connection.execute("DELETE FROM answers WHERE NOT accepted AND answered < ?", (before,))
+            gone = connection.execute(
+                delete(answers).where(answers.c.accepted == 0, answers.c.answered < before)
+            )
         return gone.rowcount
 
 
-def _answer(row: sqlite3.Row) -> Answer:
+def _of_task(project: str, task_id: int) -> ColumnElement[bool]:
+    return and_(answers.c.project == project, answers.c.task_id == task_id)
+
+
+def _accepted_of(project: str) -> ColumnElement[bool]:
+    return and_(answers.c.project == project, answers.c.accepted == 1)
+
+
+def _answer(row: RowMapping) -> Answer:
     return Answer(
         project=row["project"],
         task_id=row["task_id"],

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from adclick_backend.lock_file import try_lock
 from adclick_backend.moments import is_within
-from adclick_backend.store.database import MIGRATIONS, Database, make_private
+from adclick_backend.store.sqlite import SqliteDatabase, make_private
+from adclick_backend.store.tables import SCHEMA
 from model.checkpoint.atomic import SPARE_BYTES, flush, sweep_leftovers
 
 DATABASE = "adclick.sqlite3"
@@ -23,6 +24,15 @@ _SUFFIXES = ("-wal", "-shm", "")
 
 class BackupError(RuntimeError):
     """A copy cannot be made or put back; the message says why and what to do."""
+
+
+POSTGRESQL = (
+    "The database is the one that ADCLICK_DATABASE_URL names, and PostgreSQL's own programs copy it and put a copy "
+    'back: pg_dump --format=custom --file=copy.dump "$ADCLICK_DATABASE_URL", and with the backends stopped pg_restore '
+    '--clean --if-exists --dbname="$ADCLICK_DATABASE_URL" copy.dump. With --data-dir this command is about the SQLite '
+    "file in that folder."
+)
+"""Said instead of copying a database that is not a file of ours."""
 
 
 def backup_folder(data_dir: Path) -> Path:
@@ -69,7 +79,7 @@ def back_up(data_dir: Path, out: Path | None = None) -> Path:
             f"in {path.parent}, {SPARE_BYTES / 1e6:.0f} are left alone. Make room on that disk."
         )
     try:
-        _copy(source, path)
+        copy_database(source, path)
     except (sqlite3.Error, OSError) as error:
         raise BackupError(f"The database {source} could not be copied ({error}).") from error
     if out is None:
@@ -98,13 +108,13 @@ def restore(data_dir: Path, file: Path) -> Path | None:
         target = data_dir / DATABASE
         half = target.with_name(f".{DATABASE}.{secrets.token_hex(4)}")
         try:
-            _copy(file, half)
+            copy_database(file, half)
             kept = _put_aside(target)
             half.replace(target)
             flush(data_dir)
         finally:
             half.unlink(missing_ok=True)
-        Database(target).close()  # brings one of an earlier release up to date
+        SqliteDatabase(target).close()  # brings one of an earlier release up to date
     return kept
 
 
@@ -127,14 +137,14 @@ def check(file: Path) -> None:
         raise BackupError(f"{file} is damaged ({found[0]}). Choose another copy.")
     if not {"projects", "reference_images"} <= tables or not version:
         raise BackupError(f"{file} is a database, but not one of ADClick. Choose another file.")
-    if version > len(MIGRATIONS):
+    if version > SCHEMA:
         raise BackupError(
-            f"{file} was written by a newer ADClick (schema {version}, this one knows {len(MIGRATIONS)}). Restore it "
+            f"{file} was written by a newer ADClick (schema {version}, this one knows {SCHEMA}). Restore it "
             "with that version."
         )
 
 
-def _copy(source: Path, path: Path) -> None:
+def copy_database(source: Path, path: Path) -> None:
     """Copy a database with SQLite's own means: what others write meanwhile is in the copy as a whole or not at all."""
     half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -151,7 +161,9 @@ def _copy(source: Path, path: Path) -> None:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=Database.BUSY_TIMEOUT_S)
+    return sqlite3.connect(
+        f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=SqliteDatabase.BUSY_TIMEOUT_S
+    )
 
 
 def _put_aside(target: Path) -> Path | None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from adclick_backend.errors import FilesError
+
 log = logging.getLogger(__name__)
 
 PROBE_BYTES = 256 << 10
@@ -48,7 +50,7 @@ def is_damage(error: BaseException) -> bool:
 
 def stops_writing(error: BaseException) -> bool:
     """Whether the place is to blame where something was to be written: it is full, read-only, or out of order."""
-    if isinstance(error, DiskError):
+    if isinstance(error, (DiskError, FilesError)):
         return True
     if isinstance(error, sqlite3.OperationalError):
         return any(word in str(error) for word in _SQLITE_UNWRITABLE)
@@ -78,6 +80,8 @@ class Disk:
         self.on_recovery: list[Callable[[], object]] = []
         self.try_database: Callable[[], None] = lambda: None
         """Writes something to the database; raises what keeps it from that."""
+        self.try_files: Callable[[], None] = lambda: None
+        """Writes something to where files are kept, when that is not the folder; raises what keeps it from that."""
         self.advice: Callable[[], str] = lambda: ""
         """What to do about a damaged database; said by whoever knows the copies of it."""
         self.watch = False
@@ -88,11 +92,11 @@ class Disk:
         """Why nothing can be written, as a sentence; "" when it can, as far as is known."""
         return self._problem
 
-    def failed(self, error: BaseException) -> DiskError:
-        """Something could not be written: remember why. Answers the error in words."""
+    def failed(self, error: BaseException, sentence: str = "") -> DiskError:
+        """Something could not be written: remember why. Answers the error in words, in `sentence` when it is given."""
         if isinstance(error, DiskError):
             return error
-        sentence = self._words(error)
+        sentence = sentence or self._words(error)
         with self._lock:
             new, self._problem = sentence != self._problem, sentence
             start = self.watch and not self._watching
@@ -117,6 +121,7 @@ class Disk:
                     raise OSError(errno.ENOSPC, f"only {written} of {PROBE_BYTES} bytes could be written")
             if self._problem:
                 self.try_database()
+                self.try_files()
         except (OSError, sqlite3.Error) as error:
             if stops_writing(error) or is_damage(error):
                 self.failed(error)
@@ -126,6 +131,8 @@ class Disk:
         return self._problem
 
     def _words(self, error: BaseException) -> str:
+        if isinstance(error, FilesError):
+            return f"{error} {MEANWHILE}"
         if is_full(error):
             return f"The disk with the data folder is full: make room on it. {MEANWHILE}"
         if is_damage(error):

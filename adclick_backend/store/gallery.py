@@ -6,8 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
 from adclick_backend.store.database import Database
-from adclick_backend.store.labels import BESIDE, Flag, Kinds
+from adclick_backend.store.labels import Flag, Kinds, is_about
+from adclick_backend.store.tables import annotation_revisions, labelled_tasks
 
 
 @dataclass(frozen=True)
@@ -56,35 +59,37 @@ class GalleryTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def images(self, project: str, most: int = -1) -> list[GalleryImage]:
-        """The labelled images of a project, those labelled last first; `most` of them, -1 for all."""
+    def images(self, project: str, most: int | None = None) -> list[GalleryImage]:
+        """The labelled images of a project, those labelled last first; `most` of them, None for all."""
+        row, heard = labelled_tasks.c, annotation_revisions.c
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, image, url, sha, file, kinds, flag, problem, remark, updated "  # noqa: S608
-                "FROM labelled_tasks AS one WHERE project = ? AND deleted IS NULL "
-                f"AND NOT ({BESIDE}) ORDER BY updated DESC, task_id DESC, image LIMIT ?",
-                (project, most),
-            ).fetchall()
+                select(
+                    *(row.task_id, row.image, row.url, row.sha, row.file, row.kinds, row.flag),
+                    *(row.problem, row.remark, row.updated),
+                )
+                .where(row.project == project, row.deleted.is_(None), is_about())
+                .order_by(row.updated.desc(), row.task_id.desc(), row.image)
+                .limit(most)
+            ).all()
             said = connection.execute(
-                "SELECT task_id, author FROM annotation_revisions WHERE project = ? AND NOT deleted "
-                "ORDER BY changed_at, annotation_id",
-                (project,),
-            ).fetchall()
-        authors: dict[int, int | None] = {
-            row["task_id"]: row["author"] for row in said
-        }  # the last one counts
+                select(heard.task_id, heard.author)
+                .where(heard.project == project, heard.deleted == 0)
+                .order_by(heard.changed_at, heard.annotation_id)
+            ).all()
+        authors: dict[int, int | None] = {task: author for task, author in said}  # the last one counts
         return [
             GalleryImage(
-                row["task_id"],
-                row["image"],
-                row["url"],
-                row["sha"],
-                row["file"],
-                json.loads(row["kinds"]),
-                row["flag"],
-                row["problem"] or row["remark"],
-                row["updated"],
-                authors.get(row["task_id"]),
+                one.task_id,
+                one.image,
+                one.url,
+                one.sha,
+                one.file,
+                json.loads(one.kinds),
+                one.flag,
+                one.problem or one.remark,
+                one.updated,
+                authors.get(one.task_id),
             )
-            for row in rows
+            for one in rows
         ]

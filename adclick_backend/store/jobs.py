@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from socket import gethostname
 from typing import Any, Literal
 
+from sqlalchemy import ColumnElement, Select, insert, select, update
+
 from adclick_backend.store.database import Database
+from adclick_backend.store.statements import new_id
+from adclick_backend.store.tables import jobs
 
 JobKind = Literal["train", "push", "masks", "report", "normal", "prepare", "alike", "generate", "points"]
 JobState = Literal["queued", "preparing", "training", "evaluating", "done", "failed", "cancelled"]
@@ -35,6 +38,7 @@ class Job:
     created: float  # Unix seconds, as the next two
     started: float | None
     ended: float | None
+    host: str = ""  # name of the machine that its process runs on; "" before it began
 
     @property
     def active(self) -> bool:
@@ -42,9 +46,9 @@ class Job:
         return self.state in ACTIVE
 
 
-_COLUMNS = tuple(column.name for column in fields(Job))
-_IS_RUNNING = f"state IN {RUNNING}"
-_IS_ACTIVE = f"state IN {ACTIVE}"
+_IS_QUEUED = jobs.c.state == "queued"
+_IS_RUNNING = jobs.c.state.in_(RUNNING)
+_IS_ACTIVE = jobs.c.state.in_(ACTIVE)
 
 
 class JobTable:
@@ -58,21 +62,23 @@ class JobTable:
 
     def find(self, job: int) -> Job | None:
         """The job of that number."""
-        found = self._select("id = ?", (job,))
+        found = self._select(select(jobs).where(jobs.c.id == job))
         return found[0] if found else None
 
     def of_project(self, project: str, limit: int = 100) -> list[Job]:
         """The jobs of a project, the newest first."""
-        return self._select("project = ? ORDER BY id DESC LIMIT ?", (project, limit))
+        return self._select(
+            select(jobs).where(jobs.c.project == project).order_by(jobs.c.id.desc()).limit(limit)
+        )
 
     def next_queued(self, kind: JobKind) -> Job | None:
         """The job of this kind that waits longest."""
-        found = self._select("kind = ? AND state = 'queued' ORDER BY id LIMIT 1", (kind,))
+        found = self._select(select(jobs).where(jobs.c.kind == kind, _IS_QUEUED).order_by(jobs.c.id).limit(1))
         return found[0] if found else None
 
     def running(self) -> list[Job]:
         """Every job that a process is said to work on."""
-        return self._select(f"{_IS_RUNNING} ORDER BY id", ())
+        return self._select(select(jobs).where(_IS_RUNNING).order_by(jobs.c.id))
 
     # --- from the queue to the end
 
@@ -81,80 +87,84 @@ class JobTable:
 
         With `again`, a job that runs is not the answer: one more waits for its turn, however often it is asked for.
         """
-        answers = "state = 'queued'" if again else _IS_ACTIVE
+        answers = _IS_QUEUED if again else _IS_ACTIVE
         with self._database.write() as connection:
-            known = connection.execute(
-                f"SELECT id FROM jobs WHERE project = ? AND kind = ? AND {answers} ORDER BY id DESC",  # noqa: S608  (constants)
-                (project, kind),
-            ).fetchone()
-            identifier = (
-                int(known["id"])
-                if known
-                else connection.execute(
-                    "INSERT INTO jobs (project, kind, state, trigger, message, created) "
-                    "VALUES (?, ?, 'queued', ?, ?, ?)",
-                    (project, kind, trigger[:200], message, time.time()),
-                ).lastrowid
-            )
-        found = self.find(int(identifier or 0))
+            identifier = connection.execute(
+                select(jobs.c.id)
+                .where(jobs.c.project == project, jobs.c.kind == kind, answers)
+                .order_by(jobs.c.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+            if identifier is None:
+                added = connection.execute(
+                    insert(jobs).values(
+                        project=project,
+                        kind=kind,
+                        state="queued",
+                        trigger=trigger[:200],
+                        message=message,
+                        created=self._database.now(),
+                    )
+                )
+                identifier = new_id(added)
+        found = self.find(identifier)
         if found is None:  # nothing deletes jobs
             raise LookupError(f"The new job of project {project} is not in the database.")
         return found
 
     def begin(self, job: int, message: str) -> bool:
         """A queued job starts; False when it was cancelled meanwhile."""
-        now = time.time()
-        return self._update(
-            "state = 'preparing', message = ?, started = ?, heartbeat = ?",
-            (message, now, now),
-            "id = ? AND state = 'queued'",
-            job,
-        )
+        now = self._database.now()
+        return self._update(job, _IS_QUEUED, state="preparing", message=message, started=now, heartbeat=now)
 
     def set_process(self, job: int, pid: int) -> None:
-        """Say which process works on the job."""
-        self._update("pid = ?", (pid,), f"id = ? AND {_IS_RUNNING}", job)
+        """Say which process of this machine works on the job."""
+        self._update(job, _IS_RUNNING, pid=pid, host=gethostname())
 
     def report(
         self, job: int, state: JobState, *, message: str, progress: float, seconds_left: float | None
     ) -> bool:
         """How far the job is. False when it is over or was cancelled: then whoever works on it must stop."""
         self._update(
-            "state = ?, message = ?, progress = ?, seconds_left = ?, heartbeat = ?",
-            (state, message, min(max(progress, 0.0), 1.0), seconds_left, time.time()),
-            f"id = ? AND {_IS_RUNNING}",
             job,
+            _IS_RUNNING,
+            state=state,
+            message=message,
+            progress=min(max(progress, 0.0), 1.0),
+            seconds_left=seconds_left,
+            heartbeat=self._database.now(),
         )
         found = self.find(job)
         return found is not None and found.state in RUNNING and not found.cancel
 
     def end(self, job: int, state: JobState, message: str, *, version: str = "") -> bool:
         """The job is over: done, failed or cancelled. False when it was over already."""
+        whole = {"progress": 1.0} if state == "done" else {}
         return self._update(
-            "state = ?, message = ?, version = ?, ended = ?, seconds_left = NULL, pid = NULL, "
-            "progress = CASE WHEN ? = 'done' THEN 1 ELSE progress END",
-            (state, message, version, time.time(), state),
-            f"id = ? AND {_IS_ACTIVE}",
             job,
+            _IS_ACTIVE,
+            state=state,
+            message=message,
+            version=version,
+            ended=self._database.now(),
+            seconds_left=None,
+            pid=None,
+            **whole,
         )
 
     def ask_cancel(self, job: int, message: str) -> bool:
         """A waiting job is cancelled at once, a running one is to stop; False when it is over already."""
         cancelled = self._update(
-            "state = 'cancelled', message = ?, ended = ?",
-            (message, time.time()),
-            "id = ? AND state = 'queued'",
-            job,
+            job, _IS_QUEUED, state="cancelled", message=message, ended=self._database.now()
         )
-        return cancelled or self._update("cancel = ?", (1,), f"id = ? AND {_IS_RUNNING}", job)
+        return cancelled or self._update(job, _IS_RUNNING, cancel=1)
 
-    def _update(self, change: str, values: Sequence[Any], where: str, job: int) -> bool:
+    def _update(self, job: int, condition: ColumnElement[bool], **values: Any) -> bool:
         with self._database.write() as connection:
-            done = connection.execute(f"UPDATE jobs SET {change} WHERE {where}", (*values, job))  # noqa: S608
+            done = connection.execute(update(jobs).where(jobs.c.id == job, condition).values(**values))
         return done.rowcount > 0
 
-    def _select(self, where: str, values: Sequence[Any]) -> list[Job]:
-        statement = f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE {where}"  # noqa: S608  (constants)
+    def _select(self, statement: Select[Any]) -> list[Job]:
         with self._database.read() as connection:
-            rows = connection.execute(statement, values).fetchall()
+            rows = connection.execute(statement).mappings().all()
         return [Job(**{**row, "cancel": bool(row["cancel"])}) for row in rows]

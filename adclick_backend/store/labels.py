@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypedDict
 
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
 from adclick_backend.store.annotations import is_news, mark_deleted, mark_tasks_deleted, tasks_of
 from adclick_backend.store.database import KEPT_S, Database
+from adclick_backend.store.statements import in_parts, upsert
+from adclick_backend.store.tables import annotation_revisions, deleted_tasks, labelled_tasks
 
 Kinds = dict[str, str]
 
@@ -85,11 +101,34 @@ class LabelledTask:
 
 Summarise = Callable[[LabelledTask], Summary]
 
-# Of a row: its image is one that the task's annotation is not about, for it is about another image of the task.
-BESIDE = (
-    "one.kinds = 'null' AND one.flag = '' AND EXISTS (SELECT 1 FROM labelled_tasks AS other WHERE "
-    "other.project = one.project AND other.task_id = one.task_id AND (other.kinds != 'null' OR other.flag != ''))"
+_LABELLED = labelled_tasks.c
+
+# Made once: to make a statement takes longer than to run it, and a message may be about a thousand tasks.
+_OF_TASK = (
+    select(labelled_tasks)
+    .where(_LABELLED.project == bindparam("of"), _LABELLED.task_id == bindparam("task"))
+    .order_by(_LABELLED.image)
 )
+_SUMMARY = (
+    update(labelled_tasks)
+    .where(
+        _LABELLED.project == bindparam("of"),
+        _LABELLED.task_id == bindparam("task"),
+        _LABELLED.image == bindparam("at"),
+    )
+    .values(kinds=bindparam("kinds"), flag=bindparam("flag"), remark=bindparam("remark"))
+)
+
+
+def is_about() -> ColumnElement[bool]:
+    """Of a row: its image is not one that the task's annotation is beside, being about another image of the task."""
+    other = labelled_tasks.alias("other")
+    told = exists().where(
+        other.c.project == _LABELLED.project,
+        other.c.task_id == _LABELLED.task_id,
+        or_(other.c.kinds != "null", other.c.flag != ""),
+    )
+    return or_(_LABELLED.kinds != "null", _LABELLED.flag != "", ~told)
 
 
 class LeftOut(NamedTuple):
@@ -110,132 +149,127 @@ class LabelTable:
 
     def of_project(self, project: str) -> list[LabelledTask]:
         """Every image of the labelled tasks, in the order of their ids."""
-        with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT * FROM labelled_tasks WHERE project = ? AND deleted IS NULL ORDER BY task_id, image",
-                (project,),
-            ).fetchall()
-        return [_task(row) for row in rows]
+        return self._tasks(
+            select(labelled_tasks).where(_there(project)).order_by(_LABELLED.task_id, _LABELLED.image)
+        )
 
     def updates(self, project: str) -> dict[int, float]:
         """Task id -> when its rows were last written, Unix seconds."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, MAX(updated) AS updated FROM labelled_tasks "
-                "WHERE project = ? AND deleted IS NULL GROUP BY task_id",
-                (project,),
-            ).fetchall()
-        return {row["task_id"]: row["updated"] for row in rows}
+                select(_LABELLED.task_id, func.max(_LABELLED.updated))
+                .where(_there(project))
+                .group_by(_LABELLED.task_id)
+            ).all()
+        return {task: updated for task, updated in rows}
 
     def images(self, project: str) -> list[tuple[int, str, str]]:
         """(task id, URL, name of the kept copy) of every labelled image."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, url, file FROM labelled_tasks WHERE project = ? AND deleted IS NULL "
-                "ORDER BY task_id, image",
-                (project,),
-            ).fetchall()
-        return [(row["task_id"], row["url"], row["file"]) for row in rows]
+                select(_LABELLED.task_id, _LABELLED.url, _LABELLED.file)
+                .where(_there(project))
+                .order_by(_LABELLED.task_id, _LABELLED.image)
+            ).all()
+        return [(row.task_id, row.url, row.file) for row in rows]
 
     def hashes(self, project: str) -> list[tuple[int, str, str]]:
         """(task id, URL, SHA-256) of every labelled image that was fetched."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT task_id, url, sha FROM labelled_tasks WHERE project = ? AND sha != '' ORDER BY task_id DESC",
-                (project,),
-            ).fetchall()
-        return [(row["task_id"], row["url"], row["sha"]) for row in rows]
+                select(_LABELLED.task_id, _LABELLED.url, _LABELLED.sha)
+                .where(_LABELLED.project == project, _LABELLED.sha != "")
+                .order_by(_LABELLED.task_id.desc())
+            ).all()
+        return [(row.task_id, row.url, row.sha) for row in rows]
 
     def kept_files(self, project: str) -> set[str]:
         """The copies of images that are needed, or would be if what was deleted lately came back."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT file FROM labelled_tasks WHERE project = ? AND file != ''", (project,)
-            ).fetchall()
-        return {row["file"] for row in rows}
+            files = connection.execute(
+                select(_LABELLED.file).where(_LABELLED.project == project, _LABELLED.file != "").distinct()
+            ).scalars()
+            return set(files)
 
     def kept_copy(self, project: str, task_id: int, url: str) -> str:
         """The name of the kept copy of the image behind this URL of the task; "" when there is none."""
         with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT file FROM labelled_tasks WHERE project = ? AND task_id = ? AND url = ?",
-                (project, task_id, url),
-            ).fetchone()
-        return str(row["file"]) if row else ""
+            file = connection.execute(
+                select(_LABELLED.file).where(_of(project, task_id), _LABELLED.url == url).limit(1)
+            ).scalar_one_or_none()
+        return file or ""
 
     def kinds(self, project: str) -> list[Kinds | None]:
         """For each labelled image, the kind of label by defect type; {} is free of defects, None says nothing."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT kinds FROM labelled_tasks AS one WHERE project = ? AND deleted IS NULL "  # noqa: S608
-                f"AND NOT ({BESIDE}) ORDER BY task_id, image",
-                (project,),
-            ).fetchall()
-        return [json.loads(row["kinds"]) for row in rows]
+            kinds = connection.execute(
+                select(_LABELLED.kinds)
+                .where(_there(project), is_about())
+                .order_by(_LABELLED.task_id, _LABELLED.image)
+            ).scalars()
+            return [json.loads(one) for one in kinds]
 
     def some(self, project: str, tasks: Iterable[int]) -> list[LabelledTask]:
-        """The images of those of the tasks that are labelled."""
-        with self._database.read() as connection:
-            rows = [
-                row
-                for task in tasks
-                for row in connection.execute(
-                    "SELECT * FROM labelled_tasks WHERE project = ? AND task_id = ? AND deleted IS NULL "
-                    "ORDER BY image",
-                    (project, task),
-                )
-            ]
-        return [_task(row) for row in rows]
+        """The images of those of the tasks that are labelled, in the order of the tasks."""
+        wanted = list(dict.fromkeys(tasks))
+        found: defaultdict[int, list[LabelledTask]] = defaultdict(list)
+        for part in in_parts(wanted):
+            statement = select(labelled_tasks).where(_there(project), _LABELLED.task_id.in_(part))
+            for image in self._tasks(statement.order_by(_LABELLED.image)):
+                found[image.task_id].append(image)
+        return [image for task in wanted for image in found[task]]
 
     def left_out(self, project: str) -> list[LeftOut]:
         """Tasks that cannot be learned from, and why: a problem of the image, or what the annotation lacks."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT task_id, problem, flag, remark FROM labelled_tasks AS one "  # noqa: S608
-                "WHERE project = ? AND deleted IS NULL AND (problem != '' OR kinds = 'null') "
-                f"AND NOT ({BESIDE}) ORDER BY flag = '', task_id",
-                (project,),
-            ).fetchall()
-        return [LeftOut(row["task_id"], row["problem"] or row["remark"], row["flag"]) for row in rows]
+                select(_LABELLED.task_id, _LABELLED.problem, _LABELLED.flag, _LABELLED.remark)
+                .where(_there(project), or_(_LABELLED.problem != "", _LABELLED.kinds == "null"), is_about())
+                .distinct()
+                .order_by(_LABELLED.task_id, _LABELLED.problem, _LABELLED.flag, _LABELLED.remark)
+            ).all()
+        found = [LeftOut(row.task_id, row.problem or row.remark, row.flag) for row in rows]
+        return sorted(found, key=lambda one: one.flag == "")
 
     def flags(self, project: str) -> dict[str, int]:
         """How many tasks carry which flag."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT flag, COUNT(DISTINCT task_id) AS number FROM labelled_tasks "
-                "WHERE project = ? AND deleted IS NULL AND flag != '' GROUP BY flag",
-                (project,),
-            ).fetchall()
-        return {row["flag"]: int(row["number"]) for row in rows}
+                select(_LABELLED.flag, func.count(_LABELLED.task_id.distinct()))
+                .where(_there(project), _LABELLED.flag != "")
+                .group_by(_LABELLED.flag)
+            ).all()
+        return {flag: int(number) for flag, number in rows}
 
     def deleted(self, project: str) -> list[tuple[int, float]]:
         """(task id, when it was heard) of the labels that were deleted and can be brought back, the latest first."""
         with self._database.read() as connection:
+            latest = func.max(_LABELLED.deleted)
             rows = connection.execute(
-                "SELECT task_id, MAX(deleted) AS deleted FROM labelled_tasks WHERE project = ? AND deleted > ? "
-                "GROUP BY task_id ORDER BY MAX(deleted) DESC",
-                (project, time.time() - KEPT_S),
-            ).fetchall()
-        return [(row["task_id"], float(row["deleted"])) for row in rows]
+                select(_LABELLED.task_id, latest)
+                .where(_LABELLED.project == project, _LABELLED.deleted > self._database.now() - KEPT_S)
+                .group_by(_LABELLED.task_id)
+                .order_by(latest.desc(), _LABELLED.task_id.desc())
+            ).all()
+        return [(task, float(deleted)) for task, deleted in rows]
 
     def restored(self, project: str) -> set[int]:
         """The tasks whose labels a person brought back, and which Label Studio does not have again."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT task_id FROM labelled_tasks WHERE project = ? AND restored IS NOT NULL",
-                (project,),
-            ).fetchall()
-        return {row["task_id"] for row in rows}
+            tasks = connection.execute(
+                select(_LABELLED.task_id).where(_LABELLED.project == project, _LABELLED.restored.is_not(None))
+            ).scalars()
+            return set(tasks)
 
     def changed_since(self, project: str, moment: float) -> int:
         """How many tasks that can be learned from were labelled, or labelled anew, after that time (Unix seconds)."""
         with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT COUNT(DISTINCT task_id) AS found FROM labelled_tasks "
-                "WHERE project = ? AND updated > ? AND kinds != 'null' AND deleted IS NULL",
-                (project, moment),
-            ).fetchone()
-        return int(row["found"])
+            found = connection.execute(
+                select(func.count(_LABELLED.task_id.distinct())).where(
+                    _there(project), _LABELLED.updated > moment, _LABELLED.kinds != "null"
+                )
+            ).scalar_one()
+        return int(found)
 
     # --- what Label Studio says
 
@@ -256,12 +290,13 @@ class LabelTable:
             asked: when Label Studio was asked, Unix seconds, if its API said it; see `is_news`.
         """
         with self._database.write() as connection:
-            if not _is_news(connection, images[0], annotation, asked):
+            now = self._database.now()
+            if not _is_news(connection, images[0], annotation, now, asked):
                 return False
             rows = _find(connection, images[0].project, images[0].task_id)
             before = {one["id"]: one for one in _annotations(rows)}
             before[annotation["id"]] = _with_clicks(annotation, before.get(annotation["id"]))
-            return _save(connection, rows, images, list(before.values()), summarise)
+            return _save(connection, rows, images, list(before.values()), summarise, now)
 
     def mirror(self, images: Sequence[LabelledTask], *, asked: float, summarise: Summarise) -> bool:
         """Take in a task with all its annotations, as read from Label Studio; answer whether anything changed.
@@ -276,27 +311,28 @@ class LabelTable:
             summarise: see `put`.
         """
         with self._database.write() as connection:
+            now = self._database.now()
             rows = _find(connection, images[0].project, images[0].task_id)
             if not images[0].annotations and any(row.restored for row in rows):
                 return False
             before = {one["id"]: one for one in _annotations(rows)}
-            if any(asked <= row.updated <= time.time() for row in rows):
+            if any(asked <= row.updated <= now for row in rows):
                 kept = dict(before)
             else:
                 kept = {number: _gone(one, asked) for number, one in before.items()}
             for annotation in images[0].annotations:
                 number = annotation["id"]
-                if _is_news(connection, images[0], annotation, asked):
+                if _is_news(connection, images[0], annotation, now, asked):
                     kept[number] = _with_clicks(annotation, before.get(number))
                 elif number in before:
                     kept[number] = before[number]
-            return _save(connection, rows, images, list(kept.values()), summarise)
+            return _save(connection, rows, images, list(kept.values()), summarise, now)
 
     def delete_annotations(self, project: str, annotations: Iterable[int], summarise: Summarise) -> bool:
         """It was heard that the annotations are gone; answer whether any was known. All in one transaction."""
         gone = set(annotations)
         with self._database.write() as connection:
-            mark_deleted(connection, project, sorted(gone))
+            mark_deleted(connection, project, sorted(gone), self._database.now())
             changed = [
                 self._without(connection, project, task, gone, summarise)
                 for task in tasks_of(connection, project, sorted(gone))
@@ -305,7 +341,7 @@ class LabelTable:
 
     def _without(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         project: str,
         task: int,
         gone: Collection[int],
@@ -314,20 +350,25 @@ class LabelTable:
         rows = _find(connection, project, task)
         if not rows or not any(one["id"] in gone for one in rows[0].live):
             return False
-        now = time.time()
+        now = self._database.now()
         left = [_gone(one, now) if one["id"] in gone else one for one in _annotations(rows)]
-        return _save(connection, rows, rows, left, summarise)
+        return _save(connection, rows, rows, left, summarise, now)
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
         """It was heard that the tasks are gone; answer whether any was labelled."""
-        keys = [(project, task) for task in tasks]
+        told = list(tasks)
         with self._database.write() as connection:
-            mark_tasks_deleted(connection, keys)
-            gone = connection.executemany(
-                "UPDATE labelled_tasks SET deleted = ? WHERE project = ? AND task_id = ? AND deleted IS NULL",
-                [(time.time(), *key) for key in keys],
-            )
-        return gone.rowcount > 0
+            now = self._database.now()
+            mark_tasks_deleted(connection, project, told, now)
+            gone = [
+                connection.execute(
+                    update(labelled_tasks)
+                    .where(_there(project), _LABELLED.task_id.in_(part))
+                    .values(deleted=now)
+                ).rowcount
+                for part in in_parts(told)
+            ]
+        return sum(gone) > 0
 
     def restore(self, project: str, task_id: int, summarise: Summarise) -> bool:
         """Bring back a deleted task, or the annotations that were deleted of it; answer whether there were any."""
@@ -335,32 +376,33 @@ class LabelTable:
             rows = _find(connection, project, task_id)
             if not rows or (rows[0].deleted is None and len(rows[0].live) == len(rows[0].annotations)):
                 return False
+            gone, heard, now = deleted_tasks.c, annotation_revisions.c, self._database.now()
+            connection.execute(delete(deleted_tasks).where(gone.project == project, gone.task_id == task_id))
             connection.execute(
-                "DELETE FROM deleted_tasks WHERE project = ? AND task_id = ?", (project, task_id)
-            )
-            connection.execute(
-                "UPDATE annotation_revisions SET deleted = 0 WHERE project = ? AND task_id = ?",
-                (project, task_id),
+                update(annotation_revisions)
+                .where(heard.project == project, heard.task_id == task_id)
+                .values(deleted=0)
             )
             back = [
                 {key: value for key, value in one.items() if key != "deleted"} for one in _annotations(rows)
             ]
-            images = [replace(row, deleted=None, restored=time.time()) for row in rows]
-            return _save(connection, rows, images, back, summarise)  # type: ignore[arg-type]
+            images = [replace(row, deleted=None, restored=now) for row in rows]
+            return _save(connection, rows, images, back, summarise, now)  # type: ignore[arg-type]
 
     def summarise_again(self, project: str, summarise: Summarise) -> None:
         """The words of the project mean something else now: say anew what each task amounts to."""
         with self._database.write() as connection:
-            for row in connection.execute(
-                "SELECT * FROM labelled_tasks WHERE project = ?", (project,)
-            ).fetchall():
+            of_project = select(labelled_tasks).where(_LABELLED.project == project)
+            for row in connection.execute(of_project).mappings().all():
                 task = _task(row)
                 _write_summary(connection, task, summarise(task))
 
     def purge(self) -> int:
         """Forget for good what was deleted longer than `KEPT_S` ago; how many images those were."""
         with self._database.write() as connection:
-            gone = connection.execute("DELETE FROM labelled_tasks WHERE deleted < ?", (time.time() - KEPT_S,))
+            gone = connection.execute(
+                delete(labelled_tasks).where(_LABELLED.deleted < self._database.now() - KEPT_S)
+            )
         return gone.rowcount
 
     # --- the copies of the images
@@ -376,17 +418,35 @@ class LabelTable:
     def _settle(self, project: str, task_id: int, url: str, *, sha: str, file: str, problem: str) -> None:
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE labelled_tasks SET sha = ?, file = ?, problem = ? "
-                "WHERE project = ? AND task_id = ? AND url = ?",
-                (sha, file, problem, project, task_id, url),
+                update(labelled_tasks)
+                .where(_of(project, task_id), _LABELLED.url == url)
+                .values(sha=sha, file=file, problem=problem)
             )
+
+    def _tasks(self, statement: Select[Any]) -> list[LabelledTask]:
+        with self._database.read() as connection:
+            rows = connection.execute(statement).mappings().all()
+        return [_task(row) for row in rows]
+
+
+def _there(project: str) -> ColumnElement[bool]:
+    """The rows of a project that are not deleted."""
+    return and_(_LABELLED.project == project, _LABELLED.deleted.is_(None))
+
+
+def _of(project: str, task_id: int) -> ColumnElement[bool]:
+    return and_(_LABELLED.project == project, _LABELLED.task_id == task_id)
 
 
 def _is_news(
-    connection: sqlite3.Connection, task: LabelledTask, annotation: Annotated, asked: float | None = None
+    connection: Connection,
+    task: LabelledTask,
+    annotation: Annotated,
+    now: float,
+    asked: float | None = None,
 ) -> bool:
     changed_at = annotation["changed_at"]
-    return is_news(connection, task.project, annotation["id"], task.task_id, changed_at, asked)
+    return is_news(connection, task.project, annotation["id"], task.task_id, changed_at, now=now, asked=asked)
 
 
 def _gone(annotation: Annotated, when: float) -> Annotated:
@@ -400,12 +460,10 @@ def _with_clicks(annotation: Annotated, before: Annotated | None) -> Annotated:
     return {**annotation, "clicked": True}
 
 
-def _find(connection: sqlite3.Connection, project: str, task_id: int) -> list[LabelledTask]:
+def _find(connection: Connection, project: str, task_id: int) -> list[LabelledTask]:
     """The rows of a task, one for each of its images."""
-    rows = connection.execute(
-        "SELECT * FROM labelled_tasks WHERE project = ? AND task_id = ? ORDER BY image", (project, task_id)
-    ).fetchall()
-    return [_task(row) for row in rows]
+    rows = connection.execute(_OF_TASK, {"of": project, "task": task_id})
+    return [_task(row) for row in rows.mappings().all()]
 
 
 def _annotations(rows: Sequence[LabelledTask]) -> Sequence[Annotated]:
@@ -413,18 +471,19 @@ def _annotations(rows: Sequence[LabelledTask]) -> Sequence[Annotated]:
     return rows[0].annotations if rows else []
 
 
-def _task(row: sqlite3.Row) -> LabelledTask:
-    values = {name: row[name] for name in row.keys() if name != "kinds"}  # noqa: SIM118  (a Row iterates values)
+def _task(row: RowMapping) -> LabelledTask:
+    values = {name: value for name, value in row.items() if name != "kinds"}
     values["data"], values["annotations"] = json.loads(row["data"]), json.loads(row["annotations"])
     return LabelledTask(**values)
 
 
 def _save(
-    connection: sqlite3.Connection,
+    connection: Connection,
     rows: Sequence[LabelledTask],
     images: Sequence[LabelledTask],
     annotations: Sequence[Annotated],
     summarise: Summarise,
+    now: float,
 ) -> bool:
     """Write the rows of a task; one without annotations counts as deleted. Answers whether anything changed."""
     if not annotations:
@@ -433,27 +492,30 @@ def _save(
     wanted = {image.image: image for image in images}
     for name in known.keys() - wanted.keys():  # the labeling config has no such image any more
         connection.execute(
-            "DELETE FROM labelled_tasks WHERE project = ? AND task_id = ? AND image = ?",
-            (known[name].project, known[name].task_id, name),
+            delete(labelled_tasks).where(
+                _of(known[name].project, known[name].task_id), _LABELLED.image == name
+            )
         )
     ordered = sorted(annotations, key=lambda annotation: annotation["id"])
     changed = [
-        _save_image(connection, known.get(name), replace(image, annotations=ordered), summarise)
+        _save_image(connection, known.get(name), replace(image, annotations=ordered), summarise, now)
         for name, image in wanted.items()
     ]
     return any(changed) or known.keys() != wanted.keys()
 
 
-def _write_summary(connection: sqlite3.Connection, task: LabelledTask, found: Summary) -> None:
-    connection.execute(
-        "UPDATE labelled_tasks SET kinds = ?, flag = ?, remark = ? "
-        "WHERE project = ? AND task_id = ? AND image = ?",
-        (json.dumps(found.kinds), found.flag, found.remark, task.project, task.task_id, task.image),
-    )
+def _write_summary(connection: Connection, task: LabelledTask, found: Summary) -> None:
+    image = {"of": task.project, "task": task.task_id, "at": task.image}
+    said = {"kinds": json.dumps(found.kinds), "flag": found.flag, "remark": found.remark}
+    connection.execute(_SUMMARY, {**image, **said})
 
 
 def _save_image(
-    connection: sqlite3.Connection, known: LabelledTask | None, task: LabelledTask, summarise: Summarise
+    connection: Connection,
+    known: LabelledTask | None,
+    task: LabelledTask,
+    summarise: Summarise,
+    now: float,
 ) -> bool:
     """Write one row; answers whether anything but what it amounts to changed."""
     if known is not None and known.url == task.url:
@@ -473,8 +535,7 @@ def _save_image(
         "kinds": json.dumps(found.kinds),
         "flag": found.flag,
         "remark": found.remark,
-        "updated": time.time(),
+        "updated": now,
     }
-    columns, places = ", ".join(row), ", ".join(f":{name}" for name in row)
-    connection.execute(f"REPLACE INTO labelled_tasks ({columns}) VALUES ({places})", row)  # noqa: S608  (names are ours)
+    upsert(connection, labelled_tasks, row)
     return True

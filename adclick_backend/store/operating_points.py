@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from adclick_runtime.operating_points import checked_points
-from model.checkpoint.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -40,59 +38,76 @@ class PointChange:
     undone: bool
 
 
-def read_points(folder: Path, source: str) -> dict[str, float]:
+@dataclass(frozen=True)
+class PointsNote:
+    """Where the operating points of a version are written down, as text.
+
+    Attributes:
+        read: the text; "" when there is none.
+        write: replaces it in one step; raises OSError.
+    """
+
+    read: Callable[[], str]
+    write: Callable[[str], None]
+
+
+NO_NOTE = PointsNote(lambda: "", lambda text: None)
+"""Of what nobody chose a point for."""
+
+
+def read_points(note: PointsNote, source: str) -> dict[str, float]:
     """The operating points in force: what proposals, bundles and detections are cut with.
 
     Args:
-        folder: of a version, or `UNTRAINED` among the versions.
+        note: of a version, or of what proposes before any training.
         source: what the maps come from; a point says nothing about the maps of another source.
 
     Returns:
         Defect type -> probability, sorted by type; empty where nobody chose any.
     """
-    return _chosen(_read(folder), source)[-1]
+    return _chosen(_read(note), source)[-1]
 
 
-def points_before(folder: Path, source: str) -> dict[str, float] | None:
+def points_before(note: PointsNote, source: str) -> dict[str, float] | None:
     """The points that :func:`undo_points` would bring back; None when there is nothing to take back."""
-    chosen = _chosen(_read(folder), source)
+    chosen = _chosen(_read(note), source)
     return chosen[-2] if len(chosen) > 1 else None
 
 
-def point_changes(folder: Path) -> list[PointChange]:
+def point_changes(note: PointsNote) -> list[PointChange]:
     """Every change of the points of a version, the latest first."""
     found = [
         PointChange(source, dict(one["points"]), float(one["at"]), bool(one["undone"]))
-        for source, of_source in _read(folder).items()
+        for source, of_source in _read(note).items()
         for one in of_source["log"]
     ]
     return sorted(found, key=lambda change: -change.at)
 
 
-def choose_points(folder: Path, source: str, points: Mapping[str, float]) -> None:
+def choose_points(note: PointsNote, source: str, points: Mapping[str, float]) -> None:
     """Let these points be in force; see :func:`read_points`. The caller holds the lock of the versions.
 
     Raises:
         PointError: a point is no probability that can be used.
         OSError: the file cannot be written; the points before stay in force.
     """
-    checked, kept = checked_points(points), _read(folder)
+    checked, kept = checked_points(points), _read(note)
     if checked != _chosen(kept, source)[-1]:
-        _write(folder, kept, source, [*_chosen(kept, source), checked], undone=False)
+        _write(note, kept, source, [*_chosen(kept, source), checked], undone=False)
 
 
-def undo_points(folder: Path, source: str) -> dict[str, float]:
+def undo_points(note: PointsNote, source: str) -> dict[str, float]:
     """Bring back the points that were in force before, and return them. The caller holds the lock of the versions.
 
     Raises:
         LookupError: there is nothing to take back.
         OSError: the file cannot be written; the points stay in force.
     """
-    kept = _read(folder)
+    kept = _read(note)
     chosen = _chosen(kept, source)[:-1]
     if not chosen:
         raise LookupError("No threshold was chosen that could be taken back.")
-    _write(folder, kept, source, chosen, undone=True)
+    _write(note, kept, source, chosen, undone=True)
     return chosen[-1]
 
 
@@ -101,26 +116,26 @@ def _chosen(kept: Mapping[str, Any], source: str) -> list[dict[str, float]]:
     return [{}, *(checked_points(points) for points in kept.get(source, {}).get("chosen", ()))]
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(note: PointsNote) -> dict[str, Any]:
+    text = note.read()
+    if not text:
+        return {}
     try:
-        found: Any = json.loads((folder / FILE).read_text("utf-8"))
+        found: Any = json.loads(text)
         if not isinstance(found, dict):
             raise TypeError("it holds no object")
         for source in found:
             _chosen(found, source)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        log.warning("%s cannot be read, so the calibrated thresholds are used: %s", folder / FILE, error)
+    except (ValueError, TypeError, AttributeError) as error:
+        log.warning("%s cannot be read, so the calibrated thresholds are used: %s", FILE, error)
         return {}
     return found
 
 
 def _write(
-    folder: Path, kept: dict[str, Any], source: str, chosen: list[dict[str, float]], *, undone: bool
+    note: PointsNote, kept: dict[str, Any], source: str, chosen: list[dict[str, float]], *, undone: bool
 ) -> None:
     change = {"at": time.time(), "points": chosen[-1], "undone": undone}
     changes = [*kept.get(source, {}).get("log", ()), change]
     kept[source] = {"chosen": chosen[1:][-_KEPT:], "log": changes[-_LOGGED:]}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / FILE, (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode())
+    note.write(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")

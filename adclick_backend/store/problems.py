@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from adclick_backend.store.database import Database
 from adclick_backend.store.disk import DiskError
+from adclick_backend.store.statements import smaller
+from adclick_backend.store.tables import problems
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,9 @@ class Problem:
     sentence: str
     times: int
     last: float
+
+
+_COLUMNS = tuple(column.name for column in fields(Problem))
 
 
 class ProblemTable:
@@ -36,7 +43,7 @@ class ProblemTable:
 
     def add(self, project: str, sentence: str, task_id: int | None = None) -> None:
         """Write the sentence down, or count it once more when it is already there for that task."""
-        problem = Problem(project, task_id, sentence, 1, time.time())
+        problem = Problem(project, task_id, sentence, 1, self._database.now())
         try:
             self._write(problem)
         except DiskError:
@@ -61,13 +68,18 @@ class ProblemTable:
 
     def latest(self, project: str, limit: int = 10) -> list[Problem]:
         """The last problems of the project and of none, the newest first."""
-        now = time.time()
+        now = self._database.now()
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT project, task_id, sentence, times, last FROM problems WHERE project IN (?, '') "
-                "ORDER BY MIN(last, ?) DESC, id DESC LIMIT ?",  # the clock may have been set back since
-                (project, now, limit),
-            ).fetchall()
+            rows = (
+                connection.execute(
+                    select(*(problems.c[name] for name in _COLUMNS))
+                    .where(problems.c.project.in_((project, "")))
+                    .order_by(*_latest_first(now))
+                    .limit(limit)
+                )
+                .mappings()
+                .all()
+            )
         with self._lock:
             unwritten = [one for one in self._unwritten.values() if one.project in (project, "")]
         found = [*reversed(unwritten), *(Problem(**row) for row in rows)]
@@ -79,25 +91,33 @@ class ProblemTable:
             for key in [key for key in self._unwritten if key[0] in (project, "")]:
                 del self._unwritten[key]
         with self._database.write() as connection:
-            connection.execute("DELETE FROM problems WHERE project IN (?, '')", (project,))
+            connection.execute(delete(problems).where(problems.c.project.in_((project, ""))))
 
     def _write(self, problem: Problem) -> None:
-        values = vars(problem)
+        of_project = problems.c.project == problem.project
         with self._database.write() as connection:
             found = connection.execute(
-                "UPDATE problems SET times = times + :times, last = :last "
-                "WHERE project = :project AND task_id IS :task_id AND sentence = :sentence",
-                values,
+                update(problems)
+                .where(
+                    of_project,
+                    problems.c.task_id.is_not_distinct_from(problem.task_id),
+                    problems.c.sentence == problem.sentence,
+                )
+                .values(times=problems.c.times + problem.times, last=problem.last)
             )
             if found.rowcount:
                 return
-            connection.execute(
-                "INSERT INTO problems (project, task_id, sentence, times, last) "
-                "VALUES (:project, :task_id, :sentence, :times, :last)",
-                values,
+            connection.execute(insert(problems).values(**vars(problem)))
+            kept = (
+                select(problems.c.id)
+                .where(of_project)
+                .order_by(*_latest_first(self._database.now()))
+                .limit(self.KEPT)
             )
-            connection.execute(
-                "DELETE FROM problems WHERE project = :project AND id NOT IN "
-                "(SELECT id FROM problems WHERE project = :project ORDER BY MIN(last, :now) DESC, id DESC LIMIT :kept)",
-                {"project": problem.project, "kept": self.KEPT, "now": time.time()},
-            )
+            connection.execute(delete(problems).where(of_project, problems.c.id.not_in(kept)))
+
+
+def _latest_first(now: float) -> tuple[ColumnElement[Any], ...]:
+    return smaller(
+        problems.c.last, now
+    ).desc(), problems.c.id.desc()  # the clock may have been set back since

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from adclick_backend.config.xml import MAX_CHARACTERS
 from adclick_backend.errors import ProjectIdError
 from adclick_backend.logs import hide
 from adclick_backend.store.database import Database
 from adclick_backend.store.disk import DiskError
+from adclick_backend.store.statements import insert_into, upsert
+from adclick_backend.store.tables import key_values, projects
 
 _PROJECT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,18})?")
 
@@ -48,6 +52,12 @@ class Project:
     updated: float = 0.0  # Unix seconds
 
 
+FRESH_S = 0.2
+"""What was read so long ago is read again: a request asks for its project six times."""
+
+_OF_ID = select(projects).where(projects.c.id == bindparam("of"))
+
+
 class ProjectTable:
     """Table ``projects``. Every token that passes through here stays out of this process's log lines from then on.
 
@@ -60,17 +70,23 @@ class ProjectTable:
         self._database = database
         self._lock = threading.Lock()
         self._unwritten: dict[str, dict[str, str]] = {}  # the changed fields by project
+        self._just_read: dict[str, tuple[float, Project]] = {}  # when, monotonic seconds, and what was found
 
     def get(self, project: str) -> Project:
-        """The project; an empty one when it was never heard of."""
-        with self._database.read() as connection:
-            row = connection.execute("SELECT * FROM projects WHERE id = ?", (project,)).fetchone()
-        return self._completed(_project(row) if row else Project(project))
+        """The project, as it was a moment ago at most; an empty one when it was never heard of."""
+        known = self._just_read.get(project)
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return self._completed(known[1])
+        return self._read(project)
 
     def all(self) -> list[Project]:
         """Every project, the one heard of last first."""
         with self._database.read() as connection:
-            rows = connection.execute("SELECT * FROM projects ORDER BY updated DESC, id").fetchall()
+            rows = (
+                connection.execute(select(projects).order_by(projects.c.updated.desc(), projects.c.id))
+                .mappings()
+                .all()
+            )
         found = [self._completed(_project(row)) for row in rows]
         with self._lock:
             new = self._unwritten.keys() - {project.id for project in found}
@@ -87,7 +103,7 @@ class ProjectTable:
         hide(changes.get("token", ""))
         if "label_config" in changes:  # so much of it as shows that it is too long
             changes["label_config"] = changes["label_config"][: MAX_CHARACTERS + 1]
-        before = self.get(project)
+        before = self._read(project)
         with self._lock:
             waiting = self._unwritten.get(project, {})
         known = before.updated and all(getattr(before, name) == value for name, value in changes.items())
@@ -101,6 +117,7 @@ class ProjectTable:
         else:
             with self._lock:
                 self._unwritten.pop(project, None)
+        self._just_read.pop(project, None)
         return before
 
     def write_down(self) -> None:
@@ -113,31 +130,33 @@ class ProjectTable:
                 if self._unwritten.get(project) == changes:
                     del self._unwritten[project]
 
-    def drop_unwritten(self, project: str) -> None:
-        """The project is being removed: what could not be written down of it is not to be."""
+    def forget(self, project: str) -> None:
+        """The project was removed: nothing of it is known here either, and what could not be written is not to be."""
         with self._lock:
             self._unwritten.pop(project, None)
+        self._just_read.pop(project, None)
+
+    def _read(self, project: str) -> Project:
+        with self._database.read() as connection:
+            row = connection.execute(_OF_ID, {"of": project}).mappings().one_or_none()
+        found = _project(row) if row else Project(project)
+        self._just_read[project] = time.monotonic(), found
+        return self._completed(found)
 
     def _completed(self, project: Project) -> Project:
         """The project with what could not be written down."""
         with self._lock:
             changes = self._unwritten.get(project.id)
-        return project if changes is None else replace(project, updated=time.time(), **changes)
+        return project if changes is None else replace(project, updated=self._database.now(), **changes)
 
     def _write(self, project: str, changes: dict[str, str]) -> None:
-        values: dict[str, Any] = {"id": project, "updated": time.time(), **changes}
-        columns = ", ".join(values)
-        places = ", ".join(f":{name}" for name in values)
-        updates = ", ".join(f"{name} = excluded.{name}" for name in values if name != "id")
+        values: dict[str, Any] = {"id": project, "updated": self._database.now(), **changes}
         with self._database.write() as connection:
-            connection.execute(
-                f"INSERT INTO projects ({columns}) VALUES ({places}) "  # noqa: S608  (names are from FIELDS)
-                f"ON CONFLICT (id) DO UPDATE SET {updates}",
-                values,
-            )
+            upsert(connection, projects, values)
+        self._just_read.pop(project, None)
 
 
-def _project(row: sqlite3.Row) -> Project:
+def _project(row: RowMapping) -> Project:
     project = Project(**row)
     hide(project.token)
     return project
@@ -152,19 +171,12 @@ class KeyValueTable:
     def get(self, project: str, key: str) -> str | None:
         """The value, or None."""
         with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT value FROM key_values WHERE project = ? AND key = ?", (project, key)
-            ).fetchone()
-        return None if row is None else str(row["value"])
+            return read_value(connection, project, key)
 
     def set(self, project: str, key: str, value: str) -> None:
         """Keep the value."""
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO key_values VALUES (?, ?, ?) "
-                "ON CONFLICT (project, key) DO UPDATE SET value = excluded.value",
-                (project, key, value),
-            )
+            write_value(connection, project, key, value)
 
     def set_if_possible(self, project: str, key: str, value: str) -> bool:
         """Keep a value that nobody misses much; False when the data folder cannot be written."""
@@ -177,18 +189,36 @@ class KeyValueTable:
     def add(self, project: str, key: str, amount: int) -> int:
         """Add to the whole number that is kept, 0 at first; answer the sum."""
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO key_values VALUES (?, ?, ?) "
-                "ON CONFLICT (project, key) DO UPDATE SET value = CAST(value AS INTEGER) + ?",
-                (project, key, str(amount), amount),
-            )
-            row = connection.execute(
-                "SELECT value FROM key_values WHERE project = ? AND key = ?", (project, key)
-            ).fetchone()
-        return int(row["value"])
+            total = int(read_value(connection, project, key) or 0) + amount
+            write_value(connection, project, key, str(total))
+        return total
+
+    def change(self, project: str, key: str, work: Callable[[str | None], str]) -> None:
+        """Keep what `work` makes of the value, None when there is none; nobody else changes it meanwhile."""
+        with self._database.write() as connection:
+            write_value(connection, project, key, work(read_value(connection, project, key)))
 
     def get_or_add(self, project: str, key: str, value: str) -> str:
         """The value that is there; `value`, kept from now on, when there was none."""
         with self._database.write() as connection:
-            connection.execute("INSERT OR IGNORE INTO key_values VALUES (?, ?, ?)", (project, key, value))
+            connection.execute(
+                insert_into(connection.dialect.name, key_values)
+                .values(project=project, key=key, value=value)
+                .on_conflict_do_nothing()
+            )
         return self.get(project, key) or value
+
+
+_VALUE = select(key_values.c.value).where(
+    key_values.c.project == bindparam("project"), key_values.c.key == bindparam("key")
+)
+
+
+def read_value(connection: Connection, project: str, key: str) -> str | None:
+    """The value, or None; inside a block of `Database`."""
+    return connection.execute(_VALUE, {"project": project, "key": key}).scalar_one_or_none()
+
+
+def write_value(connection: Connection, project: str, key: str, value: str) -> None:
+    """Keep the value; inside a `Database.write` block."""
+    upsert(connection, key_values, {"project": project, "key": key, "value": value})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy import case, delete, or_, select
+
 from adclick_backend.store.database import Database
+from adclick_backend.store.statements import insert_into, upsert
+from adclick_backend.store.tables import prompts
 
 PromptSource = Literal["person", "llm", "built-in"]
 
@@ -42,20 +45,31 @@ class PromptTable:
     def of_label(self, project: str, label: str) -> list[Prompt]:
         """Every phrase of a label, valid or not: a person's first, then a language model's, the oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT project, label, phrase, source, valid, added FROM prompts WHERE project = ? AND label = ? "
-                "ORDER BY CASE source WHEN 'person' THEN 0 WHEN 'llm' THEN 1 ELSE 2 END, added, phrase",
-                (project, label),
-            ).fetchall()
+            rows = (
+                connection.execute(
+                    select(prompts)
+                    .where(prompts.c.project == project, prompts.c.label == label)
+                    .order_by(
+                        case({"person": 0, "llm": 1}, value=prompts.c.source, else_=2),
+                        prompts.c.added,
+                        prompts.c.phrase,
+                    )
+                )
+                .mappings()
+                .all()
+            )
         return [Prompt(**{**row, "valid": bool(row["valid"])}) for row in rows]
 
     def labels(self, project: str) -> list[str]:
         """The labels that have phrases in the table."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT label FROM prompts WHERE project = ? ORDER BY label", (project,)
-            ).fetchall()
-        return [str(row["label"]) for row in rows]
+            labels = connection.execute(
+                select(prompts.c.label)
+                .where(prompts.c.project == project)
+                .distinct()
+                .order_by(prompts.c.label)
+            ).scalars()
+            return list(labels)
 
     def add(self, project: str, label: str, phrases: Iterable[str], source: PromptSource) -> int:
         """Add phrases; answer how many were new.
@@ -63,18 +77,23 @@ class PromptTable:
         What a person adds is theirs and valid, whatever it was before. Others leave what is there as it is, so that a
         phrase taken out by a person stays out.
         """
-        conflict = (
-            "UPDATE SET source = 'person', valid = 1 WHERE source != 'person' OR valid = 0"
-            if source == "person"
-            else "NOTHING"
-        )
-        now, new = time.time(), 0
+        now, new = self._database.now(), 0
         with self._database.write() as connection:
+            known = insert_into(connection.dialect.name, prompts)
+            key = [column.name for column in prompts.primary_key]
+            if source == "person":
+                adding = known.on_conflict_do_update(
+                    index_elements=key,
+                    set_={"source": "person", "valid": 1},
+                    where=or_(prompts.c.source != "person", prompts.c.valid == 0),
+                )
+            else:
+                adding = known.on_conflict_do_nothing(index_elements=key)
             for i, phrase in enumerate(phrases):
+                row = {"project": project, "label": label, "phrase": phrase, "source": source}
                 done = connection.execute(
-                    "INSERT INTO prompts (project, label, phrase, source, added) VALUES (?, ?, ?, ?, ?) "  # noqa: S608
-                    f"ON CONFLICT DO {conflict}",  # one of two constants
-                    (project, label, phrase, source, now + i * 1e-6),  # keeps their order
+                    adding.values(**row, added=now + i * 1e-6),  # keeps their order
+                    execution_options={"preserve_rowcount": True},
                 )
                 new += done.rowcount
         return new
@@ -88,8 +107,12 @@ class PromptTable:
         before = {row.phrase for row in self.of_label(project, label)}
         with self._database.write() as connection:
             connection.execute(
-                "DELETE FROM prompts WHERE project = ? AND label = ? AND source = 'llm' AND valid = 1",
-                (project, label),
+                delete(prompts).where(
+                    prompts.c.project == project,
+                    prompts.c.label == label,
+                    prompts.c.source == "llm",
+                    prompts.c.valid == 1,
+                )
             )
         self.add(project, label, kept, "llm")
         return len(set(kept) - before)
@@ -97,8 +120,5 @@ class PromptTable:
     def mark(self, prompt: Prompt, valid: bool) -> None:
         """Write down whether a phrase may be used; one that is not in the table yet is put there."""
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO prompts (project, label, phrase, source, valid, added) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET valid = excluded.valid",
-                (prompt.project, prompt.label, prompt.phrase, prompt.source, valid, time.time()),
-            )
+            row = {**vars(prompt), "valid": int(valid), "added": self._database.now()}
+            upsert(connection, prompts, row, change=["valid"])

@@ -7,12 +7,14 @@ whenever something is proposed.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sqlalchemy import Connection
+
 from adclick_backend.store.database import Database
+from adclick_backend.store.projects import read_value, write_value
 
 Outcome = Literal["kept", "corrected", "deleted"]
 """What a person did with a part before submitting the task."""
@@ -98,13 +100,10 @@ def _judged(version: str, product: str) -> str:
     return f"judged:{version}:{product}"
 
 
-def _read(connection: sqlite3.Connection, project: str, key: str) -> list[Any]:
-    row = connection.execute(
-        "SELECT value FROM key_values WHERE project = ? AND key = ?", (project, key)
-    ).fetchone()
-    found = json.loads(row["value"]) if row else []
+def _read(connection: Connection, project: str, key: str) -> list[Any]:
+    found = json.loads(read_value(connection, project, key) or "[]")
     return found if isinstance(found, list) else []
 
 
-def _write(connection: sqlite3.Connection, project: str, key: str, value: object) -> None:
-    connection.execute("REPLACE INTO key_values VALUES (?, ?, ?)", (project, key, json.dumps(value)))
+def _write(connection: Connection, project: str, key: str, value: object) -> None:
+    write_value(connection, project, key, json.dumps(value))

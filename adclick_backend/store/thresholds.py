@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from adclick_backend.lock_file import locked
-from adclick_backend.store.operating_points import choose_points, points_before, undo_points
+from adclick_backend.store.operating_points import PointsNote, choose_points, points_before, undo_points
+from adclick_backend.store.point_curves import CurveFiles
 from adclick_backend.store.proposal_source import ProposalSource, words_of_source
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import Registry, RegistryError
@@ -24,14 +23,14 @@ class Standing:
         version: that serves; None before any training.
         source: of its maps, with the points that are in force.
         types: defect types that the maps tell apart.
-        folder: where what belongs to the version is kept.
+        curve: where what was measured of it is kept.
         before: the points that would come back if the last change were taken back; None when there was none.
     """
 
     version: Version | None
     source: ProposalSource
     types: tuple[str, ...]
-    folder: Path
+    curve: CurveFiles
     before: Mapping[str, float] | None
 
     @property
@@ -59,9 +58,10 @@ class Thresholds:
         """How it stands now."""
         version = self._registry.current(project)
         source = self._registry.shared_source(project)
-        folder = self._registry.points_folder(project, version)
         types = version.types(source.name) if version else (DEFECT,)
-        return Standing(version, source, types, folder, points_before(folder, source.name))
+        curve = self._registry.curve(project, version, source.name)
+        before = points_before(self._registry.points(project, version), source.name)
+        return Standing(version, source, types, curve, before)
 
     def choose(self, project: str, version: str, source: str, points: Mapping[str, float]) -> Standing:
         """Let these points be in force; types that are not named are as calibrated.
@@ -82,7 +82,7 @@ class Thresholds:
                     f"{', '.join(standing.types)}."
                 )
             try:
-                choose_points(standing.folder, source, checked_points(points))
+                choose_points(self._points(project, standing), source, checked_points(points))
             except PointError as error:
                 raise RegistryError(str(error)) from error
         return self.of(project)
@@ -96,13 +96,16 @@ class Thresholds:
         with self._changing(project, version, source) as standing:
             if standing.before is None:
                 raise RegistryError(f"No threshold of {_who(standing)} was changed that could be taken back.")
-            undo_points(standing.folder, source)
+            undo_points(self._points(project, standing), source)
         return self.of(project)
+
+    def _points(self, project: str, standing: Standing) -> PointsNote:
+        return self._registry.points(project, standing.version)
 
     @contextmanager
     def _changing(self, project: str, version: str, source: str) -> Iterator[Standing]:
         """What serves, while nobody else changes it; refused when that is not what the person saw."""
-        with locked(self._registry.points_folder(project, None).parent / ".lock"):
+        with self._registry.changing(project):
             standing = self.of(project)
             if (standing.name, standing.source.name) != (version, source):
                 raise RegistryError(

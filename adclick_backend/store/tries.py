@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adclick_backend.moments import is_within
+from adclick_backend.store.files.kept import Files
 from adclick_backend.store.projects import project_id
-from model.checkpoint.atomic import write_atomically
 
 AGE_S = 3600.0
 """So long the pictures can be looked at."""
@@ -33,25 +34,26 @@ class KeptTry:
 
     Attributes:
         token: by which it is found; nobody guesses it.
-        folder: with its pictures.
         about: what was found, as it was given.
     """
 
     token: str
-    folder: Path
     about: Mapping[str, Any]
+    find: Callable[[str], Path]
 
     def picture(self, name: str) -> Path | None:
         """The file of that name; None when there is none."""
-        path = self.folder / name
-        return path if name != ABOUT and path.parent == self.folder and path.is_file() else None
+        try:
+            return self.find(name) if name != ABOUT and "/" not in name else None
+        except (OSError, ValueError):
+            return None
 
 
 class TryFiles:
-    """Folders ``data_dir/projects/<id>/tries/<token>``, which any worker process may show."""
+    """Folders ``projects/<id>/tries/<token>``, which any worker process may show."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._projects = data_dir / "projects"
+    def __init__(self, files: Files) -> None:
+        self._files = files
 
     def keep(self, project: str, pictures: Mapping[str, bytes], about: Mapping[str, Any]) -> str:
         """Keep pictures by file name, and what is said of them; answers the token.
@@ -60,50 +62,48 @@ class TryFiles:
             OSError: they cannot be written, as when the disk is full.
         """
         token = secrets.token_hex(16)
-        folder = self._folder(project) / token
+        folder = f"{_folder(project)}/{token}"
         try:
             for name, data in pictures.items():
-                write_atomically(folder / name, data, durable=False)
-            write_atomically(folder / ABOUT, json.dumps(about).encode(), durable=False)
+                self._files.put(f"{folder}/{name}", data, durable=False)
+            self._files.put(f"{folder}/{ABOUT}", json.dumps(about).encode(), durable=False)
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                self._files.delete(folder)
             raise
-        self._sweep(folder.parent)
+        self._sweep(_folder(project))
         return token
 
     def find(self, project: str, token: str) -> KeptTry | None:
         """The one with that token; None when it is too old, or there never was one."""
-        folder = self._folder(project) / token
-        if not _TOKEN.fullmatch(token) or not is_within(_written(folder), AGE_S):
+        folder = f"{_folder(project)}/{token}"
+        if not _TOKEN.fullmatch(token) or not is_within(self._written(folder), AGE_S):
             return None
         try:
-            return KeptTry(token, folder, json.loads((folder / ABOUT).read_text("utf-8")))
+            about = json.loads(self._files.path(f"{folder}/{ABOUT}").read_text("utf-8"))
         except (OSError, ValueError):
             return None
+        return KeptTry(token, about, lambda name: self._files.path(f"{folder}/{name}"))
 
     def sweep(self) -> None:
         """Delete what is too old, of all projects."""
-        for folder in self._projects.glob("*/tries"):
-            self._sweep(folder)
+        for project in self._files.names("projects"):
+            self._sweep(f"projects/{project}/tries")
 
-    def _sweep(self, folder: Path) -> None:
-        found = sorted(self._in(folder), key=_written, reverse=True)
-        for number, one in enumerate(found):
-            if number >= MOST or not is_within(_written(one), AGE_S):
-                shutil.rmtree(one, ignore_errors=True)
+    def _sweep(self, folder: str) -> None:
+        there = [name for name in self._files.names(folder) if _TOKEN.fullmatch(name)]
+        found = sorted(((self._written(f"{folder}/{name}"), name) for name in there), reverse=True)
+        for number, (written, name) in enumerate(found):
+            if number >= MOST or not is_within(written, AGE_S):
+                self._files.delete(f"{folder}/{name}")
 
-    def _in(self, folder: Path) -> Iterator[Path]:
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if _TOKEN.fullmatch(path.name):
-                yield path
+    def _written(self, folder: str) -> float:
+        """When a folder was written last, Unix seconds; 0 when it is not there."""
+        try:
+            return time.time() - self._files.age(folder if self._files.local else f"{folder}/{ABOUT}")
+        except OSError:
+            return 0.0
 
-    def _folder(self, project: str) -> Path:
-        return self._projects / project_id(project) / "tries"
 
-
-def _written(folder: Path) -> float:
-    """When a folder was written last, Unix seconds; 0 when it is not there."""
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
+def _folder(project: str) -> str:
+    return f"projects/{project_id(project)}/tries"

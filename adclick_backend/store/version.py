@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adclick_backend.store.operating_points import read_points
+from adclick_backend.store.operating_points import NO_NOTE, PointsNote, read_points
 from adclick_backend.store.proposal_source import (
     AUTOMATIC,
     NOTHING,
@@ -56,6 +56,7 @@ class Version:
         click_damage: the same of its click network, without which it serves all the same.
         detector_damage: the same of its detectors, without which it serves unless masks come from them.
         parts: names of its detectors; none when they are damaged.
+        points: where the operating points that a person chose for it are written down.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Version:
     click_damage: str = ""
     detector_damage: str = ""
     parts: tuple[str, ...] = ()
+    points: PointsNote = field(default=NO_NOTE, compare=False)
 
     @property
     def weights(self) -> Path | None:
@@ -93,7 +95,7 @@ class Version:
     def proposing(self, choice: str = AUTOMATIC) -> ProposalSource:
         """What its masks before the first click come from, and where they are cut; a choice that it lacks is none."""
         name = choice if choice != AUTOMATIC and self.offers(choice) else self.source
-        return ProposalSource(name, self.weights, self.detector).at(read_points(self.folder, name))
+        return ProposalSource(name, self.weights, self.detector).at(read_points(self.points, name))
 
     def types(self, source: str) -> tuple[str, ...]:
         """The defect types that maps of a source tell apart; `DEFECT` alone where that has learned from no label."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from adclick_backend import __version__
-from adclick_backend.lock_file import locked
-from adclick_backend.store import project_id, proposal_source
+from adclick_backend.errors import FilesError
+from adclick_backend.store import DiskError, project_id, proposal_source
 from adclick_backend.store.database import KEPT_S
-from adclick_backend.store.operating_points import UNTRAINED, read_points
+from adclick_backend.store.operating_points import FILE as POINTS
+from adclick_backend.store.operating_points import UNTRAINED, PointsNote, read_points
+from adclick_backend.store.point_curves import CurveFiles
 from adclick_backend.store.proposal_source import (
     ALWAYS,
     AUTOMATIC,
@@ -29,8 +31,8 @@ from adclick_backend.store.proposal_source import (
     ProposalSource,
     words_of_source,
 )
+from adclick_backend.store.shelves import FolderShelf, Shelf
 from adclick_backend.store.version import CLICKS, DETECTOR, WEIGHTS, Version
-from model.checkpoint.atomic import flush, sweep_leftovers, write_atomically
 from model.checkpoint.described import check_click, check_detector, check_segmentation
 from model.checkpoint.manifest import (
     PACKAGED,
@@ -46,11 +48,9 @@ log = logging.getLogger(__name__)
 REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json", DETECTOR: "detector-refused.json"}
 """Beside weights of a version that could not be loaded: by which release, and why."""
 
-_DELETED = "deleted-"
-
 _UNTRAINED = (proposal_source.PACKAGED, RESIDUAL)  # sources that need no version
 
-Signature = tuple[tuple[int, int, int], ...]
+FileSignature = tuple[tuple[int, int, int], ...]
 
 
 class RegistryError(RuntimeError):
@@ -66,13 +66,13 @@ class _Looked(NamedTuple):
 
 
 class Registry:
-    """The versions of all projects, in ``data_dir/projects/<id>/models``.
+    """The versions of all projects, on a `Shelf`.
 
     ``CURRENT`` names the version that serves, ``HISTORY`` those that served before it, the latest last, ``FORWARD``
     those that were rolled back from since one was last activated, and ``LAST`` is the highest number that a deleted
     version may have had, so that no name is given twice. Each is replaced in one step, and every worker process looks
-    at ``CURRENT`` before it answers: a switch is seen at once, by all. A deleted version lies in ``deleted-NAME`` for
-    `KEPT_S`, and goes when the next one is published or deleted after that.
+    at ``CURRENT`` before it answers: a switch is seen at once, by all, on other machines within a second. A deleted
+    version stays for `KEPT_S`, and goes when the next one is published or deleted after that.
 
     Args:
         data_dir: data folder of the backend.
@@ -81,6 +81,7 @@ class Registry:
         click: its checkpoint.
         shared: gives what proposes for projects that nothing was trained for, after the version of its detectors, ""
             when it has none.
+        shelf: where versions stand; those of ``data_dir`` by default.
     """
 
     def __init__(
@@ -92,10 +93,11 @@ class Registry:
             "",
             ProposalSource(proposal_source.PACKAGED),
         ),
+        shelf: Shelf | None = None,
     ) -> None:
-        self._data_dir, self._shared = data_dir, shared
+        self._shelf, self._shared = shelf or FolderShelf(data_dir), shared
         self._given_base, self._click = base, click
-        self._checked: dict[Path, tuple[Signature, Version]] = {}
+        self._checked: dict[Path, tuple[tuple[object, ...], Version]] = {}
         self._refused: dict[Path, dict[str, str]] = {}  # what could not be written down, on a full disk say
 
     # --- reading
@@ -103,7 +105,8 @@ class Registry:
     def list(self, project: str) -> list[Version]:
         """Every version of the project, the newest first, damaged ones included."""
         serving = self.current(project)
-        found = [version for folder in self._versions(project) if (version := self._read(folder)) is not None]
+        names = self._shelf.names(project)
+        found = [version for name in names if (version := self._read(project, name)) is not None]
         found.sort(key=lambda version: int(version.name[1:]), reverse=True)
         return [replace(v, serving=serving is not None and v.name == serving.name) for v in found]
 
@@ -124,18 +127,19 @@ class Registry:
 
         When it is damaged, or could not be loaded, the one that served before it does instead.
         """
-        folder = self._folder(project)
-        for name in (*_lines(folder / "CURRENT"), *reversed(_lines(folder / "HISTORY"))):
-            version = self._read(folder / name)
+        for name in (
+            *_lines(self._shelf, project, "CURRENT"),
+            *reversed(_lines(self._shelf, project, "HISTORY")),
+        ):
+            version = self._read(project, name)
             if version is not None and not version.damage:
                 return replace(version, serving=True)
         return None
 
     def fallen(self, project: str) -> Version | None:
         """The version that somebody chose and that cannot serve, so that another does; None when it serves."""
-        folder = self._folder(project)
-        for name in _lines(folder / "CURRENT"):
-            version = self._read(folder / name)
+        for name in _lines(self._shelf, project, "CURRENT"):
+            version = self._read(project, name)
             if version is not None and version.damage:
                 return version
         return None
@@ -169,20 +173,32 @@ class Registry:
         if version is not None:
             return version.proposing(choice)
         source = ProposalSource(choice) if choice in _UNTRAINED else self._shared()[1]
-        points = read_points(self.points_folder(project, None), source.name)
+        points = read_points(self.points(project, None), source.name)
         return source.at(points) if points or choice in _UNTRAINED else None
 
     def shared_source(self, project: str) -> ProposalSource:
         """:meth:`proposing`, where that is None what every project gets that nothing was trained for."""
         return self.proposing(project) or self._shared()[1]
 
-    def points_folder(self, project: str, version: Version | None) -> Path:
+    def points(self, project: str, version: Version | None) -> PointsNote:
         """Where the operating points of a version are kept; None: of what proposes before any training."""
-        return self._folder(project) / UNTRAINED if version is None else version.folder
+        return self._points(project, UNTRAINED if version is None else version.name)
+
+    def _points(self, project: str, place: str) -> PointsNote:
+        name = f"{place}/{POINTS}"
+        return PointsNote(partial(self._shelf.note, project, name), partial(self._shelf.write, project, name))
+
+    def curve(self, project: str, version: Version | None, source: str) -> CurveFiles:
+        """Where what was measured of a version is kept; None: of what proposes before any training."""
+        return self._shelf.curve(project, UNTRAINED if version is None else version.name, source)
+
+    def changing(self, project: str) -> AbstractContextManager[None]:
+        """Keeps everybody else from changing which versions a project has, which serves, and its operating points."""
+        return self._shelf.changing(project)
 
     def choice(self, project: str) -> str:
         """The source of masks that somebody chose for the project; `AUTOMATIC` for the one that was measured best."""
-        return next(iter(_lines(self._folder(project) / "SOURCE")), AUTOMATIC)
+        return next(iter(_lines(self._shelf, project, "SOURCE")), AUTOMATIC)
 
     def choose(self, project: str, source: str) -> None:
         """Let masks before the first click come from one source, in all worker processes.
@@ -194,7 +210,7 @@ class Registry:
         Raises:
             RegistryError: neither the version that serves nor the package has it.
         """
-        version, folder = self.current(project), self._folder(project)
+        version = self.current(project)
         proposing = self._proposing(project, version, source)
         if source != AUTOMATIC and (proposing is None or proposing.name != source):
             who = f"version {version.name}" if version else "the packaged networks"
@@ -202,13 +218,12 @@ class Registry:
                 f"Masks cannot come from {words_of_source(source[:60])}: {who} of project {project} cannot make them. "
                 "Choose another source, or train first."
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / ".lock"):
-            self._write(folder / "SOURCE", [source] if source else [])
+        with self._shelf.changing(project):
+            self._write(project, "SOURCE", [source] if source else [])
 
     def when(self, project: str) -> str:
         """When the project wants masks before the first click, one of `WHEN`."""
-        said = next(iter(_lines(self._folder(project) / "PROPOSALS")), ALWAYS)
+        said = next(iter(_lines(self._shelf, project, "PROPOSALS")), ALWAYS)
         return said if said in WHEN else ALWAYS
 
     def propose_when(self, project: str, when: str) -> None:
@@ -225,10 +240,8 @@ class Registry:
             raise RegistryError(
                 f"Masks before the first click cannot be {when[:40]!r}: choose one of {', '.join(WHEN)}."
             )
-        folder = self._folder(project)
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / ".lock"):
-            self._write(folder / "PROPOSALS", [] if when == ALWAYS else [when])
+        with self._shelf.changing(project):
+            self._write(project, "PROPOSALS", [] if when == ALWAYS else [when])
 
     def wanted(self, project: str) -> bool:
         """Whether the project wants masks before the first click from what would make them now."""
@@ -241,9 +254,8 @@ class Registry:
 
     def new_name(self, project: str) -> str:
         """The name that the next version gets; no deleted version had it."""
-        folder = self._folder(project)
-        numbers = [int(path.name[1:]) for path in self._versions(project)]
-        return f"v{max([*numbers, *map(int, _lines(folder / 'LAST'))], default=0) + 1}"
+        numbers = [int(name[1:]) for name in self._shelf.names(project)]
+        return f"v{max([*numbers, *map(int, _lines(self._shelf, project, 'LAST'))], default=0) + 1}"
 
     # --- changing
 
@@ -256,27 +268,14 @@ class Registry:
             RegistryError: the name is taken, or the candidate's files are damaged.
             OSError: the disk is full, or cannot be written.
         """
-        folder = self._folder(project)
-        folder.mkdir(parents=True, exist_ok=True)
-        new = self._read(candidate)
+        new = self._read_folder(candidate, candidate.name)
         damage = "It has no files." if new is None else new.damage or new.click_damage or new.detector_damage
         if damage:
             raise RegistryError(f"The new version was not kept. {damage}")
-        with locked(folder / ".lock"):
+        with self._shelf.changing(project):
             if name != self.new_name(project):
                 raise RegistryError(f"The next version of project {project} cannot be called {name[:40]!r}.")
-            half = folder / f".{name}.half"
-            shutil.rmtree(half, ignore_errors=True)  # of a process that was killed here
-            sweep_leftovers(folder)
-            _purge(folder)
-            try:
-                shutil.copytree(candidate, half)
-                for path in (*half.rglob("*"), half):
-                    flush(path)
-                half.rename(folder / name)
-            finally:
-                shutil.rmtree(half, ignore_errors=True)
-            flush(folder)
+            self._shelf.add(project, name, candidate)
         return self.get(project, name)
 
     def activate(self, project: str, name: str) -> Version:
@@ -285,17 +284,16 @@ class Registry:
         Raises:
             RegistryError: there is no such version, or its files are damaged.
         """
-        folder = self._folder(project)
         chosen = self.get(project, name)
         if chosen.damage:
             raise RegistryError(f"Version {name} cannot serve: {chosen.damage} Choose another one.")
-        with locked(folder / ".lock"):
-            before = _lines(folder / "CURRENT")
+        with self._shelf.changing(project):
+            before = _lines(self._shelf, project, "CURRENT")
             if before != [name]:
-                self._write(folder / "HISTORY", [*_lines(folder / "HISTORY"), *before][-200:])
-                self._write(folder / "CURRENT", [name])
-            if _lines(folder / "FORWARD"):
-                self._write(folder / "FORWARD", [])
+                self._write(project, "HISTORY", [*_lines(self._shelf, project, "HISTORY"), *before][-200:])
+                self._write(project, "CURRENT", [name])
+            if _lines(self._shelf, project, "FORWARD"):
+                self._write(project, "FORWARD", [])
         return replace(chosen, serving=True)
 
     def refuse(self, project: str, weights: Path, why: str) -> None:
@@ -308,26 +306,28 @@ class Registry:
             weights: of the version, of its segmentation or of its click network.
             why: a sentence for a person.
         """
-        folder = weights.parent
-        if folder.parent != self._folder(project):
+        name = self._shelf.name_of(project, weights.parent)
+        if not name:
             return
-        log.warning("Version %s of project %s cannot serve: %s", folder.name, project, why)
+        log.warning("Version %s of project %s cannot serve: %s", name, project, why)
         note = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by, "why": why}
         self._refused[weights] = note
-        self._checked.pop(folder, None)
+        self._checked.pop(weights.parent, None)
         try:
-            write_atomically(folder / REFUSED[weights.name], (json.dumps(note, indent=2) + "\n").encode())
-        except OSError as error:
+            with self._shelf.changing(project):
+                told = json.dumps(note, indent=2) + "\n"
+                self._shelf.write(project, f"{name}/{REFUSED[weights.name]}", told)
+        except (OSError, DiskError) as error:
             log.warning("That could not be written down: %s", error)
 
     def before(self, project: str) -> Version | None:
         """The version that a roll back would let serve; None when that is the packaged network."""
-        serving, folder = self.current(project), self._folder(project)
+        serving = self.current(project)
         if serving is None:
             return None
-        names = reversed(_lines(folder / "HISTORY"))
-        found = next((n for n in names if n != serving.name and self._is_intact(folder / n)), None)
-        return None if found is None else self._read(folder / found)
+        names = reversed(_lines(self._shelf, project, "HISTORY"))
+        found = next((n for n in names if n != serving.name and self._is_intact(project, n)), None)
+        return None if found is None else self._read(project, found)
 
     def roll_back(self, project: str) -> Version | None:
         """The version that served before serves again; None when that is the packaged click network alone.
@@ -335,29 +335,28 @@ class Registry:
         Raises:
             RegistryError: no trained version serves.
         """
-        folder = self._folder(project)
         serving = self.current(project)
         if serving is None:
             raise RegistryError(
                 f"No trained version serves project {project}: there is nothing to roll back."
             )
-        with locked(folder / ".lock"):
-            history = _lines(folder / "HISTORY")
-            while history and (history[-1] == serving.name or not self._is_intact(folder / history[-1])):
+        with self._shelf.changing(project):
+            history = _lines(self._shelf, project, "HISTORY")
+            while history and (history[-1] == serving.name or not self._is_intact(project, history[-1])):
                 history.pop()
-            self._write(folder / "FORWARD", [*_lines(folder / "FORWARD"), serving.name][-200:])
-            self._write(folder / "CURRENT", history[-1:])
-            self._write(folder / "HISTORY", history[:-1])
+            self._write(project, "FORWARD", [*_lines(self._shelf, project, "FORWARD"), serving.name][-200:])
+            self._write(project, "CURRENT", history[-1:])
+            self._write(project, "HISTORY", history[:-1])
         return self.current(project)
 
     def after(self, project: str) -> Version | None:
         """The version that was rolled back from last and could serve again; None when there is none."""
-        serving, folder = self.current(project), self._folder(project)
-        names = reversed(_lines(folder / "FORWARD"))
+        serving = self.current(project)
+        names = reversed(_lines(self._shelf, project, "FORWARD"))
         found = next(
-            (n for n in names if (serving is None or n != serving.name) and self._is_intact(folder / n)), None
+            (n for n in names if (serving is None or n != serving.name) and self._is_intact(project, n)), None
         )
-        return None if found is None else self._read(folder / found)
+        return None if found is None else self._read(project, found)
 
     def go_forward(self, project: str) -> Version:
         """Take the last roll back back: what served then serves again.
@@ -365,18 +364,19 @@ class Registry:
         Raises:
             RegistryError: nothing was rolled back since a version was last activated, or it cannot serve.
         """
-        folder, chosen = self._folder(project), self.after(project)
+        chosen = self.after(project)
         if chosen is None:
             raise RegistryError(
                 f"Nothing of project {project} was rolled back that could serve again: activate a version instead."
             )
-        with locked(folder / ".lock"):
-            forward = _lines(folder / "FORWARD")
+        with self._shelf.changing(project):
+            forward = _lines(self._shelf, project, "FORWARD")
             while forward and forward.pop() != chosen.name:
                 pass
-            self._write(folder / "HISTORY", [*_lines(folder / "HISTORY"), *_lines(folder / "CURRENT")][-200:])
-            self._write(folder / "CURRENT", [chosen.name])
-            self._write(folder / "FORWARD", forward)
+            history = [*_lines(self._shelf, project, "HISTORY"), *_lines(self._shelf, project, "CURRENT")]
+            self._write(project, "HISTORY", history[-200:])
+            self._write(project, "CURRENT", [chosen.name])
+            self._write(project, "FORWARD", forward)
         return replace(chosen, serving=True)
 
     def delete(self, project: str, name: str) -> None:
@@ -385,28 +385,25 @@ class Registry:
         Raises:
             RegistryError: it serves, or there is no such version.
         """
-        folder = self._folder(project)
         if self.get(project, name).serving:
             raise RegistryError(
                 f"Version {name} serves project {project}: activate another version or roll back first."
             )
-        with locked(folder / ".lock"):
+        with self._shelf.changing(project):
             number = self.new_name(project)[1:]
-            self._write(folder / "LAST", [str(int(number) - 1)])
-            _purge(folder)
-            os.utime(folder / name)  # the time of the deletion
-            (folder / name).rename(
-                folder / f"{_DELETED}{name}"
-            )  # in one step: half a version would be a damaged one
-            self._write(folder / "HISTORY", [kept for kept in _lines(folder / "HISTORY") if kept != name])
+            self._write(project, "LAST", [str(int(number) - 1)])
+            self._shelf.set_aside(project, name)
+            self._write(
+                project, "HISTORY", [kept for kept in _lines(self._shelf, project, "HISTORY") if kept != name]
+            )
 
     def deleted(self, project: str) -> tuple[tuple[str, float], ...]:
         """(name, Unix seconds of the deletion) of the versions that can be brought back, the latest deletion first."""
-        found = []
-        for path in self._folder(project).glob(f"{_DELETED}v*"):
-            at = path.stat().st_mtime
-            if path.name.removeprefix(f"{_DELETED}v").isdecimal() and at > time.time() - KEPT_S:
-                found.append((path.name.removeprefix(_DELETED), at))
+        found = [
+            (name, at)
+            for name, at in self._shelf.deleted(project)
+            if name[1:].isdecimal() and at > time.time() - KEPT_S
+        ]
         return tuple(sorted(found, key=lambda one: (-one[1], one[0])))
 
     def bring_back(self, project: str, name: str) -> Version:
@@ -415,11 +412,10 @@ class Registry:
         Raises:
             RegistryError: no version of that name was deleted in the last 30 days.
         """
-        folder = self._folder(project)
-        with locked(folder / ".lock"):
+        with self._shelf.changing(project):
             if name not in {known for known, _ in self.deleted(project)}:
                 raise RegistryError(f"Project {project} has no deleted version {name[:40]!r} to bring back.")
-            (folder / f"{_DELETED}{name}").rename(folder / name)
+            self._shelf.take_back(project, name)
         return self.get(project, name)
 
     # --- files
@@ -433,37 +429,46 @@ class Registry:
         """Who found that a network cannot be loaded: behind another backbone, it may well be."""
         return f"{__version__} with {self._base}"
 
-    def _folder(self, project: str) -> Path:
-        return self._data_dir / "projects" / project_id(project) / "models"
-
-    def _versions(self, project: str) -> Iterator[Path]:
-        for path in self._folder(project).glob("v*"):
-            if path.name[1:].isdecimal() and path.is_dir():
-                yield path
-
-    def _is_intact(self, folder: Path) -> bool:
-        version = self._read(folder)
+    def _is_intact(self, project: str, name: str) -> bool:
+        version = self._read(project, name)
         return version is not None and not version.damage
 
-    def _read(self, folder: Path) -> Version | None:
+    def _read(self, project: str, name: str) -> Version | None:
+        """The version of that name; one that cannot be fetched now is damaged for now."""
+        try:
+            folder = self._shelf.folder(project, name)
+        except FilesError as error:
+            lost = Path(f"{project}-{name}")
+            return Version(name, lost, 0.0, {}, {}, serving=False, damage=str(error))
+        refusals = [self._shelf.note(project, f"{name}/{note}") for note in REFUSED.values()]
+        found = self._read_folder(folder, name, dict(zip(REFUSED, refusals, strict=True)))
+        return None if found is None else replace(found, points=self._points(project, name))
+
+    def _read_folder(
+        self, folder: Path, name: str, refusals: Mapping[str, str] = MappingProxyType({})
+    ) -> Version | None:
         """The version in a folder; its weights are only read again when a file of it changed."""
         files = [folder / WEIGHTS, folder / CLICKS, folder / DETECTOR]
-        signature = _signature(
-            *files, *map(manifest_path, files), *(folder / name for name in REFUSED.values())
-        )
+        signature = (*_signature(*files, *map(manifest_path, files)), *refusals.values())
         known = self._checked.get(folder)
         if known is not None and known[0] == signature:
             return known[1]
         if not folder.is_dir():
             return None
-        clicks = self._look_at(files[1], check_click) if manifest_path(files[1]).exists() else None
+        clicks = (
+            self._look_at(files[1], name, check_click, refusals) if manifest_path(files[1]).exists() else None
+        )
         if clicks is not None and clicks.manifest.get("alone") is True:  # the packaged network proposes
             found, clicks = clicks, None
         else:
-            found = self._look_at(files[0], check_segmentation)
-        detector = self._look_at(files[2], check_detector) if manifest_path(files[2]).exists() else None
+            found = self._look_at(files[0], name, check_segmentation, refusals)
+        detector = (
+            self._look_at(files[2], name, check_detector, refusals)
+            if manifest_path(files[2]).exists()
+            else None
+        )
         version = Version(
-            folder.name,
+            name,
             folder,
             float(found.manifest.get("created", folder.stat().st_mtime)),
             found.manifest.get("metrics", {}),
@@ -481,38 +486,37 @@ class Registry:
             self._checked[folder] = signature, version
         return version
 
-    def _look_at(self, weights: Path, check: Callable[[Mapping[str, Any], str], None]) -> _Looked:
+    def _look_at(
+        self,
+        weights: Path,
+        name: str,
+        check: Callable[[Mapping[str, Any], str], None],
+        refusals: Mapping[str, str],
+    ) -> _Looked:
         """One network of a version: its manifest, and what is wrong with it."""
         manifest: dict[str, Any] = {}
         try:
             found = read_manifest(weights)
-            check(found, f"version {weights.parent.name}")
+            check(found, f"version {name}")
             manifest = found
             read_checked(weights, manifest)
-            return _Looked(manifest, self._refusal(weights), True)
+            return _Looked(manifest, self._refusal(weights, refusals.get(weights.name, "")), True)
         except CheckpointError as error:
             return _Looked(manifest, str(error), not isinstance(error, UnreadableError))
 
-    def _refusal(self, weights: Path) -> str:
+    def _refusal(self, weights: Path, written: str) -> str:
         """Why a network of a version could not be loaded; "" when it never failed as it is now."""
         try:
-            note = json.loads((weights.parent / REFUSED[weights.name]).read_text("utf-8"))
-        except (OSError, ValueError):
+            note = json.loads(written)
+        except ValueError:
             note = self._refused.get(weights)
         current = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by}
         if not isinstance(note, dict) or any(note.get(name) != value for name, value in current.items()):
             return ""
         return str(note.get("why", ""))
 
-    def _write(self, path: Path, lines: Iterable[str]) -> None:
-        write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _purge(folder: Path) -> None:
-    """Delete for good what was deleted longer than `KEPT_S` ago."""
-    for path in folder.glob(f"{_DELETED}v*"):
-        if path.stat().st_mtime < time.time() - KEPT_S:
-            shutil.rmtree(path, ignore_errors=True)
+    def _write(self, project: str, name: str, lines: Iterable[str]) -> None:
+        self._shelf.write(project, name, "".join(f"{line}\n" for line in lines))
 
 
 def _part_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
@@ -527,7 +531,7 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _signature(*paths: Path) -> Signature:
+def _signature(*paths: Path) -> FileSignature:
     """What changes when a file does: modification time, size and inode of each."""
     found = []
     for path in paths:
@@ -540,9 +544,6 @@ def _signature(*paths: Path) -> Signature:
     return tuple(found)
 
 
-def _lines(path: Path) -> list[str]:
-    """The lines of a small file; none when it is not there."""
-    try:
-        return path.read_text("utf-8").split()
-    except OSError:
-        return []
+def _lines(shelf: Shelf, project: str, name: str) -> list[str]:
+    """The lines of a note; none when it is not there."""
+    return shelf.note(project, name).split()

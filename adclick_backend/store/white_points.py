@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sqlalchemy import Connection, bindparam, select
+
 from adclick_backend.store.database import Database
 from adclick_backend.store.disk import DiskError
+from adclick_backend.store.statements import upsert
+from adclick_backend.store.tables import white_points
 
 
 class WhitePoint(NamedTuple):
@@ -20,6 +23,11 @@ class WhitePoint(NamedTuple):
 
     white: int
     by_references: bool
+
+
+_OF_PRODUCT = select(white_points.c.white, white_points.c.by_references).where(
+    white_points.c.project == bindparam("of"), white_points.c.product == bindparam("product_of")
+)
 
 
 class WhitePointTable:
@@ -50,10 +58,8 @@ class WhitePointTable:
                 before = _read(connection, project, product)
                 after = decide(before)
                 if after != before:
-                    connection.execute(
-                        "INSERT OR REPLACE INTO white_points VALUES (?, ?, ?, ?)",
-                        (project, product, after.white, after.by_references),
-                    )
+                    row = {"white": after.white, "by_references": int(after.by_references)}
+                    upsert(connection, white_points, {"project": project, "product": product, **row})
             self._unwritten.pop((project, product), None)
         except DiskError:
             before = self.get(project, product)
@@ -61,8 +67,6 @@ class WhitePointTable:
         return before, after
 
 
-def _read(connection: sqlite3.Connection, project: str, product: str) -> WhitePoint | None:
-    row = connection.execute(
-        "SELECT white, by_references FROM white_points WHERE project = ? AND product = ?", (project, product)
-    ).fetchone()
-    return WhitePoint(row["white"], bool(row["by_references"])) if row else None
+def _read(connection: Connection, project: str, product: str) -> WhitePoint | None:
+    row = connection.execute(_OF_PRODUCT, {"of": project, "product_of": product}).one_or_none()
+    return WhitePoint(row.white, bool(row.by_references)) if row else None

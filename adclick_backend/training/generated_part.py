@@ -44,7 +44,7 @@ class GeneratedPart:
             for product, images in data.references.items()
             for image in images
         }
-        kept = list(kept_pictures(GeneratedFiles(services.settings.data_dir), project))
+        kept = list(kept_pictures(GeneratedFiles(services.files), project))
         fit = [
             picture
             for picture in kept

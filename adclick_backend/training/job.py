@@ -197,7 +197,7 @@ class TrainingJob:
         self._services.references.follow(self._project, self._services.labels)
         log.info(said)
         self._control.report("Reading the labels.", 0.08, "preparing")
-        self._read_at = time.time()
+        self._read_at = self._services.store.database.now()
         data = build_training_set(self._project, self._services)
         for sentence in data.skipped:
             log.warning(sentence)

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -56,7 +57,7 @@ class KeptImage:
     """A kept copy of an image file, and the 16-bit value that becomes 255 in it (0 for an image of 8 bits)."""
 
     sha: str
-    path: Path
+    find: Callable[[], Path]  # on this machine; raises OSError
     max_megapixels: float
     white: int = 0
 
@@ -75,7 +76,7 @@ class KeptImage:
     def read(self) -> bytes:
         """The bytes of the file; raises ImageError when they are not those that were kept."""
         try:
-            data = self.path.read_bytes()
+            data = self.find().read_bytes()
         except OSError as error:
             raise ImageError(f"The kept copy of the image cannot be read ({error.strerror}).") from error
         if hashlib.sha256(data).hexdigest() != self.sha:
@@ -149,7 +150,7 @@ class _Builder:
         if statement.normal and (task.task_id, product) in self._removed:
             self._skip(task, "It was left out: its reference was removed on the page References.")
             return
-        image = self._kept(task.sha, self._services.labels.path(self._project, task.file))
+        image = self._kept(task.sha, partial(self._services.labels.path, self._project, task.file))
         try:
             if not task.file:
                 raise ImageError(task.problem or "Its image was not fetched yet.")
@@ -205,7 +206,7 @@ class _Builder:
             if row.state == "ready"
         }
         for (product, sha), row in sorted(rows.items()):
-            image = self._kept(sha, self._services.references.path(row))
+            image = self._kept(sha, partial(self._services.references.path, row))
             image = replace(image, white=self._white_points.of_references(self._project, product))
             try:
                 image.read()
@@ -234,8 +235,8 @@ class _Builder:
     def _product(self, task: LabelledTask) -> str:
         return self._services.references.product_of(task.data, task.image)
 
-    def _kept(self, sha: str, path: Path) -> KeptImage:
-        return KeptImage(sha, path, self._services.settings.max_megapixels)
+    def _kept(self, sha: str, find: Callable[[], Path]) -> KeptImage:
+        return KeptImage(sha, find, self._services.settings.max_megapixels)
 
     def _skip(self, task: LabelledTask, sentence: str) -> None:
         said = f"Task {task.task_id}: {sentence}"

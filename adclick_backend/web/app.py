@@ -44,12 +44,13 @@ PREDICT_S = 90.0  # that a request may wait for other servers and threads; Label
 PAGE_S = 30.0  # any other one
 
 OPEN_ROUTES = frozenset(
-    {"/health", "/webhook"}
+    {"/health", "/ready", "/webhook"}
 )  # of what a stranger says to /webhook little is believed: `Messages`
 
 QUIET_ROUTES = frozenset(
     {
         "/health",
+        "/ready",
         "/metrics",
         "/static/<path:filename>",
         "/projects/<project>/thumbnails/<sha>.jpg",
@@ -155,6 +156,12 @@ def _install_routes(app: Flask, services: Services) -> None:
         if problem := services.store.disk.look():  # Label Studio goes on: clicks are answered
             answer |= {"state": "degraded", "reason": problem}
         return answer
+
+    @app.get("/ready")
+    def ready() -> ResponseReturnValue:
+        if problem := services.unready():
+            raise ApiError(503, "not_ready", problem)
+        return {"status": "READY"}
 
     @app.post("/setup")
     def setup() -> ResponseReturnValue:

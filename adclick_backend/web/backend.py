@@ -198,7 +198,9 @@ class ADClickBackend(ProjectModel):
         if not found.mask.any():
             return empty_prediction()
         if not wanted.box:
-            services.memory.remember_mask(self._project, name, wanted.region_id, _bounding_box(found))
+            services.memory.remember_mask(
+                self._project, name, wanted.region_id, _bounding_box(found), answered.near
+            )
         with services.telemetry.phase("encode"):
             region = brush_region(wanted.region_id, found.mask, label, found.score, image)
         if task.id is not None:
@@ -211,14 +213,14 @@ class ADClickBackend(ProjectModel):
     ) -> Prediction:
         """The answer to clicks that ask for every place that is alike; ``wanted.label`` is what is painted."""
         services = self._services
-        result, version = answer_alike(
+        result, version, near = answer_alike(
             services.clicker, services.answers, self._project, task, wanted, image, regions
         )
         if not result:
             return empty_prediction()
         # A further click is about the same object, wherever it is.
         everywhere = 0, 0, wanted.width, wanted.height
-        services.memory.remember_mask(self._project, name, wanted.region_id, everywhere)
+        services.memory.remember_mask(self._project, name, wanted.region_id, everywhere, near)
         score = min(region["score"] for region in result)
         return {"result": result, "score": score, "model_version": version}
 

@@ -104,7 +104,9 @@ class BufferedWorker(Worker):  # type: ignore[misc]
             close_slow(channels, now, most=most * 9 // 10, most_bytes=_UNFINISHED_BYTES)
 
     def _finish(self, sockets: dict[int, Any], most: int) -> None:
-        """Take no more connections, and answer what has arrived."""
+        """Take no more connections, and answer what has arrived, as long as gunicorn's graceful timeout allows."""
+        if (services := getattr(self.wsgi, "extensions", {}).get("adclick")) is not None:
+            services.draining = True
         for server in _of_kind(sockets, BaseWSGIServer):
             wasyncore.dispatcher.close(
                 server

@@ -20,9 +20,10 @@ logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wai
 
 
 class Lanes:
-    """What waitress calls a task dispatcher, with a queue and threads for each of six kinds of requests.
+    """What waitress calls a task dispatcher, with a queue and threads for each of seven kinds of requests.
 
-    ``/health`` has a thread to itself, because whoever asks decides by the answer whether the server is alive.
+    ``/health`` has a thread to itself, because whoever asks decides by the answer whether the server is alive, and so
+    has ``/ready``, which waits for a database that does not answer.
     ``/predict`` has as many as the settings say; each may wait long for another server. Images that are tried on the
     dashboard, and the pictures of its gallery, have three: they take seconds, and many are asked for at once. Exports,
     which take as long as their client, have two, and so have images from the line (``/detect``). What is left,
@@ -38,9 +39,12 @@ class Lanes:
         self._pages, self._pictures = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
         self._files = ThreadedTaskDispatcher()
         self._slow = ((_PICTURES, self._pictures), (_FILES, self._files))
-        self._lanes = {path: ThreadedTaskDispatcher() for path in ("/predict", "/health", "/detect")}
+        self._lanes = {
+            path: ThreadedTaskDispatcher() for path in ("/predict", "/health", "/ready", "/detect")
+        }
         self._lanes["/predict"].set_thread_count(threads)
         self._lanes["/health"].set_thread_count(1)
+        self._lanes["/ready"].set_thread_count(1)
         self._lanes["/detect"].set_thread_count(_FOR_THE_LINE)
         self._pictures.set_thread_count(_FOR_PICTURES)
         self._files.set_thread_count(_FOR_FILES)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from adclick_backend.config.labeling_config import recommended_config
 from adclick_backend.logs import LineFormatter, configure_logging
 from adclick_backend.settings import Settings
 from adclick_backend.store import Store, StoreError
+from adclick_backend.store.files import FilesError, open_files
+from adclick_backend.store.moving.move import unfinished
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (a folder with a random name is made in it)
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (recognised in order to print an address that works)
@@ -92,7 +95,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "threads": settings.threads,
             "worker_class": "adclick_backend.web.buffered_worker.BufferedWorker",
             "timeout": 120,  # Label Studio gives up after 100 s
-            "graceful_timeout": 20,
+            "graceful_timeout": 105,  # what was asked before the end is answered, and that may take 90 s
             "control_socket_disable": True,  # of newer versions; one socket in the home folder for all servers
             "loglevel": settings.log_level.lower(),
             "logger_class": _logger(settings),
@@ -185,8 +188,11 @@ def _metrics_folder(settings: Settings) -> Path:
 def _check_data_folder(settings: Settings) -> None:
     """Before any worker starts: each would fail, and be started again, for ever."""
     try:
-        Store(settings.data_dir).close()
-    except StoreError as error:
+        with closing(Store(settings.data_dir, settings.database_url)) as store:
+            if problem := unfinished(store):
+                raise SystemExit(problem)
+        open_files(settings).check()
+    except (StoreError, FilesError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -97,7 +97,7 @@ class _Generating:
 
     def __init__(self, project: str, services: Services, control: Control, load: Load) -> None:
         self._project, self._services, self._control, self._load = project, services, control, load
-        self._files = GeneratedFiles(services.settings.data_dir)
+        self._files = GeneratedFiles(services.files)
         self._share, self._each = 0.0, 1.0  # of the job that is done, and that a type is
 
     def run(self) -> str:

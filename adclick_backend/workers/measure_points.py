@@ -68,7 +68,7 @@ def run(project: str, services: Services, control: JobControl) -> str:
     data = build_training_set(project, services)
     chosen = choose_point_images(project, services, data, standing)
     images = [*chosen.labelled, *chosen.good]
-    files = CurveFiles(standing.folder, standing.source.name)
+    files = standing.curve
     found: list[CurveImage] = []
     notes = [*chosen.notes]
     try:

@@ -14,8 +14,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from adclick_backend.cluster.pool import Pool
 from adclick_backend.engine.bank import EngineError
-from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed
+from adclick_backend.errors import FilesError
+from adclick_backend.jobs.control import JobCancelled, JobControl, JobFailed, JobTaken
 from adclick_backend.jobs.files import JobFiles
 from adclick_backend.jobs.notices import JobNotices
 from adclick_backend.jobs.runner import CANNOT_WRITE
@@ -39,6 +41,8 @@ from adclick_backend.workers import (
     reporting,
     unaccepted,
 )
+from adclick_backend.workers.elsewhere import ToldFiles, cluster_of_job, run_elsewhere
+from adclick_backend.workers.task_predictor import Predicted, RawTask, predictor_of
 from model.checkpoint.atomic import SPARE_BYTES
 from model.checkpoint.manifest import CheckpointError
 
@@ -75,6 +79,9 @@ def main(
     """
     parser = argparse.ArgumentParser(prog="adclick_backend.workers.process")
     parser.add_argument("--job", type=int, required=True)
+    parser.add_argument(
+        "--holder", type=int, help="on a node of a cluster: the number that this process goes by"
+    )
     args = parser.parse_args(words)
     settings = Settings.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_the_runner, name="end-with-the-runner", daemon=True).start()
@@ -82,8 +89,9 @@ def main(
     configure_logging(settings.log_level, secrets_of(settings))
     services = make_services(settings.model_copy(update={"model_threads": settings.training_threads}))
     try:
-        status = _run(args.job, services, trainers)
-        if (job := services.store.jobs.find(args.job)) is not None:
+        status = _run(args.job, services, trainers, args.holder)
+        job = services.store.jobs.find(args.job)
+        if job is not None and args.holder is None:
             JobNotices(services.store, settings).job_ended(job)
         return status
     except DiskError as error:
@@ -93,19 +101,29 @@ def main(
         services.stop()
 
 
-def _run(number: int, services: Services, trainers: Trainers | None) -> int:
+def _run(number: int, services: Services, trainers: Trainers | None, holder: int | None = None) -> int:
     """Do the job and write down how it ended."""
-    table, files = services.store.jobs, JobFiles(services.settings.data_dir)
+    table = services.store.jobs
+    files = (JobFiles if holder is None else ToldFiles)(services.settings.data_dir)
     job = table.find(number)
     if job is None or not job.active:
         log.error("There is no job %s to be done.", number)
         return 2
-    control = JobControl(services.store, files, job)
+    files.folder(job.project, number).mkdir(parents=True, exist_ok=True)
+    control = JobControl(services.store, files, job, holder)
     try:
-        if (work := WORK.get(job.kind)) is not None:
+        if services.settings.ray_address and job.kind == "push":
+            ending = Ending(_push_with_pool(job.project, services, control))
+        elif services.settings.ray_address:
+            run_elsewhere(services.settings, files, control)
+            return 0
+        elif (work := WORK.get(job.kind)) is not None:
             ending = Ending(work(job.project, services, control))
         else:
             ending = TrainingJob(job.project, services, control, trainers).run()
+    except JobTaken:
+        log.warning("Another process does this job by now.")
+        return 0
     except Exception as error:
         shutil.rmtree(files.candidate(job.project, number), ignore_errors=True)  # the disk may be full
         if _is_cancellation(error):
@@ -121,9 +139,20 @@ def _run(number: int, services: Services, trainers: Trainers | None) -> int:
     return 0
 
 
+def _push_with_pool(project: str, services: Services, control: JobControl) -> str:
+    """The job "push" with workers of the cluster that compute its predictions."""
+    with cluster_of_job(services.settings, control) as cluster:
+        there = services.settings.on_node()
+        given, gpus = (there.model_dump_json(), project), int(there.device == "cuda")
+        pool = Pool[RawTask, list[Predicted]](
+            cluster, predictor_of, given, gpus=gpus, most=services.settings.ray_workers
+        )
+        return push.run(project, services, control, pool)
+
+
 def reason_of(error: Exception) -> str:
     """Why a job failed, as a sentence for a person."""
-    if isinstance(error, (JobFailed, RegistryError, EngineError, CheckpointError)):
+    if isinstance(error, (JobFailed, RegistryError, EngineError, CheckpointError, FilesError)):
         return str(error)
     if isinstance(error, FloatingPointError):
         return f"The training diverged: {error}"

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from adclick_backend.answers.loadable import loadable_version
 from adclick_backend.jobs.control import JobControl, JobFailed
 from adclick_backend.report.page import render
-from adclick_backend.report.project_report import name_of, report_on, report_path
+from adclick_backend.report.project_report import name_of, report_file, report_on
 from adclick_backend.report.sources import Source
-from model.checkpoint.atomic import write_atomically
 
 if TYPE_CHECKING:
     from adclick_backend.services import Services
@@ -54,5 +53,5 @@ def run(project: str, services: Services, control: JobControl) -> str:
     if not report.sections:
         raise JobFailed(" ".join(["There is nothing to evaluate.", *report.remarks[:5]]))
     control.report("Drawing the pictures of the report.", LOOKING)
-    write_atomically(report_path(services.settings, project, version), render(report).encode())
+    services.files.put(report_file(project, version), render(report).encode())
     return f"The report on {name_of(version)} is on the page Reports."

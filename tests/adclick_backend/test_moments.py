@@ -52,7 +52,7 @@ class Watched:
             table=self.store.jobs,
             files=JobFiles(folder),
             settings=settings,
-            lock=folder / "jobs.lock",
+            locks=self.store.locks,
             program=program,
             clock=self.clock,
         )
@@ -75,7 +75,7 @@ class Watched:
 def watched(tmp_path: Path) -> Iterator[Watched]:
     made = Watched(tmp_path / "jobs")
     yield made
-    made.runner._end()
+    made.runner._end(lost=False)
     made.store.close()
 
 

@@ -34,6 +34,37 @@ def test_a_number_format_that_is_not_is_refused_in_a_sentence(
     assert capsys.readouterr().err.strip() == words
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user:secret@db/adclick",
+        " postgresql://user:secret@db:5432/adclick?sslmode=require ",
+        "postgresql+psycopg://db/adclick",
+    ],
+)
+def test_the_database_is_a_setting_that_is_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ADCLICK_DATABASE_URL", url)
+    settings = get_settings()
+    assert settings.database_url == url.strip()
+    assert "secret" not in repr(settings)
+    assert (
+        Settings.model_validate_json(settings.model_dump_json()).database_url == url.strip()
+    )  # a job's process
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:secret@db/adclick", "user:secret@db", "postgresql://user:secret@db"]
+)
+def test_another_database_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ADCLICK_DATABASE_URL", url)
+    with pytest.raises(SettingsError) as refused:
+        get_settings()
+    assert str(refused.value).startswith(
+        "ADCLICK_DATABASE_URL: must name a PostgreSQL database, as postgresql://"
+    )
+    assert "secret" not in str(refused.value)
+
+
 def test_every_setting_that_cannot_be_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADCLICK_TRAIN_EVERY", "-3")
     monkeypatch.setenv("ADCLICK_MODEL_THREADS", "many")
@@ -89,3 +120,33 @@ def test_stated_licences_know_no_other_backbone(monkeypatch: pytest.MonkeyPatch)
         SettingsError, match=r"ADCLICK_CHECKPOINT: stated-licences has networks behind the backbones"
     ):
         get_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("s3://adclick", "s3://adclick"), (" s3://ad.click-2/line_3/a/ ", "s3://ad.click-2/line_3/a")],
+)
+def test_the_bucket_of_the_files_is_a_setting(
+    given: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADCLICK_FILES_URL", given)
+    assert get_settings().files_url == taken
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://key:secret@adclick/line", "ADCLICK_FILES_URL: carries a user name or a password: set it to"),
+        ("s3:/adclick", "ADCLICK_FILES_URL: must be a bucket such as s3://adclick"),
+        ("s3://adclick/../other", "ADCLICK_FILES_URL: must be a bucket such as"),
+        ("https://store/adclick", "ADCLICK_FILES_URL: must be a bucket such as"),
+        ("/srv/files", "ADCLICK_FILES_URL: must be a bucket such as"),
+    ],
+)
+def test_files_that_are_no_bucket_are_refused_without_a_secret(
+    url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADCLICK_FILES_URL", url)
+    with pytest.raises(SettingsError) as refused:
+        get_settings()
+    assert str(refused.value).startswith(said) and "secret" not in str(refused.value)

@@ -59,6 +59,14 @@ def backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
+def quick_backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, with trainings that take fewer steps."""
+    folder = tmp_path_factory.mktemp("quick-backend")
+    with servers.backend(folder, label_studio_url=label_studio, api_key=api_key, short_trainings=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def page() -> Iterator[Page]:
     from tests.e2e.browser import chromium
 
@@ -75,12 +83,15 @@ def window(page: Page, label_studio: str) -> LabelStudioWindow:
 
 
 @pytest.fixture
-def screenshot(page: Page, tmp_path: Path) -> Callable[[str], None]:
-    """Keep a picture of the window under a name, in ADCLICK_SCREENSHOTS if that is set."""
-    folder = Path(os.environ.get("ADCLICK_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
+def screenshot(page: Page) -> Callable[[str], None]:
+    """Keep a picture of the window under a name in ADCLICK_SCREENSHOTS, if that is set."""
+    kept = os.environ.get("ADCLICK_SCREENSHOTS", "")
+    folder = Path(kept)
 
     def save(name: str) -> None:
+        if not kept:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
         page.wait_for_timeout(500)  # masks are drawn a moment after the page knows of them
         page.screenshot(path=folder / f"{name}.png", full_page=True)
 

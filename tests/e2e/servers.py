@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
 from flask import Flask
 from werkzeug.serving import make_server
+
+from tests.e2e.short_trainings import MODULE as SHORT_TRAININGS
+from tests.helpers.postgres import PostgresServer
+from tests.helpers.s3 import S3Server
+from tests.helpers.served import free_port
+from tests.helpers.several_backends import in_turn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
@@ -28,13 +33,6 @@ QUIET = {
     "SENTRY_DSN": "",
     "FRONTEND_SENTRY_DSN": "",
 }
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -61,21 +59,63 @@ def label_studio(data_dir: Path, *, settings: Mapping[str, str] = ALLOW_PRIVATE)
 
 @contextmanager
 def backend(
-    data_dir: Path, *, label_studio_url: str, api_key: str, settings: Mapping[str, str] = {}
+    data_dir: Path,
+    *,
+    label_studio_url: str,
+    api_key: str,
+    settings: Mapping[str, str] = {},
+    short_trainings: bool = False,
 ) -> Iterator[str]:
-    """Serve the backend, with further settings of its environment; yields its URL."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "ADCLICK_HOST": "127.0.0.1",
+    """Serve the backend, with further settings of its environment; yields its URL.
+
+    Nobody clicks while a test waits for a training, so that trainings have the whole machine. With
+    ADCLICK_E2E_BACKENDS=2 in the environment it is two backends that take turns behind nginx, over one PostgreSQL
+    database and one object store: nothing may be different.
+    """
+    settings = {
         "ADCLICK_DATA_DIR": str(data_dir),
         "LABEL_STUDIO_URL": label_studio_url,
         "LABEL_STUDIO_API_KEY": api_key,
+        "ADCLICK_TRAINING_THREADS": str(os.cpu_count() or 1),
         **settings,
     }
-    command = [str(Path(sys.executable).parent / "adclick"), "serve", "--port", str(port)]
-    with _process(command, environment, data_dir / "backend.log", f"{url}/health", limit_s=60):
-        yield url
+    program = [str(Path(sys.executable).parent / "adclick")]
+    if short_trainings:
+        settings["PYTHONPATH"] = str(REPOSITORY)
+        program = [sys.executable, "-m", SHORT_TRAININGS]
+    if (count := int(os.environ.get("ADCLICK_E2E_BACKENDS", "1"))) > 1:
+        with _several(program, settings, data_dir, count) as url:
+            yield url
+        return
+    with _backend(program, settings, data_dir / "backend.log") as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _backend(program: list[str], settings: Mapping[str, str], log: Path) -> Iterator[int]:
+    port = free_port()
+    command = [*program, "serve", "--port", str(port)]
+    environment = {"ADCLICK_HOST": "127.0.0.1", **settings}
+    with _process(command, environment, log, f"http://127.0.0.1:{port}/health", limit_s=60):
+        yield port
+
+
+@contextmanager
+def _several(program: list[str], settings: Mapping[str, str], data_dir: Path, count: int) -> Iterator[str]:
+    """Backends with a data folder each and all else in common, and nginx before them."""
+    with ExitStack() as end:
+        postgres, s3 = end.enter_context(PostgresServer()), end.enter_context(S3Server())
+        common = {"ADCLICK_DATABASE_URL": postgres.database(), "ADCLICK_FILES_URL": s3.bucket()}
+        ports = []
+        for number in range(count):
+            own = data_dir / f"backend-{number}"
+            environment = {**settings, **common, **s3.environment, "ADCLICK_DATA_DIR": str(own)}
+            ports.append(end.enter_context(_backend(program, environment, own / "backend.log")))
+        port = free_port()
+        nginx = in_turn(data_dir / "nginx", ports, port)
+        end.callback(nginx.wait)
+        end.callback(nginx.terminate)
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

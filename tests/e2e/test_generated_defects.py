@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-from tests.e2e import servers
 from tests.e2e.project import Project, decode
 from tests.e2e.simulated_person import overlap, wait_for_references
 from tests.e2e.test_good_images_alone import choose, show, until_idle
@@ -28,8 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 PRODUCT, DEFECT, SIZE = "flange", "stain", 320
-NORMAL, LABELLED, UNLABELLED = 3, 3, 4
-PICTURES = 6
+NORMAL, LABELLED, UNLABELLED = 3, 3, 3
+PICTURES = 4
 
 
 @dataclass(frozen=True)
@@ -57,39 +54,29 @@ class Lot:
 
 
 @pytest.fixture
-def backend(label_studio: str, api_key: str, tmp_path: Path) -> Iterator[str]:
-    """URL of a backend of its own, which has the whole machine: it trains three times."""
-    every = {"ADCLICK_TRAINING_THREADS": str(os.cpu_count() or 1)}
-    with servers.backend(
-        tmp_path / "data", label_studio_url=label_studio, api_key=api_key, settings=every
-    ) as url:
-        yield url
-
-
-@pytest.fixture
-def lot(person: requests.Session, label_studio: str, backend: str) -> Lot:
+def lot(person: requests.Session, label_studio: str, quick_backend: str) -> Lot:
     from draw_samples import draw
 
     good = [draw(PRODUCT, seed=seed, size=SIZE).image for seed in range(NORMAL)]
     samples = [draw(PRODUCT, DEFECT, seed=seed, size=SIZE) for seed in range(LABELLED + UNLABELLED)]
     project = Project.create(person, label_studio, "Stained flanges", [DEFECT])
     tasks = project.upload([*good, *(sample.image for sample in samples)])
-    project.connect(backend)
+    project.connect(quick_backend)
     for task in tasks[:NORMAL]:
         project.mark_normal(task)
-    wait_for_references(backend, project.id, ready=NORMAL)
+    wait_for_references(quick_backend, project.id, ready=NORMAL)
     defects = [Defect(task, DEFECT, sample) for task, sample in zip(tasks[NORMAL:], samples, strict=True)]
     for defect in defects[:LABELLED]:
         label_by_requests(project, defect)
-    return Lot(project, f"{backend}/projects/{project.id}/training", defects[LABELLED:])
+    return Lot(project, f"{quick_backend}/projects/{project.id}/training", defects[LABELLED:])
 
 
 def test_three_defects_are_generated_on_the_dashboard_and_tried_by_a_training(
-    lot: Lot, backend: str, window: LabelStudioWindow, page: Page, screenshot: Callable[[str], None]
+    lot: Lot, quick_backend: str, window: LabelStudioWindow, page: Page, screenshot: Callable[[str], None]
 ) -> None:
     from tests.e2e.browser import look_at
 
-    project, generated = lot.project, f"{backend}/projects/{lot.project.id}/generated"
+    project, generated = lot.project, f"{quick_backend}/projects/{lot.project.id}/generated"
     before = lot.fits(project.model_version())
     predictions = project.prediction_count()
     began = time.monotonic()
@@ -122,7 +109,7 @@ def test_three_defects_are_generated_on_the_dashboard_and_tried_by_a_training(
     look_at(page, generated)
     assert "In the training of v1" in page.inner_text("body")
     screenshot("generated_defects_after_the_training")
-    look_at(page, f"{backend}/projects/{project.id}/versions")
+    look_at(page, f"{quick_backend}/projects/{project.id}/versions")
     choose(page, "trained")
     after = lot.fits(project.model_version())
     show("before the training", before)

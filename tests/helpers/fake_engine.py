@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.engine.all_alike import AlikePart, AlikeParts
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.cache import DiskRoom
 from adclick_backend.engine.differences import Difference
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
 from adclick_backend.engine.shared_detector import SharedDetector
+from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.proposal_source import NOTHING, RESIDUAL, TRAINED, ProposalSource, parts_of
 from adclick_runtime.operating_points import at_points
 from adclick_runtime.regions import Proposals, Region
@@ -64,6 +66,9 @@ class FakeEngine:
         self.disk_room = DiskRoom(4_000_000_000, 0, 0, 0, 7_000_000)
         self._open: dict[ImageKey, Pixels] = {}
         self._lock = threading.Lock()
+
+    def share(self, values: KeyValueTable) -> None:
+        """Nothing here looks different by what was measured before."""
 
     def warm_up(self) -> None:
         self._maybe_fail()
@@ -200,6 +205,9 @@ class FakeEngine:
         self._maybe_fail()
         self.looked_ahead.append((key, bank))
 
+    def near(self, key: ImageKey, bank: ReferenceBank) -> Near:
+        return Near(bank.without(key.sha).fingerprint)
+
     def load_click(self, weights: Path) -> None:
         if weights in self.broken:
             raise VersionError(
@@ -215,6 +223,7 @@ class FakeEngine:
         weights: Path | None = None,
         phrases: Sequence[str] = (),
         begun: NDArray[np.bool_] | None = None,
+        near: Near | None = None,
     ) -> Segmentation:
         self._maybe_fail()
         if weights is not None:
@@ -242,6 +251,7 @@ class FakeEngine:
         clicks: Sequence[Click],
         weights: Path | None = None,
         phrases: Sequence[str] = (),
+        near: Near | None = None,
     ) -> AlikeParts:
         """Every part of the clicked colours, but for those in which somebody clicked "not this"."""
         self._maybe_fail()

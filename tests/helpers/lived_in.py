@@ -21,7 +21,7 @@ from adclick_backend.jobs.files import JobFiles
 from adclick_backend.report.evaluation import evaluate
 from adclick_backend.report.page import Report, Section, render
 from adclick_backend.store.generated import GeneratedFiles, Origin, key_of_type
-from adclick_backend.store.point_curves import CurveFiles, CurveImage, PointCurve
+from adclick_backend.store.point_curves import CurveImage, PointCurve
 from model.generation.anogen.window import Box
 from model.metrics.operating_curve import POINTS, seen_at
 from tests.helpers.backend import CONFIG, Backend, point, task
@@ -123,16 +123,14 @@ def _labels(backend: Backend) -> None:
         data = {"id": number, "data": {"image": url}}
         backend.webhook("ANNOTATION_CREATED", annotation=annotated(number, result), task=data)
         sha = labelled(number).name
-        kept = backend.services.labels.path(PROJECT, f"{sha}.png")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(plate(number))
-        backend.services.store.labels.fetched(PROJECT, number, url, sha=sha, file=kept.name)
+        backend.services.labels.keep(PROJECT, f"{sha}.png", plate(number))
+        backend.services.store.labels.fetched(PROJECT, number, url, sha=sha, file=f"{sha}.png")
     backend.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 2}], task={"id": 2})
     backend.services.store.projects.save(PROJECT, title=LONG_TITLE)  # messages bring a title of their own
 
 
 def _generated(backend: Backend) -> None:
-    files, spot = GeneratedFiles(backend.settings.data_dir), block(100, 120, 140, 180, (240, 320))
+    files, spot = GeneratedFiles(backend.services.files), block(100, 120, 140, 180, (240, 320))
     for number in range(5):
         pixels = np.asarray(Image.open(BytesIO(plate(number))), np.uint8).copy()
         painted = pixels.copy()
@@ -201,7 +199,7 @@ def _thresholds(backend: Backend) -> None:
     """The thresholds of the last version were measured and set."""
     services = backend.services
     standing = services.thresholds.of(PROJECT)
-    files = CurveFiles(standing.folder, standing.source.name)
+    files = standing.curve
     shas = [*(sha for _, _, sha in services.store.labels.hashes(PROJECT)), *(f"{n:064d}" for n in range(8))]
     rows, columns = np.mgrid[:240, :320]
     images = []
@@ -255,6 +253,5 @@ def _report(backend: Backend) -> None:
     remark = "None of these images was trained on."
     section = Section(f"Project {PROJECT}", remark, evaluate(images, look), named)
     facts = {"project": PROJECT, "version": "v3", "written": "2026-11-28 10:00"}
-    out = backend.settings.data_dir / "projects" / PROJECT / "reports"
-    out.mkdir(parents=True)
-    (out / "v3.html").write_text(render(Report("Without a click: project 1, v3", facts, [section])))
+    page = render(Report("Without a click: project 1, v3", facts, [section]))
+    backend.services.files.put(f"projects/{PROJECT}/reports/v3.html", page.encode())

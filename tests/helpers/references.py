@@ -45,8 +45,8 @@ def png(grey: int = 90, size: tuple[int, int] = (64, 48)) -> bytes:
 
 def due_now(backend: Backend) -> None:
     with backend.services.store.database.write() as connection:
-        connection.execute("UPDATE reference_images SET due = 0")
-        connection.execute("UPDATE task_checks SET due = 0")
+        connection.exec_driver_sql("UPDATE reference_images SET due = 0")
+        connection.exec_driver_sql("UPDATE task_checks SET due = 0")
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:

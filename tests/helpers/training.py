@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Segmentation
 from adclick_backend.store.proposal_source import TRAINED, ProposalSource, parts_of
@@ -43,8 +44,9 @@ class TrainingEngine(FakeEngine):
         weights: Path | None = None,
         phrases: Sequence[str] = (),
         begun: NDArray[np.bool_] | None = None,
+        near: Near | None = None,
     ) -> Segmentation:
-        found = super().click(key, bank, load, clicks, weights, phrases, begun)
+        found = super().click(key, bank, load, clicks, weights, phrases, begun, near)
         quality = 0.5 if weights is None else json.loads(weights.read_bytes())["clicks"]
         rows = np.flatnonzero(found.mask.any(axis=1))
         kept = np.zeros_like(found.mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,11 @@ import pytest
 
 from adclick_backend.clicks.begun import Begun, unpacked
 from adclick_backend.clicks.key_points import ClickObject
-from adclick_backend.clicks.memory import MAX_OBJECTS, ClickMemory
+from adclick_backend.clicks.memory import ClickMemory
+from adclick_backend.clicks.near import Near
+from adclick_backend.store import Store
+from adclick_backend.store.clicked_objects import MAX_OBJECTS, ClickedInFile
+from adclick_backend.store.clicked_shared import ClickedInDatabase
 from model.clicks import Click
 from tests.helpers.clock import Clock
 
@@ -27,8 +32,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def memory(tmp_path: Path, clock: Clock) -> ClickMemory:
-    return ClickMemory(tmp_path / "adclick.db", ttl_s=600, max_clicks=8, clock=clock)
+def in_file(tmp_path: Path, clock: Clock) -> ClickMemory:
+    return ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600, clock=clock), max_clicks=8)
+
+
+@pytest.fixture
+def in_database(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClickMemory]:
+    """As several machines keep it; of the databases the one that there is everywhere."""
+    store = Store(tmp_path / "data")
+    monkeypatch.setattr(store.database, "now", clock)
+    yield ClickMemory(ClickedInDatabase(store.database, ttl_s=600), max_clicks=8)
+    store.close()
+
+
+@pytest.fixture(params=["in_file", "in_database"])
+def memory(request: pytest.FixtureRequest) -> ClickMemory:
+    found: ClickMemory = request.getfixturevalue(request.param)
+    return found
 
 
 def plus(x: float, y: float = 100) -> Click:
@@ -238,10 +258,10 @@ def test_the_same_click_twice_counts_once(memory: ClickMemory) -> None:
         assert memory.merge("1", "7", request(name, plus(100))).clicks == (plus(100),)
 
 
-def test_of_many_lone_clicks_the_newest_are_kept(memory: ClickMemory, tmp_path: Path) -> None:
+def test_of_many_lone_clicks_the_newest_are_kept(in_file: ClickMemory, tmp_path: Path) -> None:
     """reliability row 12"""
     for i in range(40):
-        merged = memory.merge("1", "7", request(str(i), plus(100 + i)))
+        merged = in_file.merge("1", "7", request(str(i), plus(100 + i)))
     assert merged.region_id == "adclick-0"
     assert merged.clicks == tuple(plus(100 + i) for i in range(32, 40))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
@@ -271,15 +291,15 @@ def test_a_forgotten_task_begins_anew(memory: ClickMemory) -> None:
 
 
 def test_an_object_that_is_no_longer_clicked_expires(
-    memory: ClickMemory, clock: Clock, tmp_path: Path
+    in_file: ClickMemory, clock: Clock, tmp_path: Path
 ) -> None:
-    memory.merge("1", "7", request("a", plus(100)))
+    in_file.merge("1", "7", request("a", plus(100)))
     clock.now += 599
-    assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-a"
+    assert in_file.merge("1", "7", request("b", plus(101))).region_id == "adclick-a"
     clock.now += 599  # since the last click, not since the first
-    assert memory.merge("1", "7", request("c", plus(102))).region_id == "adclick-a"
+    assert in_file.merge("1", "7", request("c", plus(102))).region_id == "adclick-a"
     clock.now += 601
-    assert memory.merge("1", "9", request("d", plus(103))).region_id == "adclick-d"
+    assert in_file.merge("1", "9", request("d", plus(103))).region_id == "adclick-d"
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
         assert db.execute("SELECT task FROM clicked_objects").fetchall() == [("9",)]
 
@@ -289,10 +309,10 @@ def test_the_time_can_be_said(memory: ClickMemory) -> None:
     assert memory.merge("1", "7", request("b", plus(101)), now=601).region_id == "adclick-b"
 
 
-def test_a_task_keeps_a_limited_number_of_objects(memory: ClickMemory, tmp_path: Path) -> None:
+def test_a_task_keeps_a_limited_number_of_objects(in_file: ClickMemory, tmp_path: Path) -> None:
     """reliability row 12"""
     for i in range(MAX_OBJECTS + 5):
-        memory.merge("1", "7", request(f"many {i}", plus(i), plus(i + 1)))
+        in_file.merge("1", "7", request(f"many {i}", plus(i), plus(i + 1)))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
         names = [name for (name,) in db.execute("SELECT region_id FROM clicked_objects ORDER BY rowid")]
     assert names == [f"adclick-many {i}" for i in range(5, MAX_OBJECTS + 5)]
@@ -321,35 +341,35 @@ def test_what_was_clicked_before_the_file_had_a_version_is_gone_on_with(tmp_path
         state = '["scratch", 400, 300, false, {"adclick-a": [[100, 100, true]]}, {}]'
         row = ("1", "7", "adclick-a", state, "[90.0, 90.0, 110.0, 110.0]", 999.0, 999.5)
         db.execute("INSERT INTO clicked_objects VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    memory = ClickMemory(tmp_path / "adclick.db", ttl_s=600, clock=clock)
+    memory = ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600, clock=clock))
     merged = memory.merge("1", "7", request("b", plus(120)))
     assert (merged.region_id, merged.clicks) == ("adclick-a", (plus(100), plus(120)))
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 def test_clicks_go_on_when_a_newer_program_was_here(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "adclick.db")) as db, db:
         db.execute("CREATE TABLE clicked_objects (everything BLOB)")
         db.execute("PRAGMA user_version = 99")
-    memory = ClickMemory(tmp_path / "adclick.db", ttl_s=600)
+    memory = ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600))
     memory.merge("1", "7", request("a", plus(100)))
     assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-a"
 
 
-def test_clicks_go_on_when_the_file_is_damaged_meanwhile(memory: ClickMemory, tmp_path: Path) -> None:
-    memory.merge("1", "7", request("a", plus(100)))
+def test_clicks_go_on_when_the_file_is_damaged_meanwhile(in_file: ClickMemory, tmp_path: Path) -> None:
+    in_file.merge("1", "7", request("a", plus(100)))
     (tmp_path / "adclick.db").write_bytes(b"no database" * 1000)
-    memory.remember_mask("1", "7", "adclick-a", (0, 0, 1, 1))
-    assert memory.merge("1", "7", request("b", plus(101))).region_id == "adclick-b"
+    in_file.remember_mask("1", "7", "adclick-a", (0, 0, 1, 1))
+    assert in_file.merge("1", "7", request("b", plus(101))).region_id == "adclick-b"
     (tmp_path / "adclick.db").write_bytes(b"no database" * 1000)
-    memory.forget("1", "7")
-    assert memory.merge("1", "7", request("c", plus(102))).region_id == "adclick-c"
+    in_file.forget("1", "7")
+    assert in_file.merge("1", "7", request("c", plus(102))).region_id == "adclick-c"
 
 
 def test_two_workers_share_an_object(tmp_path: Path) -> None:
     """Both add lone clicks to it at the same time, and none is lost."""
-    workers = [ClickMemory(tmp_path / "adclick.db", ttl_s=600) for _ in range(2)]
+    workers = [ClickMemory(ClickedInFile(tmp_path / "adclick.db", ttl_s=600)) for _ in range(2)]
     workers[0].merge("1", "7", request("a", plus(100)))
     start = threading.Barrier(len(workers))
 
@@ -373,9 +393,9 @@ def test_two_workers_share_an_object(tmp_path: Path) -> None:
 def test_clicks_that_an_earlier_release_remembered_go_on(tmp_path: Path) -> None:
     """It kept Unix seconds, where the times of now count from the start of the machine."""
     path = tmp_path / "clicks.sqlite3"
-    before = ClickMemory(path, ttl_s=600, clock=lambda: time.time() - 30)
+    before = ClickMemory(ClickedInFile(path, ttl_s=600, clock=lambda: time.time() - 30))
     first = before.merge("1", "7", request("a", plus(10)))
-    after = ClickMemory(path, ttl_s=600, clock=lambda: 5000.0)
+    after = ClickMemory(ClickedInFile(path, ttl_s=600, clock=lambda: 5000.0))
     joined = after.merge("1", "7", request("b", minus(12)))
     assert (joined.region_id, joined.clicks) == (first.region_id, (plus(10), minus(12)))
 
@@ -386,6 +406,17 @@ def test_an_object_keeps_the_version_that_it_was_begun_with(memory: ClickMemory)
     assert memory.merge("1", "7", replace(request("a", plus(100), plus(105)), version="v4")).version == "v3"
     memory.forget("1", "7")
     assert memory.merge("1", "7", replace(first, version="v4")).version == "v4"
+
+
+def test_an_object_keeps_where_its_first_click_was_expected(memory: ClickMemory) -> None:
+    """Whoever answers its next click builds on the same answers, whatever was expected since."""
+    near = Near("of three references", ((0, 10, 200, 220), (80, 90, 200, 220)))
+    first = memory.merge("1", "7", request("a", plus(100)))
+    assert first.near is None
+    memory.remember_mask("1", "7", first.region_id, (90, 90, 110, 110), near)
+    assert memory.merge("1", "7", request("a", plus(100), plus(105))).near == near
+    assert memory.merge("1", "7", request("a", plus(100), plus(105), minus(300))).near == near
+    assert memory.merge("1", "7", request("other", plus(390, 290))).near is None
 
 
 def shown(name: str, left: int, right: int, label: str = "scratch") -> Begun:

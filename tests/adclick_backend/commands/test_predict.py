@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from adclick_backend.cli import main
-from adclick_backend.commands import predict as predict_command
+from adclick_backend.cluster.connection import ClusterError
+from adclick_backend.commands import image_judge
 from adclick_backend.images.task_images import LoadedImage
+from adclick_backend.settings import Settings
 from tests.helpers.backend import Backend
 from tests.helpers.references import png
 
@@ -62,7 +65,7 @@ def test_a_folder_of_references_judges_images(tmp_path: Path, capsys: pytest.Cap
     assert "spot.png: defect, certainty" in printed.out
     assert "(packaged network" in printed.out
     assert "broken.png: " in printed.err
-    (file,) = out.iterdir()
+    (file,) = out.glob("*.png")
     assert file.name == "spot.defect.png"
     mask = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     assert mask is not None
@@ -100,7 +103,7 @@ def test_a_project_judges_by_its_references_and_its_version(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     backend = make_backend()
-    monkeypatch.setattr(predict_command, "Engine", lambda _: backend.engine)
+    monkeypatch.setattr(image_judge, "Engine", lambda _: backend.engine)
     backend.draw("a.png", [(20, 20, 200), (44, 30, 250)])
     words = ["predict", str(backend.images), "--project", "1", "--out", str(tmp_path / "masks")]
     assert main(words) == 1
@@ -110,14 +113,38 @@ def test_a_project_judges_by_its_references_and_its_version(
     backend.work()
     backend.serve_version()
     assert main(words) == 0
-    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"a.scratch.png", "a.dent.png"}
+    masks = tmp_path / "masks"
+    assert {path.name for path in masks.glob("*.png")} == {"a.scratch.png", "a.dent.png"}
     assert "scratch, score 0.70" in capsys.readouterr().out
+    assert main(words) == 0
+    assert capsys.readouterr().out == (
+        f"1 images were judged by the same before, and passed over; their masks are in {masks}.\n"
+    )
     version = backend.services.registry.current("1")
     assert version is not None
     backend.engine.broken.add(version.weights)
     assert main(words) == 0
     assert "defect, score 0.70" in capsys.readouterr().out, "the references alone judge, for nothing else can"
+    assert {path.name for path in masks.glob("*.png")} == {"a.defect.png"}, "none is left of before"
     assert backend.services.registry.current("1") is None
+
+
+def test_a_worker_judges_as_the_command_does_and_keeps_what_it_needs(tmp_path: Path) -> None:
+    for seed in range(3):
+        draw(tmp_path / f"good/{seed}.png", seed)
+    draw(tmp_path / "spot.png", 63, spot=True)
+    settings, by = (
+        Settings(backbone="lite", model_threads=1),
+        image_judge.By("", references=tmp_path / "good"),
+    )
+    with image_judge.judge_of(settings, by) as judge:
+        expected, name = judge([str(tmp_path / "spot.png")]), judge.name
+    there = image_judge.judge_there(settings.on_node().model_dump_json(), by, name)
+    gc.collect()
+    assert there([str(tmp_path / "spot.png")]) == expected
+    assert expected[0].parts
+    with pytest.raises(ClusterError, match="run it again"):
+        image_judge.judge_there(settings.model_dump_json(), by, "another")
 
 
 def test_wrong_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,3 +152,33 @@ def test_wrong_words_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "project id is a number" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["predict", "a.png"])
+
+
+def test_a_command_that_was_stopped_goes_on_where_it_was(
+    make_backend: Callable[..., Backend],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backend = make_backend()
+    monkeypatch.setattr(image_judge, "Engine", lambda _: backend.engine)
+    backend.serve_version()
+    for number in range(5):
+        backend.draw(f"{number}.png", [(20, 20, 200)])
+    propose, looked = backend.engine.propose, 0
+
+    def stops(*args: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        if looked == 3:
+            raise KeyboardInterrupt
+        return propose(*args)
+
+    monkeypatch.setattr(backend.engine, "propose", stops)
+    words = ["predict", str(backend.images), "--project", "1", "--out", str(tmp_path / "masks")]
+    assert main(words) == 130
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 2
+    assert main(words) == 0
+    assert looked == 3 + 3
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 5
+    assert "2 images were judged by the same before" in capsys.readouterr().out

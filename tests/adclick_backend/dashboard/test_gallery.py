@@ -259,7 +259,7 @@ def test_who_made_an_annotation_is_no_change_of_its_label(labelled: Backend) -> 
     """Labels that a database of an earlier release holds get their author, and are not learned anew because of it."""
     store = labelled.services.store
     with store.database.write() as connection:
-        connection.execute("UPDATE annotation_revisions SET author = NULL")
+        connection.exec_driver_sql("UPDATE annotation_revisions SET author = NULL")
     before = [row.updated for row in store.gallery.images("1")]
     said = {**annotation(1, (), task=1), "result": [painted()], "completed_by": 1}
     url = labelled.draw("part 1.png", [(11, 20, 200)])

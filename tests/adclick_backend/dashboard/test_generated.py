@@ -46,7 +46,7 @@ def generated(labelled: Backend) -> Backend:
 
 
 def files(backend: Backend) -> GeneratedFiles:
-    return GeneratedFiles(backend.settings.data_dir)
+    return GeneratedFiles(backend.services.files)
 
 
 def kept(backend: Backend) -> list[bool]:

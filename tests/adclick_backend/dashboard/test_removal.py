@@ -70,11 +70,13 @@ def rows(backend: Backend, project: str) -> dict[str, list[tuple[Any, ...]]]:
     """Table -> the rows of a project."""
     found = {}
     with backend.services.store.database.read() as connection:
-        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            columns = [row["name"] for row in connection.execute(f"PRAGMA table_info({table})")]
+        for (table,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall():
+            columns = [row.name for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")]
             column = "id" if table == "projects" else "project" if "project" in columns else ""
             if column:
-                chosen = connection.execute(
+                chosen = connection.exec_driver_sql(
                     f"SELECT * FROM {table} WHERE {column} = ? ORDER BY 1, 2", (project,)
                 )
                 found[table] = [tuple(row) for row in chosen]
@@ -194,7 +196,7 @@ def test_a_crash_in_between_leaves_a_project_that_can_be_removed_again(
             patch.setattr(store_removal, "_forget", killed)
         elif step == "within its rows":
             with store.database.write() as connection:
-                connection.execute(
+                connection.exec_driver_sql(
                     "CREATE TRIGGER stop BEFORE DELETE ON problems BEGIN SELECT RAISE(ABORT, 'stopped'); END"
                 )
         else:
@@ -209,7 +211,7 @@ def test_a_crash_in_between_leaves_a_project_that_can_be_removed_again(
         assert_gone(two)
         return
     with store.database.write() as connection:
-        connection.execute("DROP TRIGGER IF EXISTS stop")
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS stop")
     assert rows(two, "1")["labelled_tasks"]  # all of them or none
     assert page(two)
     assert removed(two).status_code == 200

@@ -132,7 +132,7 @@ def test_pictures_are_gone_after_an_hour_and_there_are_only_a_few(ready: Backend
     assert len(list(folder.iterdir())) == MOST
     for one in folder.iterdir():
         os.utime(one, (0, 0))
-    TryFiles(ready.settings.data_dir).sweep()
+    TryFiles(ready.services.files).sweep()
     assert list(folder.iterdir()) == []
 
 

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 
+from adclick_backend.clicks.near import Near
 from adclick_backend.engine import cache
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.cache import STALE_S, FeatureFiles, Usual, WeightedLru
@@ -33,6 +34,7 @@ from adclick_backend.engine.networks import SegmentationNetworks
 from adclick_backend.engine.turning import turned
 from adclick_backend.engine.windows import LOOKED_AT
 from adclick_backend.settings import Settings
+from adclick_backend.store import Store
 from adclick_backend.store.proposal_source import TRAINED, ProposalSource
 from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import backbone_of, start_of_training
@@ -394,6 +396,30 @@ def test_a_first_click_finds_open_what_was_expected(shelf: Shelf, monkeypatch: p
     assert found.mask.mean() < 0.02
     assert [(frame.image_height, frame.image_width) for frame in seen] != [(640, 960)]
     assert len(seen) == 1
+
+
+def test_another_engine_goes_on_with_an_object_to_the_digit(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of the same or another machine: the first click looked from near, as it was expected there."""
+    look_closer(shelf.engine, monkeypatch)
+    key, image = ImageKey("7", "7" * 64), cv2.resize(draw(62, (60, 110)), (960, 640))
+    clicks = [Click(243.0, 441.0, True), Click(250.0, 446.0, True)]
+    shelf.engine.propose(key, shelf.bank, lambda: image)
+    near = shelf.engine.near(key, shelf.bank)
+    assert near.windows
+    found = [
+        shelf.engine.click(key, shelf.bank, lambda: image, clicks[:count], near=near) for count in (1, 2)
+    ]
+    other = Engine(shelf.settings)
+    look_closer(other, monkeypatch)
+    assert not other.near(key, shelf.bank).windows
+    again = other.click(key, shelf.bank, lambda: image, clicks, near=near)
+    assert np.array_equal(again.mask, found[1].mask)
+    assert np.array_equal(again.probability, found[1].probability)
+    # Where nothing was expected, the whole image is looked at first.
+    elsewhere = other.click(key, shelf.bank, lambda: image, clicks, near=Near(near.bank))
+    assert not np.array_equal(elsewhere.probability, again.probability)
 
 
 def test_two_threads_open_an_image_once(shelf: Shelf) -> None:
@@ -1000,3 +1026,26 @@ def test_what_is_usual_is_known_though_it_cannot_be_written(
 
 def _no_room(path: Path, shared: bool = False) -> NoReturn:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_engines_of_two_machines_see_an_image_alike_whatever_each_has_measured(tmp_path: Path) -> None:
+    """One has compared all references with each other, the other has just begun; they share a database."""
+    store = Store(tmp_path / "database")
+    machines = [Shelf(tmp_path / name) for name in ("one", "two", "alone")]
+    for machine in machines:
+        for seed in range(4):
+            machine.add(draw(seed))
+    for machine in machines[:2]:
+        machine.engine.share(store.values)
+    first, second, alone = (machine.engine for machine in machines)
+    bank = machines[0].bank
+    first.leave_one_out(bank)
+    key, image, click = ImageKey("7", "4" * 64), draw(50, (60, 110)), [Click(60.5, 110.5, True)]
+    found = [engine.click(key, bank, lambda: image, click).probability for engine in (second, first)]
+    assert np.array_equal(*found)
+    assert not np.array_equal(alone.click(key, bank, lambda: image, click).probability, found[0])
+    # What is measured later changes nothing, as long as the references are the same.
+    second.leave_one_out(bank)
+    other = ImageKey("7", "5" * 64)
+    assert np.array_equal(second.click(other, bank, lambda: image, click).probability, found[0])
+    store.close()

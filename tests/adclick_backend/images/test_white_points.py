@@ -151,7 +151,7 @@ def test_a_reference_that_is_put_back_is_measured_again(store: Store) -> None:
     store.references.put_back("1", row.id)
     assert refer(store, 60000) == 65535
     with store.database.write() as connection:
-        connection.execute("DELETE FROM reference_images")
+        connection.exec_driver_sql("DELETE FROM reference_images")
     assert store.white_points.get("1", "") is None
 
 
@@ -242,7 +242,7 @@ def test_a_bank_of_an_earlier_release_is_prepared_again_at_the_start(backend: Ba
     backend.services.references.add("1", data, source="upload", name="old.png")
     backend.work()
     with backend.services.store.database.write() as connection:
-        connection.execute("DELETE FROM white_points")
+        connection.exec_driver_sql("DELETE FROM white_points")
     assert backend.services.references.bank("1").white == 0
     backend.services.keeper._take_up()
     backend.work()

@@ -16,6 +16,7 @@ from adclick_backend.jobs.runner import CANNOT_WRITE
 from adclick_backend.settings import Settings
 from adclick_backend.store import Disk, Job, Store
 from tests.helpers.disks import small_disk
+from tests.helpers.losable_locks import LosableLocks
 from tests.helpers.references import wait_for
 
 QUICK = """
@@ -229,6 +230,24 @@ def test_of_two_workers_one_runs_jobs(make_jobs: Callable[..., Jobs]) -> None:
         lambda: all(first.get(str(p), n).state == "done" for p, n in zip((1, 2), ids, strict=True))
     )
     assert "threads" in first.log("1", ids[0])
+
+
+def test_a_job_whose_runner_lost_its_lock_is_ended_in_words(tmp_path: Path) -> None:
+    """Another runner may have taken over by then, so the process is gone before anything is asked."""
+    store, locks = Store(tmp_path), LosableLocks()
+    store.locks = locks
+    jobs = Jobs(store, Settings(data_dir=tmp_path), (sys.executable, "-c", WAITS))
+    jobs.start()
+    job = jobs.enqueue("1", "train", "dashboard")
+    assert wait_for(lambda: state_of(jobs, job) == "training")
+    locks.take_away()
+    assert wait_for(lambda: state_of(jobs, job) == "failed")
+    assert jobs.get("1", job.id).message.startswith("The database was away while this job ran")
+    following = jobs.enqueue("1", "train", "dashboard")
+    assert wait_for(lambda: state_of(jobs, following) == "training")
+    jobs.stop()
+    assert jobs.get("1", following.id).message.startswith("The backend was stopped while this job ran")
+    store.close()
 
 
 def test_a_job_of_another_project_is_not_shown(make_jobs: Callable[..., Jobs]) -> None:

@@ -274,7 +274,7 @@ def test_copies_that_nothing_needs_are_swept_away(backend: Backend) -> None:
     backend.services.store.references.purge()
     assert backend.services.references.sweep() == 0  # what was removed can be put back for a month
     with backend.services.store.database.write() as connection:
-        connection.execute("UPDATE reference_images SET due = 1 WHERE state = 'removed'")
+        connection.exec_driver_sql("UPDATE reference_images SET due = 1 WHERE state = 'removed'")
     assert backend.services.store.references.purge() == 1
     os.utime(paths[1])
     os.utime(thumbnails[1])

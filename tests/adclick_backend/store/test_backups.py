@@ -20,7 +20,7 @@ import pytest
 from adclick_backend import cli
 from adclick_backend.store import Store, StoreError
 from adclick_backend.store.backups import KEPT, BackupError, back_up, backups, check, is_due, restore
-from adclick_backend.store.database import MIGRATIONS
+from adclick_backend.store.tables import SCHEMA
 from tests.helpers.backend import Backend, annotation, point, task
 
 
@@ -204,7 +204,7 @@ def test_a_running_backend_is_not_restored_under_its_hands(
         (lambda file: file.write_text("no database " * 500), "is damaged, or no database"),
         (damage, "is damaged"),
         (lambda file: None, "but not one of ADClick"),
-        (lambda file: _set_version(file, len(MIGRATIONS) + 1), "was written by a newer ADClick"),
+        (lambda file: _set_version(file, SCHEMA + 1), "was written by a newer ADClick"),
     ],
 )
 def test_what_is_no_sound_copy_changes_nothing(
@@ -264,3 +264,13 @@ def test_a_database_that_others_could_read_is_tightened_at_the_start(store: Stor
         path.chmod(0o644)
     Store(folder).close()
     assert {stat.S_IMODE(path.stat().st_mode) for path in beside if path.exists()} == {0o600}
+
+
+def test_a_database_of_postgresql_is_left_to_its_own_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ADCLICK_DATABASE_URL", "postgresql://user:secret@db/adclick")
+    for command in (["backup"], ["restore", str(tmp_path / "copy.sqlite3")]):
+        assert cli.main(command) == 1
+        said = capsys.readouterr().err
+        assert "pg_dump" in said and "pg_restore" in said and "secret" not in said

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,15 +16,16 @@ import numpy as np
 import pytest
 
 from adclick_backend.brush.rle import encode_rle
-from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint
+from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint, migrate
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
-from adclick_backend.store.database import MIGRATIONS
 from adclick_backend.store.labels import Annotated, LabelledTask, Summary
+from adclick_backend.store.ladder import MIGRATIONS
+from adclick_backend.store.tables import SCHEMA
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILE = "adclick.sqlite3"
 DUMPS = sorted(path.stem for path in FIXTURES.glob("schema_*.sql"))
-LATEST = len(MIGRATIONS)
+LATEST = SCHEMA
 
 # SHA-256 of the statements of each migration.
 DIGESTS = (
@@ -33,6 +37,7 @@ DIGESTS = (
     "5eebb6ce9a4e845dcb0fb2a52b75a304061aa49faef6ce8788257ca2c335a46b",
     "87ac78815d47c2d2dda77b6f52b9ab61edc484051c65c727551627a103c7275a",
     "15637d5d78f947853f878ead0abf47aadab48d1e534d25771abd9a87dad0ab73",
+    "1802f6b809520fa2ce6f618a4b6b0a45129a818f2bf8aa9aa63b2ce094e159f3",
 )
 A, B = "a" * 64, "b" * 64
 LINE = np.zeros((4, 6), bool)
@@ -132,6 +137,7 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
         "schema_6",
         "schema_7",
         "schema_8",
+        "schema_9",
     ],
 )
 def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> None:
@@ -149,6 +155,8 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
                 check_schema_7(store)
             if dump >= "schema_8":
                 check_schema_8(store)
+            if dump >= "schema_9":
+                check_schema_9(store)
     with opened(tmp_path) as store:
         check_it_works(store)
     assert version(tmp_path) == LATEST
@@ -166,6 +174,7 @@ def test_nothing_of_an_earlier_database_is_lost(tmp_path: Path, dump: str) -> No
         "schema_6",
         "schema_7",
         "schema_8",
+        "schema_9",
     ],
 )
 def test_an_earlier_database_ends_up_as_a_new_one_begins(tmp_path: Path, dump: str) -> None:
@@ -221,12 +230,52 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(
     before = layout(tmp_path)
     broken = (*MIGRATIONS, ("CREATE TABLE further (id INTEGER)", "UPDATE nowhere SET id = 1"))
     with monkeypatch.context() as patch:
-        patch.setattr("adclick_backend.store.database.MIGRATIONS", broken)
+        patch.setattr("adclick_backend.store.ladder.MIGRATIONS", broken)
         with pytest.raises(StoreError, match="nowhere"):
             Store(tmp_path)
     assert (layout(tmp_path), version(tmp_path)) == (before, 1)
     with opened(tmp_path) as store:
         check_schema_1(store)
+
+
+def test_alembic_goes_on_where_the_ladder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration to come, of a file of any earlier schema; until then Alembic is not even imported for a file."""
+    folder = tmp_path / "100% migrations"
+    shutil.copytree(migrate.FOLDER, folder)
+    (folder / "versions" / "to_come.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\n"
+        f"revision, down_revision = {migrate.revision(LATEST + 1)!r}, {migrate.revision(LATEST)!r}\n"
+        "def upgrade():\n"
+        "    op.create_table('further', sa.Column('id', sa.Integer, primary_key=True))\n"
+        "    op.add_column('projects', sa.Column('colour', sa.Text, nullable=False, server_default='red'))\n"
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    make(data, "schema_3")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "FOLDER", folder)
+        patch.setattr("adclick_backend.store.sqlite.SCHEMA", LATEST + 1)
+        for _ in range(2):  # the second time nothing is left to migrate
+            with opened(data) as store:
+                store.values.set("1", "key", "value")
+    assert version(data) == LATEST + 1
+    with closing(sqlite3.connect(data / FILE)) as connection:
+        assert connection.execute("SELECT colour FROM projects").fetchall() == [("red",), ("red",)]
+        assert connection.execute("SELECT COUNT(*) FROM further").fetchone() == (0,)
+    with pytest.raises(StoreError, match="newer ADClick"):
+        Store(data)
+
+
+def test_opening_a_file_imports_neither_alembic_nor_a_driver(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from adclick_backend.store import Store\n"
+        "Store(Path(sys.argv[1])).close()\n"
+        "print([name for name in ('alembic', 'psycopg', 'sqlalchemy.dialects.postgresql') if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
 
 
 # --- what is in the dumps
@@ -376,6 +425,11 @@ def check_schema_7(store: Store) -> None:
 def check_schema_8(store: Store) -> None:
     """Who made an annotation."""
     assert [row.author for row in store.gallery.images("1") if row.task_id == 12] == [3]
+
+
+def check_schema_9(store: Store) -> None:
+    """Which machine runs a job."""
+    assert [(job.id, job.host) for job in store.jobs.of_project("2")] == [(4, "box-1")]
 
 
 def check_it_works(store: Store) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from adclick_backend.store import ProjectIdError, Store, StoreError, project_id
-from adclick_backend.store.database import MIGRATIONS, Database
 from adclick_backend.store.labels import KEPT_S, Annotated, LabelledTask, Summary
+from adclick_backend.store.ladder import MIGRATIONS
+from adclick_backend.store.sqlite import SqliteDatabase, driver
+from adclick_backend.store.tables import SCHEMA
 
 
 @pytest.fixture
@@ -21,6 +23,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path)
     yield store
     store.close()
+
+
+def sqlite(store: Store) -> SqliteDatabase:
+    assert isinstance(store.database, SqliteDatabase)
+    return store.database
 
 
 def put(store: Store, annotation: int = 1, task: int = 1, url: str | None = "/a.png") -> bool:
@@ -100,7 +107,7 @@ def test_threads_can_write_at_the_same_time(store: Store) -> None:
 
 def test_a_failed_transaction_leaves_nothing_behind(store: Store) -> None:
     with pytest.raises(RuntimeError), store.database.write() as connection:
-        connection.execute("INSERT INTO key_values VALUES ('1', 'key', 'half')")
+        connection.exec_driver_sql("INSERT INTO key_values VALUES ('1', 'key', 'half')")
         raise RuntimeError
     assert store.values.get("1", "key") is None
 
@@ -110,7 +117,7 @@ def test_a_connection_is_not_carried_through_a_fork(store: Store) -> None:
     child = os.fork()
     if child == 0:
         known = store.values.get("1", "key")
-        store.values.set("1", "child", f"{known} {len(store.database._inherited)}")
+        store.values.set("1", "child", f"{known} {len(sqlite(store)._inherited)}")
         os._exit(0)
     os.waitpid(child, 0)
     assert store.values.get("1", "child") == "parent 2"
@@ -160,9 +167,9 @@ def test_labels_and_references_from_before_there_were_several_images_stay(tmp_pa
 
 
 def test_a_newer_database_is_not_touched(tmp_path: Path) -> None:
-    Database(tmp_path / "adclick.sqlite3").close()
+    SqliteDatabase(tmp_path / "adclick.sqlite3").close()
     connection = sqlite3.connect(tmp_path / "adclick.sqlite3")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     connection.close()
     with pytest.raises(StoreError, match="newer ADClick"):
         Store(tmp_path)
@@ -262,8 +269,8 @@ def test_deleted_labels_can_be_brought_back_for_a_month(
     assert [[one["id"] for one in row.live] for row in store.labels.of_project("1")] == [[1], [2]]
     assert told(store, 1, 6.0)  # and goes on as if nothing had happened
     store.labels.delete_tasks("1", [1])
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + KEPT_S + 10)
+    now = store.database.now()
+    monkeypatch.setattr(store.database, "now", lambda: now + KEPT_S + 10)
     assert store.labels.deleted("1") == []
     assert store.labels.purge() == 1
 
@@ -336,9 +343,9 @@ def test_a_thousand_annotations_are_deleted_in_one_transaction(store: Store) -> 
     for number in range(1, 1001):
         assert told(store, number, 5.0, task=number // 2)
     begun = []
-    connection = store.database._take()
-    connection.set_trace_callback(lambda statement: begun.append(statement.startswith("BEGIN")))
-    store.database._give(connection)
+    connection = sqlite(store)._take()
+    driver(connection).set_trace_callback(lambda statement: begun.append(statement.startswith("BEGIN")))
+    sqlite(store)._give(connection)
     assert store.labels.delete_annotations("1", range(1, 1001), lambda task: Summary({}))
     assert sum(begun) == 1
     assert store.labels.of_project("1") == []

@@ -65,7 +65,7 @@ def test_taking_back_brings_each_earlier_choice(registry: Registry, tmp_path: Pa
     assert registry.serving_name("3") == usual
     with pytest.raises(RegistryError, match="No threshold of version v1 was changed"):
         thresholds.undo("3", "v1", TRAINED)
-    told = [(change.points, change.undone) for change in point_changes(registry.get("3", "v1").folder)]
+    told = [(change.points, change.undone) for change in point_changes(registry.get("3", "v1").points)]
     assert told == [
         ({}, True),
         ({"dent": 0.2}, True),

@@ -245,7 +245,7 @@ def test_a_refusal_that_cannot_be_written_down_holds_in_this_process(
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("adclick_backend.store.versions.write_atomically", full)
+    monkeypatch.setattr("adclick_backend.store.shelves.write_atomically", full)
     registry.refuse("3", newer.weights, "It lacks a layer.")
     assert registry.current("3") is None
     assert registry.list("3")[0].damage == "It lacks a layer."

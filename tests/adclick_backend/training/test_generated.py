@@ -81,7 +81,7 @@ def generate(backend: Backend, *, learned_from: Sequence[str] = ("e" * 64,), cou
 
 
 def files(backend: Backend) -> GeneratedFiles:
-    return GeneratedFiles(backend.settings.data_dir)
+    return GeneratedFiles(backend.services.files)
 
 
 def quality_of(backend: Backend, job: Job) -> float:

@@ -63,7 +63,7 @@ def test_16_bit_images_of_a_product_are_read_alike(backend: Backend) -> None:
     ]
     assert {key_of("1", image).white for image in found.images} == {16383}
     with backend.services.store.database.write() as connection:
-        connection.execute("UPDATE white_points SET white = 65535")
+        connection.exec_driver_sql("UPDATE white_points SET white = 65535")
     again = build(backend)
     assert {key_of("1", image).white for image in again.images} == {65535}
     assert again.fingerprint != found.fingerprint
@@ -267,7 +267,7 @@ def test_an_image_of_more_than_the_working_size_is_trained_on_as_a_scaled_copy(t
     pixels = np.zeros((3000, 5000, 3), np.uint8)
     file = tmp_path / "large.png"
     cv2.imwrite(str(file), pixels)
-    kept = KeptImage(hashlib.sha256(file.read_bytes()).hexdigest(), file, 120)
+    kept = KeptImage(hashlib.sha256(file.read_bytes()).hexdigest(), lambda: file, 120)
     assert kept().shape[:2] == working_size(3000, 5000)
     assert kept.whole().shape == (3000, 5000, 3)
     assert whole(LabelledImage("a", kept, {}))().shape == (3000, 5000, 3)

@@ -18,7 +18,7 @@ from tests.helpers.plates import labelled, plate
 
 def references(count: int, product: str = "") -> list[KeptImage]:
     shas = sorted(hashlib.sha256(f"{product} {i}".encode()).hexdigest() for i in range(count))
-    return [KeptImage(sha, Path("nowhere"), 1) for sha in shas]
+    return [KeptImage(sha, lambda: Path("nowhere"), 1) for sha in shas]
 
 
 def split(normal: list[LabelledImage] | None = None, held: bool = False) -> Split:

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from adclick_backend.store import DiskError
 from tests.helpers.backend import CONFIG, Backend, mask_of
 from tests.helpers.references import mark
 
@@ -50,6 +52,26 @@ def with_image(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
 def test_health_and_versions(backend: Backend) -> None:
     assert replay(backend, "GET /health").json == {"status": "UP", "model_class": "ADClickBackend"}
     assert replay(backend, "GET /versions").json == {"versions": ["fake-1"]}
+
+
+def test_a_backend_that_cannot_answer_clicks_is_alive_and_not_ready(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = backend.client
+    assert client.get("/ready").json == {"status": "READY"}
+    for state, reason in (("loading", "The model is being loaded."), ("failed", "There are no weights.")):
+        backend.engine.state, backend.engine.failure = state, reason
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json["error"]["message"]) == (503, reason)
+        assert client.get("/health").json["status"] == "UP"
+    backend.engine.state = "ready"
+    with monkeypatch.context() as patch:
+        away = DiskError("The database is away.")
+        patch.setattr(backend.services.store.values, "get", Mock(side_effect=away))
+        assert client.get("/ready").json["error"]["message"] == "The database is away."
+    assert client.get("/ready").status_code == 200
+    backend.services.draining = True
+    assert "is being stopped" in client.get("/ready").json["error"]["message"]
 
 
 def test_setup_remembers_the_project(backend: Backend) -> None:

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import requests
 
+from tests.helpers.backend import CONFIG, point
 from tests.helpers.served import free_port, running, wait_until_up
 
 HALF = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
@@ -187,23 +189,32 @@ def test_below_a_path_on_ipv6_and_behind_a_proxy(tmp_path: Path) -> None:
 
 
 def test_what_has_arrived_is_answered_before_the_end(tmp_path: Path) -> None:
+    """The image of a click is asked for at a Label Studio that says nothing."""
     port = free_port()
-    with running(serve(port), tmp_path, ADCLICK_CONNECT_TIMEOUT_S="2") as process, socket.socket() as silent:
+    with socket.socket() as silent, ExitStack() as end:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        label_studio = {"LABEL_STUDIO_URL": url, "LABEL_STUDIO_API_KEY": "key"}
+        settings = {**label_studio, "ADCLICK_CLICK_TIMEOUT_S": "3"}
+        process = end.enter_context(running(serve(port), tmp_path, **settings))
         wait_until_up(port, process)
         served = Served(port, process)
-        with served.connect() as connection:
-            image = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
-            task = {"id": 1, "data": {"image": image}}
-            config = '<View><Image name="image" value="$image"/></View>'
-            body = {"tasks": [task], "project": "1.1", "label_config": config}
-            text = json.dumps({**body, "params": {"context": {"result": []}}}).encode()
+        with served.connect() as connection, requests.Session() as kept:
+            assert kept.get(f"{served.url}/health", timeout=10).ok
+            task = {"id": 1, "data": {"image": "/data/upload/1/a.png"}}
+            body = {"tasks": [task], "project": "1.1", "label_config": CONFIG}
+            text = json.dumps({**body, "params": {"context": {"result": [point(10, 10)]}}}).encode()
             connection.sendall(
                 b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
                 b"Content-Length: %d\r\n\r\n%s" % (len(text), text)
             )
             time.sleep(0.2)
             process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            answer = kept.get(f"{served.url}/ready", timeout=10)
+            assert (answer.status_code, "being stopped" in answer.text) == (503, True)
+            with pytest.raises(requests.ConnectionError):
+                requests.get(f"{served.url}/health", timeout=10)
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
         assert process.wait(30) == 0

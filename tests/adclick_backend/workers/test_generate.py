@@ -84,7 +84,7 @@ def generate(
 
 
 def files(backend: Backend) -> GeneratedFiles:
-    return GeneratedFiles(backend.settings.data_dir)
+    return GeneratedFiles(backend.services.files)
 
 
 def pictures(backend: Backend, type: str = "scratch") -> list[GeneratedPicture]:

@@ -40,7 +40,7 @@ def run(backend: Backend) -> str:
 
 def files_of(backend: Backend) -> CurveFiles:
     standing = backend.services.thresholds.of("1")
-    return CurveFiles(standing.folder, standing.source.name)
+    return standing.curve
 
 
 def curve_of(backend: Backend) -> PointCurve:
