@@ -21,6 +21,9 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # glibc otherwise keeps a pool of freed memory for every thread of the server: a third more in all.
 export MALLOC_ARENA_MAX ?= 2
+# Tests run beside each other, file by file: a process for each core, of one thread and up to 3 GB with its Label Studio.
+TESTS_AT_ONCE ?= auto
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(TESTS_AT_ONCE) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PACKAGE := --editable .
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -51,7 +54,7 @@ run: $(VENV)/.installed
 	@$(BIN)/adclick serve --port $(PORT)
 
 test: $(VENV)/.installed-dev $(if $(ADCLICK_E2E),$(LABEL_STUDIO_VENV)/.installed)
-	@$(BIN)/pytest -m 'not cluster$(if $(ADCLICK_E2E),, and not e2e)'
+	@$(PYTEST) -m 'not cluster$(if $(ADCLICK_E2E),, and not e2e)'
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
@@ -70,12 +73,12 @@ soak: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --out $(or $(OUT),data/soak/$$(date +%F-%H%M%S))
 
 e2e: $(VENV)/.installed-dev $(LABEL_STUDIO_VENV)/.installed
-	@$(BIN)/pytest -m e2e
+	@$(PYTEST) -m e2e
 
 # PostgreSQL and nginx are the distribution's: apt-get install postgresql nginx-light.
 cluster-test: $(VENV)/.installed-dev $(S3_VENV)/.installed
 	$(call add,$(CLUSTER_EXTRAS))
-	@$(BIN)/pytest -m cluster
+	@$(PYTEST) -m cluster
 
 package: $(VENV)/.installed-dev
 	@.ci/package

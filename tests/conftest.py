@@ -14,10 +14,20 @@ from adclick_backend.settings import get_settings
 from tests.helpers.backend import Backend
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def settings_of_this_test() -> None:
     """No test sees the environment of the one before: settings are read once in a process."""
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def without_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packaged networks of the setting `lite`, here and in processes that the test starts: half the time."""
+    monkeypatch.setenv("ADCLICK_BACKBONE", "lite")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from tests.helpers.s3 import S3Server
 
 pytestmark = pytest.mark.cluster
 
-MOVES, KILLS = 10, 3
+MOVES, KILLS = int(os.environ.get("ADCLICK_MOVES", "3")), 3
 
 
 @pytest.fixture(scope="module")

@@ -58,11 +58,13 @@ def backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFa
         yield url
 
 
-@pytest.fixture(scope="session")
-def quick_backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same, with trainings that take fewer steps."""
-    folder = tmp_path_factory.mktemp("quick-backend")
-    with servers.backend(folder, label_studio_url=label_studio, api_key=api_key, short_trainings=True) as url:
+@pytest.fixture
+def quick_backend(label_studio: str, api_key: str, tmp_path: Path) -> Iterator[str]:
+    """A backend of its own without the transformer, and with fewer steps for all but the segmentation network."""
+    lite = {"ADCLICK_BACKBONE": "lite"}
+    with servers.backend(
+        tmp_path / "data", label_studio_url=label_studio, api_key=api_key, settings=lite, short_trainings=True
+    ) as url:
         yield url
 
 

@@ -68,15 +68,13 @@ def backend(
 ) -> Iterator[str]:
     """Serve the backend, with further settings of its environment; yields its URL.
 
-    Nobody clicks while a test waits for a training, so that trainings have the whole machine. With
-    ADCLICK_E2E_BACKENDS=2 in the environment it is two backends that take turns behind nginx, over one PostgreSQL
-    database and one object store: nothing may be different.
+    With ADCLICK_E2E_BACKENDS=2 in the environment it is two backends that take turns behind nginx, over one
+    PostgreSQL database and one object store: nothing may be different.
     """
     settings = {
         "ADCLICK_DATA_DIR": str(data_dir),
         "LABEL_STUDIO_URL": label_studio_url,
         "LABEL_STUDIO_API_KEY": api_key,
-        "ADCLICK_TRAINING_THREADS": str(os.cpu_count() or 1),
         **settings,
     }
     program = [str(Path(sys.executable).parent / "adclick")]

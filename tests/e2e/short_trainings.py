@@ -1,4 +1,5 @@
-"""``adclick serve`` whose trainings take a fifth of the steps: what a whole one is worth, studies measure.
+"""``adclick serve`` that takes a fifth of the steps for its detectors and click networks: only what becomes of the
+segmentation network is looked at, and what a whole training is worth, studies measure.
 
     python -m tests.e2e.short_trainings serve --port 9090
     python -m tests.e2e.short_trainings --job 7
@@ -42,11 +43,10 @@ def short() -> Trainers:
     from model.training.detectors.settings import DetectorTraining
     from model.training.interactive.adaptation import Adaptation, adapt_click_network
     from model.training.segmentation.project import train_segmentation
-    from model.training.segmentation.trainer import SegTraining
 
     clicks = Adaptation()
     return Trainers(
-        segmentation=partial(train_segmentation, config=SegTraining(steps=48, synthetic=8, pasted=9)),
+        segmentation=train_segmentation,
         clicks=partial(
             adapt_click_network,
             config=replace(clicks, training=replace(clicks.training, steps=40), synthetic=6),

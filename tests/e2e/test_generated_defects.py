@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.browser import LabelStudioWindow
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 PRODUCT, DEFECT, SIZE = "flange", "stain", 320
 NORMAL, LABELLED, UNLABELLED = 3, 3, 3

@@ -1,4 +1,4 @@
-"""Start Training in a real Label Studio with eight good images and no label: masks, and where they may come from."""
+"""Start Training in a real Label Studio with six good images and no label: masks, and where they may come from."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from tests.e2e.browser import LabelStudioWindow
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 PRODUCT, DEFECTS, SIZE = "flange", ("stain", "contamination"), 384
-GOOD, DEFECTIVE = 8, 6
+GOOD, DEFECTIVE = 6, 4
 PATIENCE_S = 40 * 60  # for a training on a busy machine
 
 
@@ -54,7 +54,7 @@ class Lot:
 
 
 @pytest.fixture
-def lot(person: requests.Session, label_studio: str, backend: str) -> Lot:
+def lot(person: requests.Session, label_studio: str, quick_backend: str) -> Lot:
     from draw_samples import draw
 
     good = [draw(PRODUCT, seed=seed, size=SIZE).image for seed in range(GOOD)]
@@ -63,17 +63,19 @@ def lot(person: requests.Session, label_studio: str, backend: str) -> Lot:
     ]
     project = Project.create(person, label_studio, "Good flanges", list(DEFECTS))
     tasks = project.upload([*good, *(sample.image for sample in samples)])
-    project.connect(backend)
+    project.connect(quick_backend)
     for task in tasks[:GOOD]:
         project.mark_normal(task)
-    wait_for_references(backend, project.id, ready=GOOD)
+    wait_for_references(quick_backend, project.id, ready=GOOD)
     return Lot(
-        project, f"{backend}/projects/{project.id}/training", dict(zip(tasks[GOOD:], samples, strict=True))
+        project,
+        f"{quick_backend}/projects/{project.id}/training",
+        dict(zip(tasks[GOOD:], samples, strict=True)),
     )
 
 
 def test_good_images_alone_bring_masks_and_a_table_of_where_they_may_come_from(
-    lot: Lot, backend: str, window: LabelStudioWindow, page: Page, screenshot: Callable[[str], None]
+    lot: Lot, quick_backend: str, window: LabelStudioWindow, page: Page, screenshot: Callable[[str], None]
 ) -> None:
     project = lot.project
     untrained = project.model_version()
@@ -95,7 +97,7 @@ def test_good_images_alone_bring_masks_and_a_table_of_where_they_may_come_from(
     assert set(window.wait_for_masks()) <= set(DEFECTS)
     screenshot("masks_without_a_label")
 
-    versions = f"{backend}/projects/{project.id}/versions"
+    versions = f"{quick_backend}/projects/{project.id}/versions"
     page.goto(versions)
     table = page.locator("section[aria-labelledby=sources-title] table")
     rows = [row.split("\t") for row in table.inner_text().split("\n")[1:]]

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from tests.e2e.browser import LabelStudioWindow
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 PRODUCT, DEFECTS, SIZE = "flange", ("stain", "contamination"), 384
-NORMAL, LABELLED, BY_HAND, UNLABELLED = 8, 12, 2, 10
+NORMAL, LABELLED, BY_HAND, UNLABELLED = 6, 12, 2, 6
 CLICKS = 3
 PATIENCE_S = 40 * 60  # for a training on a busy machine
 

@@ -41,6 +41,8 @@ from model.interactive.config import ClickConfig
 from model.metrics.ranking import pixel_average_precision
 from tests.helpers.deep import write_deep
 
+pytestmark = pytest.mark.usefixtures("without_transformer")
+
 Mask = NDArray[np.bool_]
 
 

@@ -74,6 +74,7 @@ def test_a_product_of_which_nothing_was_held_back_is_judged_by_what_is_usual() -
     assert judge(ROWS[1:], RULE).sent == 2
 
 
+@pytest.mark.usefixtures("without_transformer")
 def test_the_command_measures_drawn_flanges_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

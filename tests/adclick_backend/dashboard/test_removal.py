@@ -208,6 +208,7 @@ def test_a_crash_in_between_leaves_a_project_that_can_be_removed_again(
         assert list(data.glob(".removed-*"))
         store_removal.sweep_removed(data)  # as the keeper does
         two.services.memory.forget_project("1")
+        store.projects.forget("1")
         assert_gone(two)
         return
     with store.database.write() as connection:

@@ -16,6 +16,7 @@ from adclick_backend.store import Store
 from model.clicks import Click
 
 
+@pytest.mark.usefixtures("without_transformer")
 def test_the_bench_measures_a_running_backend(tmp_path: Path) -> None:
     """Opening, clicks of two annotators at once, banks that grow; every click must have given a mask."""
     images = tmp_path / "images"
