@@ -117,5 +117,12 @@ def _opened(data_dir: Path, database_url: str, disk: Disk) -> tuple[Database, Lo
         return SqliteDatabase(data_dir / DATABASE, disk), FileLocks(data_dir)
     from adclick_backend.store.postgres import PostgresDatabase  # costs time that only its users should pay
 
+    try:  # caches lie there all the same, and whether it can be written is looked at
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The data folder {data_dir} cannot be used ({error}). Give the backend a folder that it may write to: "
+            "set ADCLICK_DATA_DIR."
+        ) from error
     database = PostgresDatabase(database_url, disk)
     return database, DatabaseLocks(database)

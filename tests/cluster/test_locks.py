@@ -132,6 +132,13 @@ def test_one_of_two_machines_runs_jobs_and_one_that_was_cut_off_ends_in_words(
     assert "start it again" in asked.get("1", job.id).message
     again = asked.enqueue("1", "train", "dashboard")
     assert wait_for(lambda: state(again.id) == "training")
-    for store, jobs in machines:
+    for _, jobs in machines:
         jobs.stop()
+    for (
+        thread
+    ) in threading.enumerate():  # who looks whether the database is back opens connections of its own
+        if thread.name == "disk-watch":
+            thread.join(60)
+            assert not thread.is_alive(), "the database is back, and nobody noticed"
+    for store, _ in machines:
         store.close()

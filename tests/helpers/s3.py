@@ -63,7 +63,7 @@ class S3Server:
         """The URL of a new, empty bucket."""
         self._buckets += 1
         name = f"adclick-{self._buckets}"
-        urlopen(Request(f"http://127.0.0.1:{self.port}/{name}", method="PUT"), timeout=10).close()
+        urlopen(Request(f"http://127.0.0.1:{self.port}/{name}", method="PUT"), timeout=_START_S).close()
         return f"s3://{name}/line"
 
     def stop(self) -> None:
