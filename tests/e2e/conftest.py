@@ -59,11 +59,22 @@ def backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def quick_backend(label_studio: str, api_key: str, tmp_path: Path) -> Iterator[str]:
-    """A backend of its own without the transformer, and with fewer steps for all but the segmentation network."""
-    lite = {"ADCLICK_BACKBONE": "lite"}
+def quick_backend(
+    request: pytest.FixtureRequest, label_studio: str, api_key: str, tmp_path: Path
+) -> Iterator[str]:
+    """A backend of its own without the transformer, and with fewer steps for all but the segmentation network.
+
+    A parameter of the fixture says how many that takes.
+    """
+    settings = {"ADCLICK_BACKBONE": "lite"}
+    if hasattr(request, "param"):
+        settings["SEGMENTATION_STEPS"] = str(request.param)
     with servers.backend(
-        tmp_path / "data", label_studio_url=label_studio, api_key=api_key, settings=lite, short_trainings=True
+        tmp_path / "data",
+        label_studio_url=label_studio,
+        api_key=api_key,
+        settings=settings,
+        short_trainings=True,
     ) as url:
         yield url
 

@@ -1,5 +1,6 @@
-"""``adclick serve`` that takes a fifth of the steps for its detectors and click networks: only what becomes of the
-segmentation network is looked at, and what a whole training is worth, studies measure.
+"""``adclick serve`` that takes a fifth of the steps for its detectors and click networks.
+
+SEGMENTATION_STEPS says how many it takes for its segmentation network. What a whole training is worth, studies measure.
 
     python -m tests.e2e.short_trainings serve --port 9090
     python -m tests.e2e.short_trainings --job 7
@@ -9,6 +10,7 @@ The second is what the first starts for each job.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,10 +45,12 @@ def short() -> Trainers:
     from model.training.detectors.settings import DetectorTraining
     from model.training.interactive.adaptation import Adaptation, adapt_click_network
     from model.training.segmentation.project import train_segmentation
+    from model.training.segmentation.trainer import SegTraining
 
     clicks = Adaptation()
+    steps = {"steps": int(os.environ["SEGMENTATION_STEPS"])} if "SEGMENTATION_STEPS" in os.environ else {}
     return Trainers(
-        segmentation=train_segmentation,
+        segmentation=partial(train_segmentation, config=SegTraining(**steps)),
         clicks=partial(
             adapt_click_network,
             config=replace(clicks, training=replace(clicks.training, steps=40), synthetic=6),

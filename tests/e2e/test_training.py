@@ -63,7 +63,7 @@ class Lot:
 
 
 @pytest.fixture
-def lot(person: requests.Session, label_studio: str, backend: str) -> Lot:
+def lot(person: requests.Session, label_studio: str, quick_backend: str) -> Lot:
     from draw_samples import draw
 
     kinds = [DEFECTS[number % len(DEFECTS)] for number in range(LABELLED + UNLABELLED)]
@@ -71,16 +71,16 @@ def lot(person: requests.Session, label_studio: str, backend: str) -> Lot:
     good = [draw(PRODUCT, seed=seed, size=SIZE).image for seed in range(NORMAL)]
     project = Project.create(person, label_studio, "Trained flanges", list(DEFECTS))
     tasks = project.upload([*good, *(sample.image for sample in samples)])
-    project.connect(backend)
+    project.connect(quick_backend)
     for task in tasks[:NORMAL]:
         project.mark_normal(task)
-    wait_for_references(backend, project.id, ready=NORMAL)
+    wait_for_references(quick_backend, project.id, ready=NORMAL)
     return Lot(project, [Defect(*row) for row in zip(tasks[NORMAL:], kinds, samples, strict=True)])
 
 
 def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     lot: Lot,
-    backend: str,
+    quick_backend: str,
     window: LabelStudioWindow,
     page: Page,
     screenshot: Callable[[str], None],
@@ -95,7 +95,7 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     untrained = project.model_version()
 
     window.start_training(project.id)
-    states = watch_training(page, f"{backend}/projects/{project.id}/training", screenshot)
+    states = watch_training(page, f"{quick_backend}/projects/{project.id}/training", screenshot)
     print("on the dashboard:", " > ".join(states))
     assert states[-1] == "done", page.inner_text("body")
     trained = project.model_version()
@@ -108,7 +108,9 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     assert labels and set(labels) <= set(DEFECTS)
     window.submit()  # the proposal as it is
     look_until(
-        page, f"{backend}/projects/{project.id}/training", "1 image was labelled since the last training"
+        page,
+        f"{quick_backend}/projects/{project.id}/training",
+        "1 image was labelled since the last training",
     )
     screenshot("training_page_afterwards")
     project.retrieve_predictions([defect.task for defect in unlabelled])
@@ -121,7 +123,7 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     print(f"the largest mask has the right label in {named} of {len(unlabelled)}")
     assert np.mean(fits) >= 0.6
 
-    page.goto(f"{backend}/projects/{project.id}/versions")
+    page.goto(f"{quick_backend}/projects/{project.id}/versions")
     assert "Version v1 serves" in page.inner_text("body")
     screenshot("versions_page")
     page.get_by_role("link", name="v1", exact=True).click()
@@ -133,7 +135,7 @@ def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     page.get_by_text("No trained version serves").wait_for()
     assert project.model_version() == untrained
     for name in ("", "references", "labels", "prompts", "reports"):
-        page.goto(f"{backend}/projects/{project.id}/{name}".rstrip("/"))
+        page.goto(f"{quick_backend}/projects/{project.id}/{name}".rstrip("/"))
         screenshot(f"dashboard_{name or 'overview'}")
     # Opening a task asks only where there is no prediction yet; retrieving asks whenever the version is another.
     project.retrieve_predictions([defect.task for defect in unlabelled])
