@@ -1,6 +1,7 @@
 """``adclick serve`` that takes a fifth of the steps for its detectors and click networks.
 
-SEGMENTATION_STEPS says how many it takes for its segmentation network. What a whole training is worth, studies measure.
+SEGMENTATION_STEPS says how many it takes for its segmentation network, from fewer images. What a whole training is
+worth, studies measure.
 
     python -m tests.e2e.short_trainings serve --port 9090
     python -m tests.e2e.short_trainings --job 7
@@ -48,9 +49,12 @@ def short() -> Trainers:
     from model.training.segmentation.trainer import SegTraining
 
     clicks = Adaptation()
-    steps = {"steps": int(os.environ["SEGMENTATION_STEPS"])} if "SEGMENTATION_STEPS" in os.environ else {}
+    segmentation = SegTraining()
+    if "SEGMENTATION_STEPS" in os.environ:
+        steps = int(os.environ["SEGMENTATION_STEPS"])
+        segmentation = replace(segmentation, steps=steps, synthetic=8, pasted=8)
     return Trainers(
-        segmentation=partial(train_segmentation, config=SegTraining(**steps)),
+        segmentation=partial(train_segmentation, config=segmentation),
         clicks=partial(
             adapt_click_network,
             config=replace(clicks, training=replace(clicks.training, steps=40), synthetic=6),
