@@ -52,7 +52,7 @@ def short() -> Trainers:
     segmentation = SegTraining()
     if "SEGMENTATION_STEPS" in os.environ:
         steps = int(os.environ["SEGMENTATION_STEPS"])
-        segmentation = replace(segmentation, steps=steps, synthetic=8, pasted=8)
+        segmentation = replace(segmentation, steps=steps, synthetic=steps // 10, pasted=steps // 10)
     return Trainers(
         segmentation=partial(train_segmentation, config=segmentation),
         clicks=partial(

@@ -20,6 +20,13 @@ from model.studies.text_conditioning import TextConditionedNetwork
 from model.training.interactive.batches import ClickTraining, SampleFiles, Sampler, load_batch
 from model.training.interactive.samples import Sample, build_drawn, find_samples
 from model.training.interactive.trainer import ClickTrainer, new_network
+from tests.helpers.plates import SmallPredictor
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are opened for what a study does with them, not for how much is seen in them."""
+    monkeypatch.setattr(ablation, "Predictor", SmallPredictor)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +70,7 @@ def test_the_kind_of_loss_can_be_chosen(samples: list[Sample], tmp_path: Path) -
     assert losses[0] != losses[1]
 
 
+@pytest.mark.usefixtures("small")
 def test_finished_trainings_are_not_repeated(samples: list[Sample], tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", products=["cap"], good=3, per_defect=1, size=128)
     images = ablation.open_images(find_categories([tmp_path / "set"]), limit=2)
@@ -81,6 +89,7 @@ def test_finished_trainings_are_not_repeated(samples: list[Sample], tmp_path: Pa
     assert "| everything | 1 |" in table(rows)
 
 
+@pytest.mark.usefixtures("small")
 def test_a_network_that_hears_is_told_the_kind_of_each_defect(samples: list[Sample], tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", products=["cap"], good=3, per_defect=1, size=128)
     images = ablation.open_images(find_categories([tmp_path / "set"]), limit=3)
