@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 from flask import Flask
 from werkzeug.serving import make_server
@@ -22,6 +23,12 @@ from tests.helpers.s3 import S3Server
 from tests.helpers.served import free_port
 from tests.helpers.several_backends import in_turn
 
+BACKENDS = int(os.environ.get("ADCLICK_E2E_BACKENDS", "1"))
+"""That take turns behind one URL."""
+looks_into_the_data_folder = pytest.mark.skipif(
+    BACKENDS > 1,
+    reason="Reads the database in the data folder of a backend; several keep theirs in PostgreSQL.",
+)
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
 USER, PASSWORD = "engineer@example.com", "a-pass-for-the-tests"
@@ -81,8 +88,8 @@ def backend(
     if short_trainings:
         settings["PYTHONPATH"] = str(REPOSITORY)
         program = [sys.executable, "-m", SHORT_TRAININGS]
-    if (count := int(os.environ.get("ADCLICK_E2E_BACKENDS", "1"))) > 1:
-        with _several(program, settings, data_dir, count) as url:
+    if BACKENDS > 1:
+        with _several(program, settings, data_dir, BACKENDS) as url:
             yield url
         return
     with _backend(program, settings, data_dir / "backend.log") as port:

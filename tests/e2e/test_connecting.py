@@ -95,6 +95,7 @@ def test_what_a_message_names_is_read_from_label_studio(
     assert wait_for(lambda: count_references(backend, project.id) == 1)
 
 
+@servers.looks_into_the_data_folder
 def test_only_messages_with_the_secret_delete_where_nothing_can_be_read_back(
     label_studio: str,
     api_key: str,

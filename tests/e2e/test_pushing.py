@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.browser import LabelStudioWindow
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, servers.looks_into_the_data_folder]
 
 PRODUCT, DEFECT, SIZE = "flange", "stain", 384
 NORMAL, DEFECTIVE = 6, 18

@@ -57,6 +57,7 @@ def ended(store: Store, project: int, kind: str) -> Job:
     raise AssertionError(f"No job of the kind {kind} ended: {store.jobs.of_project(str(project))[:3]}")
 
 
+@servers.looks_into_the_data_folder
 def test_images_are_prepared_and_places_like_a_mask_are_found_in_others(
     person: requests.Session,
     label_studio: str,
