@@ -1,7 +1,6 @@
 """``adclick serve`` that takes a fifth of the steps for its detectors and click networks.
 
-SEGMENTATION_STEPS says how many it takes for its segmentation network, from fewer images. What a whole training is
-worth, studies measure.
+SEGMENTATION_STEPS says how many it takes for its segmentation network. What a whole training is worth, studies measure.
 
     python -m tests.e2e.short_trainings serve --port 9090
     python -m tests.e2e.short_trainings --job 7
@@ -51,8 +50,7 @@ def short() -> Trainers:
     clicks = Adaptation()
     segmentation = SegTraining()
     if "SEGMENTATION_STEPS" in os.environ:
-        steps = int(os.environ["SEGMENTATION_STEPS"])
-        segmentation = replace(segmentation, steps=steps, synthetic=steps // 10, pasted=steps // 10)
+        segmentation = replace(segmentation, steps=int(os.environ["SEGMENTATION_STEPS"]))
     return Trainers(
         segmentation=partial(train_segmentation, config=segmentation),
         clicks=partial(

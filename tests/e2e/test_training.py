@@ -78,7 +78,6 @@ def lot(person: requests.Session, label_studio: str, quick_backend: str) -> Lot:
     return Lot(project, [Defect(*row) for row in zip(tasks[NORMAL:], kinds, samples, strict=True)])
 
 
-@pytest.mark.parametrize("quick_backend", [120], indirect=True)
 def test_training_brings_masks_before_the_first_click_and_can_be_rolled_back(
     lot: Lot,
     quick_backend: str,
