@@ -33,7 +33,7 @@ def services(settings):
     made.connections.label_studio("1")._transport._sleep = lambda seconds: None  # Label Studio is away
     return made
 
-main(sys.argv[1:], make_services=services, trainers=trainer(0.9, steps=8, pause=0.05))
+main(sys.argv[1:], make_services=services, trainers=trainer(0.9, steps=8, pause=0.2))
 """
 )
 SERVER = (
