@@ -30,6 +30,7 @@ WRITERS = 0x4144_436C_6963_6B00
 _BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({WRITERS})"  # one way there and back
 
 _USED = "used"  # when a connection was given back, monotonic seconds
+_MADE = "made"  # when it was opened, monotonic seconds
 
 _FULL = "53100"
 _NO_MORE_CONNECTIONS = "53300"
@@ -66,6 +67,7 @@ class PostgresDatabase(Database):
         hide(self._url.password or "")
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._refreshed = 0.0  # monotonic seconds
         self._ahead = 0.0  # of this process's monotonic clock, seconds
         self._clock_read = 0.0  # monotonic seconds
         try:
@@ -85,7 +87,7 @@ class PostgresDatabase(Database):
                 f"Install it: {INSTALL}"
             ) from error
         event.listen(self._engine, "checkin", _note_use)
-        event.listen(self._engine, "checkout", self._look_at_one_that_rested)
+        event.listen(self._engine, "checkout", self._look_at)
         try:
             self._migrate()
             self._read_clock()
@@ -140,8 +142,8 @@ class PostgresDatabase(Database):
         return self.now()
 
     def refresh(self) -> None:
-        """Open new connections from now on."""
-        self._engine.dispose()
+        """Use no connection again that was made before; one in use is closed when it is asked for the next time."""
+        self._refreshed = time.monotonic()
 
     def close(self) -> None:
         """Close the idle connections. A connection in use is closed by the next `close`."""
@@ -162,7 +164,9 @@ class PostgresDatabase(Database):
                     self._engine.dispose(close=False)
                     self._pid = os.getpid()
 
-    def _look_at_one_that_rested(self, raw: Any, record: ConnectionPoolEntry, *_: object) -> None:
+    def _look_at(self, raw: Any, record: ConnectionPoolEntry, *_: object) -> None:
+        if record.info.setdefault(_MADE, time.monotonic()) < self._refreshed:
+            raise DisconnectionError  # the pool takes another one
         used = record.info.get(_USED)
         if used is None or time.monotonic() - used < self.RESTED_S:
             return
