@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adclick_backend.commands.references import LEFT_OUT, SUFFIXES
+from adclick_backend.errors import FilesError
 from adclick_backend.store.files.s3 import S3
 from adclick_backend.store.files.words import trouble
 
@@ -78,6 +79,8 @@ def _in_words(url: str) -> Iterator[None]:
     """What goes wrong with a bucket is an OSError with a sentence."""
     try:
         yield
+    except FilesError:
+        raise
     except Exception as error:
         raise trouble(error, "/".join(url.split("/")[:3])) or error from error
 

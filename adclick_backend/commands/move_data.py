@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"--to-files {error}.", file=sys.stderr)
         return 2
     try:
-        files = open_files(settings.model_copy(update={"files_url": checked_bucket(url)}))
-        assert isinstance(files, ObjectFiles)  # noqa: S101
         with closing(Store(settings.data_dir, database)) as target:
+            files = open_files(settings.model_copy(update={"files_url": checked_bucket(url)}))
+            assert isinstance(files, ObjectFiles)  # noqa: S101
             move(settings.data_dir, target, files, lambda sentence: print(sentence, flush=True))
     except (MoveError, BackupError, StoreError) as error:
         print(error, file=sys.stderr)

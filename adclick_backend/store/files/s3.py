@@ -31,7 +31,7 @@ class S3:
             import s3fs  # noqa: F401
         except ImportError as error:
             raise FilesError(
-                f"ADCLICK_FILES_URL is {url}, and what talks to object stores is not installed: pip install "
+                f"{url} is in an object store, and what talks to object stores is not installed: pip install "
                 "'adclick-backend[many-machines]'."
             ) from error
         self.root = url.removeprefix("s3://")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,6 +40,12 @@ class Bucket:
         return name.encode()
 
 
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client of object stores is an extra: these tests never call it, and hold without it."""
+    monkeypatch.setitem(sys.modules, "s3fs", ModuleType("s3fs"))
+
+
 def below(path: object) -> tuple[set[str], set[str]]:
     left_out: list[str] = []
     names = list(names_below(str(path), left_out))
@@ -55,6 +63,7 @@ def test_folders_are_searched_and_files_are_taken(tmp_path: Path) -> None:
     assert Images().read(str(tmp_path / "b/c.jpg")) == b"b/c.jpg"
 
 
+@pytest.mark.usefixtures("client")
 def test_a_bucket_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = ("day/1.png", "day/2.png", "day/3.gif", "day/4.jpg", "day/.x/5.png", "days/6.png", "day/raw.bin")
     monkeypatch.setattr(S3, "file_system", staticmethod(lambda: Bucket(*keys)))
@@ -65,6 +74,7 @@ def test_a_bucket_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Images().read("s3://line/day/1.png") == b"s3://line/day/1.png"
 
 
+@pytest.mark.usefixtures("client")
 def test_what_is_wrong_with_a_bucket_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise PermissionError("Access Denied")
@@ -73,6 +83,15 @@ def test_what_is_wrong_with_a_bucket_is_a_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Bucket, "call_s3", refuse)
     with pytest.raises(FilesError, match="s3://line"):
         below("s3://line")
+
+
+def test_a_bucket_without_its_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    said = r"^s3://line/day is in an object store.* pip install 'adclick-backend\[many-machines\]'\.$"
+    with pytest.raises(FilesError, match=said):
+        below("s3://line/day")
+    with pytest.raises(FilesError, match="is not installed: pip install"):
+        Images().read("s3://line/day/1.png")
 
 
 def test_many_names_take_no_memory(tmp_path: Path) -> None:
