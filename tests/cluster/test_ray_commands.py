@@ -60,6 +60,8 @@ def test_predict_goes_on_where_it_was_and_a_worker_that_is_killed_costs_no_image
     plates(tmp_path / "new", IMAGES, spots=True)
     out = tmp_path / "masks"
     words = ["predict", tmp_path / "new", "--references", tmp_path / "good", "--out", out]
+    # A program that was started where Ctrl-C is ignored, in the background of a script, ignores it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with adclick(cluster.address, *words) as stopped:
         _wait_for_masks(out, SHARD + 1, stopped)
         stopped.send_signal(signal.SIGINT)
