@@ -102,7 +102,7 @@ class Pages:
         return sorted(found, key=lambda one: (one.title.casefold() or f"project {one.id}", int(one.id)))
 
     def known(self, project: str) -> str:
-        """The id of a project from an address.
+        """The id of a project from an address; its page is to show what another machine has just been told, too.
 
         Raises:
             ApiError: 404; it is none, or nothing was ever heard of it.
@@ -114,6 +114,7 @@ class Pages:
             raise ApiError(404, "not_found", str(error)) from error
         if not store.projects.get(known).updated and not store.references.of_project(known):
             raise ApiError(404, "not_found", f"Project {known} was not connected to this backend yet.")
+        self.services.registry.look_again(known)
         return known
 
     def back(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -57,6 +58,9 @@ class Shelf(Protocol):
     @contextmanager
     def changing(self, project: str) -> Iterator[None]:
         """Hold what keeps everybody else from changing the versions of a project, and the notes on them."""
+
+    def look_again(self, project: str) -> None:
+        """Let what is asked next be as it is now, also what another machine has just changed."""
 
     def names(self, project: str) -> list[str]:
         """The versions that are there, in no order."""
@@ -121,6 +125,9 @@ class FolderShelf:
         """See `Shelf`."""
         with locked(self._folder(project) / ".lock"):
             yield
+
+    def look_again(self, project: str) -> None:
+        """See `Shelf`: files are read whenever they are asked for."""
 
     def names(self, project: str) -> list[str]:
         """See `Shelf`."""
@@ -239,6 +246,12 @@ class SharedShelf:
         with self._locks.hold(f"versions-{project_id(project)}"):
             self._look(project)
             yield
+
+    def look_again(self, project: str) -> None:
+        """See `Shelf`."""
+        with self._reading:
+            if seen := self._seen.get(project):
+                self._seen[project] = _Seen(-math.inf, seen.state)
 
     def names(self, project: str) -> list[str]:
         """See `Shelf`."""

@@ -196,6 +196,10 @@ class Registry:
         """Keeps everybody else from changing which versions a project has, which serves, and its operating points."""
         return self._shelf.changing(project)
 
+    def look_again(self, project: str) -> None:
+        """Let what is asked next be as it is now, also what another machine has just changed."""
+        self._shelf.look_again(project)
+
     def choice(self, project: str) -> str:
         """The source of masks that somebody chose for the project; `AUTOMATIC` for the one that was measured best."""
         return next(iter(_lines(self._shelf, project, "SOURCE")), AUTOMATIC)

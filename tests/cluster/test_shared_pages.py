@@ -46,6 +46,10 @@ def test_another_backend_shows_the_same_pages(
     ):
         assert there[address].count("<img") == here[address].count("<img"), address
     assert one.services.registry.serving_name("1") == two.services.registry.serving_name("1")
+    for when in ("never", "always"):
+        one.services.registry.propose_when("1", when)
+        page = two.client.get("/projects/1/versions").get_data(as_text=True)
+        assert f'value="{when}" selected' in page
     kept = [path for path in (tmp_path / "two" / "data" / "projects").rglob("*") if path.is_file()]
     assert all(path.parent.name in ("cache", "gallery", "thumbnails") for path in kept), kept
     for backend in made:

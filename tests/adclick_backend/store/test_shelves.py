@@ -13,6 +13,7 @@ from adclick_backend.store.files import ObjectFiles
 from adclick_backend.store.files.cache import FileCache
 from adclick_backend.store.operating_points import point_changes
 from adclick_backend.store.point_curves import PointCurve
+from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.shelves import FRESH_S, SharedShelf
 from adclick_backend.store.thresholds import Thresholds
 from adclick_backend.store.versions import Registry, RegistryError
@@ -66,6 +67,22 @@ def test_what_one_machine_activates_serves_on_all_within_a_second(
     clock[0] += FRESH_S
     assert two.serving_name("3") == "adclick-lite-2+p3-v1"
     assert two.go_forward("3").name == "v2"
+
+
+def test_who_looks_again_sees_what_another_machine_has_just_said(
+    machines: tuple[Machine, Machine], tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (machine.registry for machine in machines)
+    publish(one, tmp_path)
+    two.look_again("3")  # nothing is known yet
+    assert two.when("3") == "always"
+    one.propose_when("3", "never")
+    assert two.when("3") == "always"
+    two.look_again("3")
+    assert two.when("3") == "never"
+    monkeypatch.setattr(KeyValueTable, "get", lambda *_: 1 / 0)
+    two.look_again("3")
+    assert two.when("3") == "never", "what was known holds while the database cannot be asked"
 
 
 def test_a_change_begins_from_what_others_changed_just_now(
