@@ -2,7 +2,8 @@
 
 Each annotator opens an image, looks, and clicks four times into it, again and again. The network sleeps as long as it
 computes on two cores (`tests.helpers.sleeping_backend`): so what is measured is everything else, nginx, PostgreSQL and
-the object store among it, and that backends do not get into each other's way.
+the object store among it, and that backends do not get into each other's way. With ``--real`` it is the network of the
+preset `lite`, and all of them share the processor of this machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -28,8 +29,10 @@ from tests.helpers.several_backends import Client, SeveralBackends
 
 GOOD = 4
 CLICKS = 4
+IMAGES = 2000
+REFERENCES_S = 8.0
 SPOT = (WIDTH // 3, HEIGHT // 3)
-PROGRAM = ("-m", "tests.helpers.sleeping_backend")
+SLEEPING, REAL = ("-m", "tests.helpers.sleeping_backend"), ("-m", "adclick_backend")
 
 
 class Annotator(threading.Thread):
@@ -38,32 +41,32 @@ class Annotator(threading.Thread):
     Args:
         client: of the URL that Label Studio knows.
         number: of the annotator, from 0.
+        images: hands out images that nobody has opened yet, by number.
         pace: by which pauses are divided.
         end: monotonic seconds.
     """
 
-    def __init__(self, client: Client, number: int, pace: float, end: float) -> None:
+    def __init__(self, client: Client, number: int, images: Iterator[int], pace: float, end: float) -> None:
         super().__init__(name=f"annotator-{number}")
         self.waits: dict[str, list[float]] = {"open": [], "click": []}
         self.errors: list[str] = []
-        self._client, self._number, self._pace, self._end = client, number, pace, end
+        self.unproposed = 0  # tasks that were opened without a mask, each of which has a spot
+        self._client, self._images, self._pace, self._end = client, images, pace, end
         self._chance = random.Random(number)
 
     def run(self) -> None:
-        image = 0
         self._pause(8.0)
         while time.monotonic() < self._end:
-            image += 1
-            task = 1000 * (self._number + 1) + image
+            task = next(self._images)
             try:
                 self._label(task)
             except Exception as error:
                 self.errors.append(f"task {task}: {error!r}")
 
     def _label(self, task: int) -> None:
-        name = f"defect-{task % 100}.png"
+        name = f"defect-{task}.png"
         started = time.monotonic()
-        self._client.open(task, name)
+        self.unproposed += self._client.open(task, name) is None
         self.waits["open"].append(time.monotonic() - started)
         self._pause(3.0)
         points = []
@@ -83,27 +86,34 @@ class Annotator(threading.Thread):
 
 
 def draw(folder: Path) -> None:
-    """Write the good images, and a hundred with a red spot, each another one."""
+    """Write the good images, and `IMAGES` with a red spot, each another one."""
     for number in range(GOOD):
         cv2.imwrite(str(folder / f"good-{number}.png"), np.full((HEIGHT, WIDTH, 3), 90 + number, np.uint8))
-    for number in range(100):
+    for number in range(GOOD + 1, GOOD + 1 + IMAGES):
         image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
         cv2.circle(image, SPOT, HEIGHT // 8, (0, 0, 200), -1)
-        image[-1, -1] = number
+        image[-1, -1, :2] = divmod(number, 256)
         cv2.imwrite(str(folder / f"defect-{number}.png"), image)
 
 
+def unopened() -> Iterator[int]:
+    """The numbers of the images with a spot."""
+    return iter(range(GOOD + 1, GOOD + 1 + IMAGES))
+
+
 @contextmanager
-def served(folder: Path, count: int, shared: bool) -> Iterator[SeveralBackends]:
+def served(
+    folder: Path, count: int, shared: bool, program: Sequence[str] = SLEEPING, *, by_task: bool = True
+) -> Iterator[SeveralBackends]:
     """Backends that know the good images: with PostgreSQL and an object store, or one as it is by default."""
     if not shared:
-        with SeveralBackends(folder, count, program=PROGRAM) as backends:
+        with SeveralBackends(folder, count, program) as backends:
             yield _taught(backends)
         return
     with PostgresServer() as postgres, S3Server() as s3:
         settings = {"ADCLICK_DATABASE_URL": postgres.database(), "ADCLICK_FILES_URL": s3.bucket()}
         settings |= s3.environment
-        with SeveralBackends(folder, count, program=PROGRAM, **settings) as backends:
+        with SeveralBackends(folder, count, program, by_task=by_task, **settings) as backends:
             yield _taught(backends)
 
 
@@ -114,16 +124,22 @@ def _taught(backends: SeveralBackends) -> SeveralBackends:
     for number in range(GOOD):
         if not client.mark(number + 1, f"good-{number}.png").ok:
             raise RuntimeError(f"A good image could not be marked: {backends.log(0)[-2000:]}")
-    time.sleep(8)  # they become references
+    time.sleep(REFERENCES_S)  # they become references
     return backends
 
 
 def row(
-    backends: SeveralBackends, annotators: int, count: int, seconds: float, pace: float, name: str
+    backends: SeveralBackends,
+    images: Iterator[int],
+    annotators: int,
+    count: int,
+    seconds: float,
+    pace: float,
+    name: str,
 ) -> str:
     """Let annotators work and say how it went."""
     end = time.monotonic() + seconds
-    people = [Annotator(Client(backends.url), number, pace, end) for number in range(annotators)]
+    people = [Annotator(Client(backends.url), number, images, pace, end) for number in range(annotators)]
     for person in people:
         person.start()
     for person in people:
@@ -137,7 +153,8 @@ def row(
     for error in errors[:5]:
         print(error, file=sys.stderr)
     clicks = sum(len(person.waits["click"]) for person in people)
-    return f"| {name} | {annotators} | {count} | {cells[0]} | {cells[1]} | {clicks} | {len(errors)} |"
+    unproposed = sum(person.unproposed for person in people)
+    return f"| {name} | {annotators} | {count} | {cells[0]} | {cells[1]} | {clicks} | {unproposed} | {len(errors)} |"
 
 
 def main() -> None:
@@ -151,18 +168,29 @@ def main() -> None:
     parser.add_argument(
         "--pace", type=float, default=1.0, help="by which pauses are divided (default: %(default)s)"
     )
+    parser.add_argument(
+        "--in-turn",
+        action="store_true",
+        help="nginx sends each request to the next backend, also of one task",
+    )
+    parser.add_argument("--real", action="store_true", help="the network computes")
     args = parser.parse_args()
-    print("| kept in | annotators | backends | open p50 / p95 | click p50 / p95 | clicks | errors |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| kept in | annotators | backends | open p50 / p95 | click p50 / p95 | clicks | without a mask | errors |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     kinds = [(1, False), *((count, True) for count in args.backends)]
     for count, shared in kinds:
         name = "PostgreSQL, S3" if shared else "SQLite, folder"
         with (
             tempfile.TemporaryDirectory(prefix="adclick-load-") as folder,
-            served(Path(folder), count, shared) as backends,
+            served(
+                Path(folder), count, shared, REAL if args.real else SLEEPING, by_task=not args.in_turn
+            ) as backends,
         ):
+            images = unopened()
             for annotators in args.annotators:
-                print(row(backends, annotators, count, args.seconds, args.pace, name), flush=True)
+                print(row(backends, images, annotators, count, args.seconds, args.pace, name), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 import time
@@ -14,9 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.helpers.documents import ROOT
 from tests.helpers.served import free_port
-from tests.helpers.several_backends import start_nginx
+from tests.helpers.several_backends import by_task_number
 
 pytestmark = pytest.mark.cluster
 
@@ -57,19 +55,9 @@ def stand_ins() -> Iterator[list[StandIn]]:
 
 @pytest.fixture
 def url(tmp_path: Path, stand_ins: list[StandIn]) -> Iterator[str]:
-    """Of nginx; the release of the distribution looks names up at the start only, so that the addresses are given."""
+    """Of nginx, before stand-ins."""
     port = free_port()
-    text = (ROOT / "examples/many-machines/nginx.conf").read_text()
-    for number, one in enumerate(stand_ins, 1):
-        text = text.replace(f"adclick-{number}:9090", f"127.0.0.1:{one.server_port}")
-    text = re.sub(r" resolve;|resolver [^;]+;", lambda found: ";" if "resolver" not in found[0] else "", text)
-    text = text.replace("listen 9090;", f"listen 127.0.0.1:{port};").replace(
-        "http {",
-        "http { access_log off; client_body_temp_path body; proxy_temp_path proxy;"
-        "fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;",
-        1,
-    )
-    process = start_nginx(tmp_path / "nginx", text)
+    process = by_task_number(tmp_path / "nginx", [one.server_port for one in stand_ins], port)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(100):

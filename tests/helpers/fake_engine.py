@@ -18,6 +18,7 @@ from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, Ve
 from adclick_backend.engine.cache import DiskRoom
 from adclick_backend.engine.differences import Difference
 from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
+from adclick_backend.engine.expected import ExpectedWindows
 from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.proposal_source import NOTHING, RESIDUAL, TRAINED, ProposalSource, parts_of
@@ -50,6 +51,7 @@ class FakeEngine:
         self.broken: set[Path] = set()  # weights that cannot be loaded
         self.untrainable = ""
         self.shared_detector = SharedDetector()
+        self.expected = ExpectedWindows()
         self.hears = False
         self.error: Exception | None = None  # raised by everything while it is set
         self.encoded: dict[ImageKey, float] = {}
@@ -163,6 +165,7 @@ class FakeEngine:
             self.load_detector(asked.detector)
         assert self.hold.wait(10)
         self.proposed.append((key, bank, asked))
+        self.expected.put(key, Near(bank.without(key.sha).fingerprint))
         pixels = load()
         found = red_masks(pixels)
         if source != TRAINED and found:
@@ -206,7 +209,7 @@ class FakeEngine:
         self.looked_ahead.append((key, bank))
 
     def near(self, key: ImageKey, bank: ReferenceBank) -> Near:
-        return Near(bank.without(key.sha).fingerprint)
+        return self.expected.get(key, bank.without(key.sha).fingerprint)
 
     def load_click(self, weights: Path) -> None:
         if weights in self.broken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import requests
 
 from tests.helpers.backend import CONFIG, annotation
+from tests.helpers.documents import ROOT
 from tests.helpers.served import free_port
 
 ACCOUNT = ("engineer", "a-pass-for-the-tests")
@@ -55,16 +57,24 @@ class SeveralBackends:
         folder: for what they write, and for the images of their tasks.
         count: how many of them.
         program: of Python, that is called as ``adclick`` is.
+        by_task: whether nginx sends a task to the backend that has it open, instead of each request to the next.
         settings: of their environment, such as ``ADCLICK_DATABASE_URL``.
     """
 
     def __init__(
-        self, folder: Path, count: int, program: Sequence[str] = ("-m", "adclick_backend"), **settings: str
+        self,
+        folder: Path,
+        count: int,
+        program: Sequence[str] = ("-m", "adclick_backend"),
+        *,
+        by_task: bool = False,
+        **settings: str,
     ) -> None:
         self.images = folder / "images"
         self.images.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._program = program
+        self._before = by_task_number if by_task else in_turn
         self.settings = settings
         self._ports = [free_port() for _ in range(count)]
         self._port = free_port()
@@ -75,7 +85,7 @@ class SeveralBackends:
         try:
             for number in range(len(self._ports)):
                 self.start(number)
-            self._nginx = in_turn(self._folder / "nginx", self._ports, self._port)
+            self._nginx = self._before(self._folder / "nginx", self._ports, self._port)
             for number in range(len(self._ports)):
                 self.wait_until_ready(number)
         except BaseException:
@@ -165,6 +175,24 @@ def in_turn(folder: Path, ports: Sequence[int], port: int) -> subprocess.Popen[b
     """Start nginx on a port, which sends each request to the next of some others; whoever started it ends it."""
     servers = " ".join(f"server 127.0.0.1:{one} max_fails=0;" for one in ports)
     return start_nginx(folder, _NGINX.format(folder=folder, servers=servers, port=port))
+
+
+def by_task_number(folder: Path, ports: Sequence[int], port: int) -> subprocess.Popen[bytes]:
+    """Start nginx as the example for many machines has it before backends; whoever started it ends it.
+
+    The release of the distribution looks names up at the start only, so that addresses are given.
+    """
+    text = (ROOT / "examples/many-machines/nginx.conf").read_text()
+    servers = "".join(f"server 127.0.0.1:{one} max_fails=2 fail_timeout=5s;\n" for one in ports)
+    text = re.sub(r"(?:server adclick-\d+:9090 [^;]+;\s+)+", servers, text)
+    text = re.sub(r"resolver [^;]+;", "", text)
+    text = text.replace("listen 9090;", f"listen 127.0.0.1:{port};").replace(
+        "http {",
+        "http { access_log off; client_body_temp_path body; proxy_temp_path proxy;"
+        "fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;",
+        1,
+    )
+    return start_nginx(folder, text)
 
 
 def start_nginx(folder: Path, configuration: str) -> subprocess.Popen[bytes]:

@@ -33,11 +33,12 @@ class SleepingEngine(FakeEngine):
         self._opening, self._clicking = threading.Lock(), threading.Lock()
 
     def prepare(self, key: ImageKey, bank: ReferenceBank, load: Callable[[], Pixels]) -> dict[str, float]:
-        """Sleeps for the first look at an image in this process."""
-        with self._opening:
-            if not self.is_prepared(key, bank):
-                time.sleep(OPEN_S)
-            return super().prepare(key, bank, load)
+        """Sleeps for the first look at an image in this process; one that is open waits for nobody."""
+        if not self.is_prepared(key, bank):
+            with self._opening:
+                if not self.is_prepared(key, bank):
+                    time.sleep(OPEN_S)
+        return super().prepare(key, bank, load)
 
     def propose(
         self,
