@@ -208,6 +208,8 @@ def _of_folder(settings: Settings, folder: Path) -> Iterator[ImageJudge]:
 
 
 def _summary(found: Proposals) -> str:
+    if found.source == NOTHING:
+        return f"not judged: it is a reference itself, and fewer than {FEWEST_REFERENCES} others are there"
     by = {
         TRAINED: "",
         PACKAGED: " (packaged network, not trained on this product)",

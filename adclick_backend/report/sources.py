@@ -152,12 +152,15 @@ def _looker(
     """What the engine sees in an image of a project, given the bank of each product."""
 
     def look(image: LabelledImage) -> Mapping[str, NDArray[np.float32]]:
-        bank = bank_of(image.product)
-        if engine.source(bank, asked) == NOTHING:
+        key, bank = key_of(project, image), bank_of(image.product)
+        others = bank.without(key.sha)
+        if engine.source(others, asked) == NOTHING:
+            beside = ", which is one itself," if others != bank else ""
             raise EngineError(
-                f"without a trained version it takes {FEWEST_REFERENCES} references, and it has {len(bank.references)}."
+                f"without a trained version it takes {FEWEST_REFERENCES} references, and an image{beside} can be "
+                f"compared with {len(others.references)}."
             )
-        return engine.maps(key_of(project, image), bank, whole(image), asked)
+        return engine.maps(key, bank, whole(image), asked)
 
     return look
 

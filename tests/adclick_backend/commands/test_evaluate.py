@@ -266,6 +266,19 @@ def test_good_images_are_references_or_looked_at_never_both() -> None:
     assert _apart([*train[:1], *test]) == ([train[0], test[1]], [test[0]])
 
 
+@pytest.mark.usefixtures("without_transformer")
+def test_an_image_that_is_one_of_too_few_references_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, seeds in (("train", (1, 2, 5)), ("test", (5,))):
+        for seed in seeds:
+            image = draw("flange", seed=seed, size=64).image
+            save_image(tmp_path / f"set/flange/{split}/good/{seed}.png", image)
+    assert main(["evaluate", str(tmp_path), "--out", str(tmp_path / "report.html")]) == 1
+    said = capsys.readouterr().err
+    assert "it takes 3 references, and an image, which is one itself, can be compared with 2." in said
+
+
 def test_a_folder_is_evaluated_with_its_training_images_as_references(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from adclick_backend.cli import main
 from adclick_backend.cluster.connection import ClusterError
 from adclick_backend.commands import image_judge
+from adclick_backend.engine.engine import FEWEST_REFERENCES
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.settings import Settings
 from tests.helpers.backend import Backend
@@ -73,6 +74,18 @@ def test_a_folder_of_references_judges_images(tmp_path: Path, capsys: pytest.Cap
     assert mask[110, 60] == 255
     assert (mask > 0).mean() < 0.05
     assert not (tmp_path / "data").exists()
+
+
+def test_a_reference_with_too_few_others_is_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(FEWEST_REFERENCES):
+        draw(tmp_path / f"good/{seed}.png", seed)
+    words = [str(tmp_path / "good"), "--references", str(tmp_path / "good"), "--out", str(tmp_path / "out")]
+    assert main(["predict", *words]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == FEWEST_REFERENCES
+    assert all("not judged: it is a reference itself, and fewer than 3 others" in line for line in said)
 
 
 def test_16_bit_images_are_judged_as_dark_or_light_as_the_references(
