@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,10 @@ import requests
 from flask import Flask
 from werkzeug.serving import make_server
 
+from adclick_backend.settings import Settings
+from adclick_backend.store import Store
+from adclick_backend.store.shelves import open_shelf
+from adclick_backend.store.versions import Registry
 from tests.e2e.short_trainings import MODULE as SHORT_TRAININGS
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.s3 import S3Server
@@ -25,10 +29,8 @@ from tests.helpers.several_backends import in_turn
 
 BACKENDS = int(os.environ.get("ADCLICK_E2E_BACKENDS", "1"))
 """That take turns behind one URL."""
-looks_into_the_data_folder = pytest.mark.skipif(
-    BACKENDS > 1,
-    reason="Reads the database in the data folder of a backend; several keep theirs in PostgreSQL.",
-)
+_SHARED: dict[Path, dict[str, str]] = {}
+"""Data folder that was asked for -> what all of them have in their environment, to find what they share."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
 USER, PASSWORD = "engineer@example.com", "a-pass-for-the-tests"
@@ -97,6 +99,21 @@ def backend(
 
 
 @contextmanager
+def looked_into(data_dir: Path) -> Iterator[tuple[Store, Registry]]:
+    """The rows and versions of a backend on that data folder, or of the backends that share theirs.
+
+    Meanwhile commands that are run in this process find them too.
+    """
+    shared = _SHARED.get(data_dir, {})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in shared.items():
+            patch.setenv(name, value)
+        settings = Settings(data_dir=data_dir / "looked-into" if shared else data_dir)
+        with closing(Store(settings.data_dir, settings.database_url)) as store:
+            yield store, Registry(settings.data_dir, shelf=open_shelf(settings, store.values, store.locks))
+
+
+@contextmanager
 def _backend(program: list[str], settings: Mapping[str, str], log: Path) -> Iterator[int]:
     port = free_port()
     command = [*program, "serve", "--port", str(port)]
@@ -111,10 +128,11 @@ def _several(program: list[str], settings: Mapping[str, str], data_dir: Path, co
     with ExitStack() as end:
         postgres, s3 = end.enter_context(PostgresServer()), end.enter_context(S3Server())
         common = {"ADCLICK_DATABASE_URL": postgres.database(), "ADCLICK_FILES_URL": s3.bucket()}
+        _SHARED[data_dir] = common = {**common, **s3.environment}
         ports = []
         for number in range(count):
             own = data_dir / f"backend-{number}"
-            environment = {**settings, **common, **s3.environment, "ADCLICK_DATA_DIR": str(own)}
+            environment = {**settings, **common, "ADCLICK_DATA_DIR": str(own)}
             ports.append(end.enter_context(_backend(program, environment, own / "backend.log")))
         port = free_port()
         nginx = in_turn(data_dir / "nginx", ports, port)

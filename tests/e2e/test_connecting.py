@@ -14,7 +14,6 @@ from adclick_backend.cli import main
 from adclick_backend.label_studio.webhooks import SECRET_HEADER
 from adclick_backend.protocol.webhook_secret import WebhookSecret
 from adclick_backend.settings import get_settings
-from adclick_backend.store import Store
 from tests.e2e import servers
 from tests.e2e.project import Project
 from tests.e2e.simulated_person import count_references, wait_for_references
@@ -95,7 +94,6 @@ def test_what_a_message_names_is_read_from_label_studio(
     assert wait_for(lambda: count_references(backend, project.id) == 1)
 
 
-@servers.looks_into_the_data_folder
 def test_only_messages_with_the_secret_delete_where_nothing_can_be_read_back(
     label_studio: str,
     api_key: str,
@@ -108,13 +106,16 @@ def test_only_messages_with_the_secret_delete_where_nothing_can_be_read_back(
     from draw_samples import draw
 
     monkeypatch.setenv("ADCLICK_DATA_DIR", str(tmp_path))
-    get_settings.cache_clear()
-    with servers.backend(tmp_path, label_studio_url="", api_key="") as keyless:
+    with (
+        servers.backend(tmp_path, label_studio_url="", api_key="") as keyless,
+        servers.looked_into(tmp_path) as (store, _),
+    ):
+        get_settings.cache_clear()
         assert connect(label_studio, api_key, keyless, "--create", "Nuts", "--label", "scratch") == 0
         assert "with the backend's secret: it was added to the webhook." in capsys.readouterr().out
         (project,) = Project.titled(person, label_studio, "Nuts")
         (hook,) = project.webhooks()
-        store, number = Store(tmp_path), str(project.id)
+        number = str(project.id)
         assert hook["headers"] == {SECRET_HEADER: WebhookSecret(store).value}
 
         def normal() -> list[int]:
@@ -146,7 +147,6 @@ def test_only_messages_with_the_secret_delete_where_nothing_can_be_read_back(
         project.delete_task(second)
         assert wait_for(lambda: normal() == [])
         assert sorted(task for task, _ in store.labels.deleted(number)) == [first, second]
-        store.close()
 
 
 def shown_once(address: str, words: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.browser import LabelStudioWindow
 
-pytestmark = [pytest.mark.e2e, servers.looks_into_the_data_folder]
+pytestmark = pytest.mark.e2e
 
 PRODUCT, DEFECT, SIZE = "flange", "stain", 384
 NORMAL, DEFECTIVE = 6, 18
@@ -77,6 +77,11 @@ class Pushing:
         self.wait(lambda: not now().active, f"the end of job {job.id}")
         return now()
 
+    def until_idle(self) -> None:
+        """Wait until no job of the project is left."""
+        jobs, number = self.store.jobs, str(self.project.id)
+        self.wait(lambda: not any(job.active for job in jobs.of_project(number)), "that no job is left")
+
     def versions(self) -> dict[int, list[str]]:
         """Task -> the versions of its predictions, the one that is shown last."""
         return {task: self.project.versions_of(task) for task in self.tasks}
@@ -96,9 +101,8 @@ def pushing(person: requests.Session, label_studio: str, api_key: str, tmp_path:
         for task in tasks[:NORMAL]:
             project.mark_normal(task)
         wait_for_references(backend, project.id, ready=NORMAL)
-        store = Store(folder)
-        yield Pushing(project, tasks[NORMAL:], backend, store, Registry(folder))
-        store.close()
+        with servers.looked_into(folder) as (store, registry):
+            yield Pushing(project, tasks[NORMAL:], backend, store, registry)
 
 
 def publish(pushing: Pushing, folder: Path) -> str:
@@ -145,6 +149,7 @@ def test_no_task_gets_a_version_twice_however_often_the_push_is_cut_short(
 
     # Label Studio shows the newest prediction. A roll back has to bring back what the version before had proposed.
     project.retrieve_predictions(pushing.tasks)
+    pushing.until_idle()  # what takes longer than Label Studio waits is brought to it
     now = pushing.versions()  # this version serves: Label Studio does not even ask where it proposes
     assert all(versions in ([], [trained]) and versions >= found[task] for task, versions in now.items()), now
     pushing.ended(pushing.press(page))

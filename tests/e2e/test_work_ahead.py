@@ -57,7 +57,6 @@ def ended(store: Store, project: int, kind: str) -> Job:
     raise AssertionError(f"No job of the kind {kind} ended: {store.jobs.of_project(str(project))[:3]}")
 
 
-@servers.looks_into_the_data_folder
 def test_images_are_prepared_and_places_like_a_mask_are_found_in_others(
     person: requests.Session,
     label_studio: str,
@@ -79,22 +78,20 @@ def test_images_are_prepared_and_places_like_a_mask_are_found_in_others(
         labelled, other, _ = tasks[NORMAL:]
         project.annotate(labelled, [region(others[0][1])])
         wait_for_references(backend, project.id, ready=NORMAL)
-        store = Store(folder)
+        with servers.looked_into(folder) as (store, _):
+            look_at(page, f"{backend}/projects/{project.id}")
+            page.get_by_role("button", name="Prepare all images").click()
+            page.wait_for_url("**/training")
+            job = ended(store, project.id, "prepare")
+            assert job.state == "done", job.message
+            assert job.message.startswith("6 images ready for a first click"), job.message
 
-        look_at(page, f"{backend}/projects/{project.id}")
-        page.get_by_role("button", name="Prepare all images").click()
-        page.wait_for_url("**/training")
-        job = ended(store, project.id, "prepare")
-        assert job.state == "done", job.message
-        assert job.message.startswith("6 images ready for a first click"), job.message
-
-        look_at(page, f"{backend}/projects/{project.id}/labels")
-        page.get_by_label("Masks of").select_option("stain")
-        page.get_by_role("button", name="Find places like these").click()
-        page.wait_for_url("**/training")
-        job = ended(store, project.id, "alike")
-        assert job.state == "done", job.message
-        store.close()
+            look_at(page, f"{backend}/projects/{project.id}/labels")
+            page.get_by_label("Masks of").select_option("stain")
+            page.get_by_role("button", name="Find places like these").click()
+            page.wait_for_url("**/training")
+            job = ended(store, project.id, "alike")
+            assert job.state == "done", job.message
 
         found = {task: project.versions_of(task) for task in tasks}
         assert {task for task, versions in found.items() if versions} == {other}, (found, job.message)
