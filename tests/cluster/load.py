@@ -89,7 +89,7 @@ def draw(folder: Path) -> None:
     """Write the good images, and `IMAGES` with a red spot, each another one."""
     for number in range(GOOD):
         cv2.imwrite(str(folder / f"good-{number}.png"), np.full((HEIGHT, WIDTH, 3), 90 + number, np.uint8))
-    for number in range(GOOD + 1, GOOD + 1 + IMAGES):
+    for number in unopened():
         image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
         cv2.circle(image, SPOT, HEIGHT // 8, (0, 0, 200), -1)
         image[-1, -1, :2] = divmod(number, 256)

@@ -28,12 +28,6 @@ _NGINX = """
 worker_processes 1;
 events {{}}
 http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
     client_max_body_size 64m;
     upstream backends {{ {servers} }}
     server {{
@@ -48,6 +42,11 @@ http {{
 }}
 """
 """Without what sends a task to one backend: each request goes to the next."""
+
+_IN_FOLDER = "access_log off; " + " ".join(
+    f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+)
+"""Whatever nginx writes while it answers goes below its folder."""
 
 
 class SeveralBackends:
@@ -174,7 +173,7 @@ class SeveralBackends:
 def in_turn(folder: Path, ports: Sequence[int], port: int) -> subprocess.Popen[bytes]:
     """Start nginx on a port, which sends each request to the next of some others; whoever started it ends it."""
     servers = " ".join(f"server 127.0.0.1:{one} max_fails=0;" for one in ports)
-    return start_nginx(folder, _NGINX.format(folder=folder, servers=servers, port=port))
+    return start_nginx(folder, _NGINX.format(servers=servers, port=port))
 
 
 def by_task_number(folder: Path, ports: Sequence[int], port: int) -> subprocess.Popen[bytes]:
@@ -186,13 +185,7 @@ def by_task_number(folder: Path, ports: Sequence[int], port: int) -> subprocess.
     servers = "".join(f"server 127.0.0.1:{one} max_fails=2 fail_timeout=5s;\n" for one in ports)
     text = re.sub(r"(?:server adclick-\d+:9090 [^;]+;\s+)+", servers, text)
     text = re.sub(r"resolver [^;]+;", "", text)
-    text = text.replace("listen 9090;", f"listen 127.0.0.1:{port};").replace(
-        "http {",
-        "http { access_log off; client_body_temp_path body; proxy_temp_path proxy;"
-        "fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;",
-        1,
-    )
-    return start_nginx(folder, text)
+    return start_nginx(folder, text.replace("listen 9090;", f"listen 127.0.0.1:{port};"))
 
 
 def start_nginx(folder: Path, configuration: str) -> subprocess.Popen[bytes]:
@@ -200,6 +193,7 @@ def start_nginx(folder: Path, configuration: str) -> subprocess.Popen[bytes]:
     if not (binary := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")):
         raise RuntimeError("There is no nginx here: apt-get install nginx-light.")
     folder.mkdir(exist_ok=True)
+    configuration = configuration.replace("http {", f"http {{ {_IN_FOLDER}", 1)
     file = folder / "nginx.conf"
     file.write_text(("user root;" if os.getuid() == 0 else "") + configuration)
     with (folder / "output.log").open("ab") as log:
