@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from adclick_backend.answers.worth import HeldBack, SeenPart, worth_of
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
-from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
+from adclick_backend.engine.engine import Engine
+from adclick_backend.engine.sources import FEWEST_REFERENCES
 from adclick_backend.images.shrinking import shrunk
 from adclick_backend.references.collection import References
 from adclick_backend.store import Store

@@ -18,7 +18,8 @@ from adclick_backend.cluster.connection import ClusterError
 from adclick_backend.commands.image_names import Images
 from adclick_backend.commands.references import images_below
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
-from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
+from adclick_backend.engine.engine import Engine
+from adclick_backend.engine.sources import FEWEST_REFERENCES
 from adclick_backend.errors import ImageError
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.images.white_points import WhitePoints

@@ -11,7 +11,7 @@ from adclick_backend.answers.reliability import Reliability
 from adclick_backend.answers.worth import HeldBack, needed_score
 from adclick_backend.dashboard.operating_view import percent_of, words_of_type
 from adclick_backend.dashboard.words import count
-from adclick_backend.engine.engine import FEWEST_REFERENCES
+from adclick_backend.engine.sources import FEWEST_REFERENCES
 from adclick_backend.services import Services
 from adclick_backend.store.proposal_source import NOTHING, UNWANTED, WHEN
 

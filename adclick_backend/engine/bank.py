@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from adclick_backend.images.decode import Pixels
+from model.checkpoint.manifest import CheckpointError, UnreadableError
 
 Load = Callable[[], Pixels]
 
@@ -29,6 +31,18 @@ class VersionError(EngineError):
     def __init__(self, message: str, weights: Path | None = None) -> None:
         super().__init__(message)
         self.weights = weights
+
+
+@contextmanager
+def explained(which: str, weights: Path | None = None) -> Iterator[None]:
+    """Errors of the checkpoint of a ``which`` network, perhaps of a trained version, in the engine's words."""
+    try:
+        yield
+    except CheckpointError as error:
+        said = f"The {which} network could not be loaded: {error}"
+        if isinstance(error, UnreadableError):
+            raise EngineError(said) from error
+        raise VersionError(said, weights) from error
 
 
 class ImageKey(NamedTuple):

@@ -7,40 +7,34 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.near import Near
 from adclick_backend.engine.all_alike import AlikeParts, look_for_alike, look_for_samples, samples_in
-from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, VersionError
-from adclick_backend.engine.cache import DiskRoom, WeightedLru, layout
+from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, explained
+from adclick_backend.engine.cache import DiskRoom, WeightedLru
 from adclick_backend.engine.differences import Difference, find_differences
 from adclick_backend.engine.expected import ExpectedWindows
-from adclick_backend.engine.networks import LoadedNetworks, SegmentationNetworks
+from adclick_backend.engine.eyes import Eyes, cache_key
+from adclick_backend.engine.networks import LoadedNetworks
 from adclick_backend.engine.prepared_images import Opened, PreparedImages, since
-from adclick_backend.engine.project_detectors import ProjectDetectors
 from adclick_backend.engine.shared_detector import SharedDetector
+from adclick_backend.engine.sources import MapSources
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
 from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.proposal_source import (
-    JOINT,
     NOTHING,
-    PACKAGED,
-    RESIDUAL,
-    TRAINED,
     ProposalSource,
-    parts_of,
 )
-from adclick_runtime.operating_points import at_points
 from adclick_runtime.regions import Map, Proposals, propose
 from model.clicks import Click
 
@@ -58,9 +52,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
-
-FEWEST_REFERENCES = 3
-"""With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ class Engine:
     def __init__(self, settings: Settings, checkpoint: Path | None = None, config: ClickConfig | None = None):
         from model.checkpoint.backbone_id import backbone_of
         from model.checkpoint.described import check_click
-        from model.checkpoint.manifest import BACKBONES, read_manifest
+        from model.checkpoint.manifest import read_manifest
 
         self._settings, self._config = settings, config
         self.weights = checkpoint or settings.click_weights
@@ -105,7 +96,7 @@ class Engine:
         self.failure: str | None = None
         self.untrainable = ""
         """Why no project can be trained behind this click network, as a sentence; "" when it can."""
-        self._backbone: BackboneId | None = None  # that versions may have been trained behind
+        backbone: BackboneId | None = None  # that versions may have been trained behind
         self.hears = False
         """Whether the click network wants to be told what the clicked defect is called."""
         try:
@@ -117,7 +108,7 @@ class Engine:
             sizes = manifest.get("network")
             self.hears = isinstance(sizes, dict) and bool(sizes.get("words"))
             if manifest["preset"] == "lite":
-                self._backbone = backbone_of(self.weights, manifest)
+                backbone = backbone_of(self.weights, manifest)
             else:
                 self.untrainable = (
                     f"Projects cannot be trained while clicks are answered by {self.version} of the preset "
@@ -125,43 +116,35 @@ class Engine:
                     "backend without ADCLICK_CHECKPOINT, or with one of the preset 'lite', and train again."
                 )
             # What a network of another preset makes of the features is its own.
-            key = self._key(self._backbone.sha256 if self._backbone else self._sha256, manifest)
+            key = cache_key(backbone.sha256 if backbone else self._sha256, manifest, config)
         except RuntimeError as error:
             self.version, self.state, self.failure = "none", "failed", str(error)
             key = self._sha256 = "none"
         self._clicking = ThreadPoolExecutor(1, "adclick-click")
         self._preparing = ThreadPoolExecutor(1, "adclick-prepare")
         self._images = PreparedImages(settings, key, self._model, self._preparing)
-        self._others: dict[BackboneId, PreparedImages] = {}
-        self._shared: KeyValueTable | None = None
+        self._eyes = Eyes(settings, self._images, backbone, config, self._read, self._preparing)
+        self._sources = MapSources(settings, self.weights, self._eyes, self._preparing)
         self._proposals: WeightedLru[tuple[ImageKey, str, ProposalSource], Proposals] = WeightedLru(32 << 20)
         self._answers: WeightedLru[
             tuple[ImageKey, Near, Path | None, tuple[str, ...], str, tuple[ModelClick, ...]], Answer
         ] = WeightedLru(64 << 20)
         self.expected = ExpectedWindows()
         """Where first clicks are to be expected."""
-        # Trained behind the packaged backbone: behind another one it sees nothing that it knows.
-        seg = next((networks.seg for networks in BACKBONES.values() if networks.click == self.weights), None)
-        packaged = seg if seg is not None and seg.exists() else None
-        self._segmentation = SegmentationNetworks(
-            settings.device, packaged, number_format=settings.number_format
-        )
-        self.shared_detector = SharedDetector.of(settings.detector, self.weights)
-        """What proposes masks for projects that nothing was trained for."""
-        if self.shared_detector.problem:
-            log.warning("%s", self.shared_detector.problem)
-        self._detectors = ProjectDetectors(settings, self._preparing)
         self._adapted: LoadedNetworks[Predictor] = LoadedNetworks(
             lambda weights: self._model().with_network(weights)
         )
-        self._eyes: LoadedNetworks[Predictor] = LoadedNetworks(self._read)
         self._loading = threading.Lock()
         self._predictor: Predictor | None = None
 
+    @property
+    def shared_detector(self) -> SharedDetector:
+        """What proposes masks for projects that nothing was trained for."""
+        return self._sources.shared
+
     def share(self, values: KeyValueTable) -> None:
         """From now on what images look different by is kept where the engines of other machines find it."""
-        self._shared = values
-        self._images.files.shared = values
+        self._eyes.share(values)
 
     # --- loading
 
@@ -176,11 +159,7 @@ class Engine:
         prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
         frame, clicks = self._images.frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
         words = self._clicking.submit(predictor.words, ("a defect",)).result()
-        if (detector := self.shared_detector.source.detector) is not None:
-            try:
-                self.load_detector(detector)
-            except VersionError as error:
-                self._refuse_shared(error)
+        self._sources.warm_up()
         self._clicking.submit(predictor.logits, prepared, frame, clicks, None, words).result()
 
     def _model(self) -> Predictor:
@@ -225,15 +204,15 @@ class Engine:
                 is not here.
             EngineError: its files cannot be read at the moment.
         """
-        self._images_behind(weights, "segmentation", self._segmentation.backbone)
+        self._sources.load(weights)
 
     def load_detector(self, weights: Path) -> None:
         """Load the detectors of a trained version now, to learn whether that can be done; see :meth:`load`."""
-        self._images_behind(weights, "detector", self._detectors.backbone)
+        self._sources.load_detector(weights)
 
     def load_click(self, weights: Path) -> None:
         """Load a project's adapted click network now, to learn whether that can be done; see :meth:`load`."""
-        with _explained("click", weights):
+        with explained("click", weights):
             self._clicking.submit(self._click_network, weights).result()
 
     def _click_network(self, weights: Path | None) -> Predictor:
@@ -383,7 +362,7 @@ class Engine:
         started = time.perf_counter()
         told = tuple(phrases) if self.hears else ()
         near = self.near(key, bank) if near is None else near
-        with _explained("click", weights):
+        with explained("click", weights):
             found = self._clicking.submit(
                 work, key, bank, opened, load, clicks, weights, told, near, *more
             ).result()
@@ -476,14 +455,7 @@ class Engine:
             bank: the references.
             asked: of the project; None where nothing was trained: that of `shared_detector`.
         """
-        asked = asked or self.shared_detector.source
-        if asked.trained is not None and (asked.name == TRAINED or len(bank.references) < FEWEST_REFERENCES):
-            return TRAINED
-        if len(bank.references) < FEWEST_REFERENCES:
-            return NOTHING
-        if asked.name == PACKAGED and self._segmentation.packaged is None:
-            return RESIDUAL
-        return asked.name
+        return self._sources.of(bank, asked)
 
     def propose(
         self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
@@ -502,7 +474,7 @@ class Engine:
         with self._proposals.flight(name):
             if (known := self._proposals.get(name)) is not None:
                 return known
-            source, frame, maps = self._see(key, bank, load, asked)
+            source, frame, maps = self._sources.see(key, bank, load, asked)
             size = frame.image_height, frame.image_width
             if source == NOTHING:
                 return Proposals((), 0.0, NOTHING, size)
@@ -542,7 +514,7 @@ class Engine:
 
         There must be something to propose from (:meth:`source`). Where somebody chose operating points, 0.5 lies there.
         """
-        return self._see(key, bank, load, asked or self.shared_detector.source)[2]
+        return self._sources.see(key, bank, load, asked or self.shared_detector.source)[2]
 
     def unlike(
         self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
@@ -553,12 +525,7 @@ class Engine:
             A multiple of what they are unlike each other: about 1 is usual, well above it the image may show another
             product; 0 where there are fewer than two to say so.
         """
-        from model.evidence.anomaly_map import joint_level
-
-        asked, others = asked or self.shared_detector.source, bank.without(key.sha)
-        images = self._images_for(self.source(others, asked), asked)
-        usual = images.usual_level(others)
-        return joint_level(images.open(key, others, load, {}).prepared) / usual if usual else 0.0
+        return self._sources.unlike(key, bank, load, asked)
 
     def take_along(self, bank: ReferenceBank, asked: ProposalSource | None = None) -> ProductContents:
         """What proposes for images with these references, for a detector that leaves the backend.
@@ -571,51 +538,7 @@ class Engine:
             VersionError: a checkpoint cannot be used.
             EngineError: there is nothing to propose from, or the model cannot be loaded.
         """
-        from model.export.contents import ProductContents
-
-        asked = asked or self.shared_detector.source
-        source = self.source(bank, asked)
-        if source == NOTHING:
-            raise EngineError(
-                f"There are {len(bank.references)} references of the product {bank.product!r} and no trained version: "
-                f"{FEWEST_REFERENCES} references are needed to tell what is usual."
-            )
-        weights = asked.trained if source == TRAINED else None
-        images, detectors, calibrations = self._images_for(source, asked), {}, {}
-        if parts_of(source) and asked.detector is not None:
-            with _explained("detector", asked.detector):
-                held, product = self._detectors.measured(images, bank, asked.detector, source)
-            joint = JOINT.join(parts_of(source))
-            calibrations = {
-                name: usual
-                for name in (*parts_of(source), joint)
-                if (usual := held.calibration(product, name)) is not None
-            }
-            detectors = {
-                name: held.detectors[name] for name in parts_of(source) if name not in (PACKAGED, RESIDUAL)
-            }
-        segmenters = {}
-        with _explained("segmentation", weights):
-            if weights is not None:
-                segmenters[TRAINED] = self._segmentation.get(weights)
-            elif PACKAGED in (source, *parts_of(source)) and self._segmentation.packaged is not None:
-                segmenters[PACKAGED] = self._segmentation.get(self._segmentation.packaged)
-        eyes, normal, peaks, usual_level, references = images.taken_along(bank)
-        return ProductContents(
-            name=bank.product,
-            source=source,
-            eyes=eyes,
-            names=bank.references,
-            references=references,
-            normal=normal,
-            peaks=peaks,
-            usual=usual_level,
-            white=bank.white,
-            points=dict(asked.points) if source == asked.name else {},
-            calibrations=calibrations,
-            segmenters=segmenters,
-            detectors=detectors,
-        )
+        return self._sources.contents(bank, asked)
 
     def differences(
         self, key: ImageKey, bank: ReferenceBank, load: Load, give_way: Callable[[], None] = lambda: None
@@ -623,117 +546,3 @@ class Engine:
         """What differs between an image and each of its most similar references; see :func:`find_differences`."""
         others = bank.without(key.sha)
         return find_differences(self._images, self._model, self._preparing, key, others, load, give_way)
-
-    def _see(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource
-    ) -> tuple[str, Frame, dict[str, Map]]:
-        """What proposes for an image, the working frame of the image, and the maps; none when nothing proposes.
-
-        The maps lie at the operating points that were chosen for the source, and for no other one.
-        """
-        source, frame, maps = self._see_calibrated(key, bank, load, asked)
-        return source, frame, at_points(maps, dict(asked.points)) if source == asked.name else maps
-
-    def _see_calibrated(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource
-    ) -> tuple[str, Frame, dict[str, Map]]:
-        """The same as the networks are calibrated."""
-        others = bank.without(key.sha)
-        source = self.source(others, asked)
-        if parts_of(source) and asked.detector is not None:
-            try:
-                return self._see_anomalies(key, bank, load, asked.detector, source)
-            except VersionError as error:
-                if asked.calibrated != self.shared_detector.source:
-                    raise
-                self._refuse_shared(error)
-                return self._see_calibrated(key, bank, load, self.shared_detector.source)
-        weights = asked.trained if source == TRAINED else None
-        images = self._images_for(source, asked)
-        opened = images.open(key, others, load, {})
-        if source == NOTHING:
-            return source, opened.frame, {}
-        peaks = images.peaks(others) if weights is None else []
-        networks = self._segmentation
-        judged = networks.residual if source == RESIDUAL else partial(networks.maps, weights)
-        with _explained("segmentation", weights):
-            maps = self._preparing.submit(judged, opened.prepared, opened.frame, peaks).result()
-        return source, opened.frame, maps
-
-    def _see_anomalies(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path, source: str
-    ) -> tuple[str, Frame, dict[str, Map]]:
-        """The same by detectors."""
-        images = self._images_behind(weights, "detector", self._detectors.backbone)
-        with _explained("detector", weights):
-            maps = self._detectors.maps(images, key, bank, load, weights, source)
-        return source, images.open(key, bank.without(key.sha), load, {}).frame, maps
-
-    def _refuse_shared(self, error: VersionError) -> None:
-        """From now on the packaged network proposes for projects that nothing was trained for."""
-        self.shared_detector = SharedDetector.refused(error)
-        log.warning("%s", self.shared_detector.problem)
-
-    def _images_for(self, source: str, asked: ProposalSource) -> PreparedImages:
-        """The images as the networks see them that a source asks."""
-        if parts_of(source) and asked.detector is not None:
-            return self._images_behind(asked.detector, "detector", self._detectors.backbone)
-        if source == TRAINED and asked.trained is not None:
-            return self._images_behind(asked.trained, "segmentation", self._segmentation.backbone)
-        return self._images
-
-    def _images_behind(
-        self, weights: Path, which: str, backbone_of: Callable[[Path], BackboneId]
-    ) -> PreparedImages:
-        with _explained(which, weights):
-            backbone = self._preparing.submit(backbone_of, weights).result()
-        if backbone == self._backbone:
-            return self._images
-        with self._loading:
-            if backbone not in self._others:
-                self._others[backbone] = self._seen_by(backbone, weights)
-            return self._others[backbone]
-
-    def _seen_by(self, backbone: BackboneId, weights: Path) -> PreparedImages:
-        """Images as another packaged backbone sees them than the one that clicks are answered with."""
-        from model.checkpoint.backbone_id import packaged_behind
-        from model.checkpoint.manifest import read_manifest
-
-        packaged = packaged_behind(backbone)
-        if packaged is None:
-            raise VersionError(
-                f"This version was trained behind the backbone {backbone.name} ({backbone.sha256[:12]}), which is not "
-                "among the weights here: train again, or start the backend with the ADCLICK_CHECKPOINT that it was "
-                "trained with.",
-                weights,
-            )
-        key = self._key(backbone.sha256, read_manifest(packaged.click))
-
-        def eyes() -> Predictor:
-            with _explained("click"):
-                return self._eyes.get(packaged.click)
-
-        images = PreparedImages(self._settings, key, eyes, self._preparing, share=0.25)
-        images.files.shared = self._shared
-        return images
-
-    def _key(self, sees: str, manifest: Mapping[str, Any]) -> str:
-        """Under which is kept what a network sees: of its backbone, of the code, of size and way of looking."""
-        key, sizes = f"{sees[:16]}-{layout(manifest['long_side'])}", manifest.get("network")
-        if isinstance(sizes, dict) and "shrinkage" in sizes:  # of the discriminant level
-            key += f"-{sizes['shrinkage']}"
-        return key if self._config is None else f"{key}-{self._config.fingerprint}"
-
-
-@contextmanager
-def _explained(which: str, weights: Path | None = None) -> Iterator[None]:
-    """Errors of a checkpoint of a trained version in the engine's words."""
-    from model.checkpoint.manifest import CheckpointError, UnreadableError
-
-    try:
-        yield
-    except CheckpointError as error:
-        said = f"The {which} network could not be loaded: {error}"
-        if isinstance(error, UnreadableError):
-            raise EngineError(said) from error
-        raise VersionError(said, weights) from error

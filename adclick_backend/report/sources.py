@@ -15,7 +15,8 @@ from adclick_backend.dashboard.figures import measures, words_of
 from adclick_backend.dashboard.image_names import ImageName, Named, image_names
 from adclick_backend.dashboard.words import count, percent
 from adclick_backend.engine.bank import EngineError, ReferenceBank
-from adclick_backend.engine.engine import FEWEST_REFERENCES, Engine
+from adclick_backend.engine.engine import Engine
+from adclick_backend.engine.sources import FEWEST_REFERENCES
 from adclick_backend.services import Services
 from adclick_backend.store.proposal_source import NOTHING, TRAINED, ProposalSource
 from adclick_backend.store.version import Version

@@ -17,9 +17,10 @@ from adclick_backend.engine.all_alike import AlikePart, AlikeParts
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.cache import DiskRoom
 from adclick_backend.engine.differences import Difference
-from adclick_backend.engine.engine import FEWEST_REFERENCES, Segmentation
+from adclick_backend.engine.engine import Segmentation
 from adclick_backend.engine.expected import ExpectedWindows
 from adclick_backend.engine.shared_detector import SharedDetector
+from adclick_backend.engine.sources import FEWEST_REFERENCES
 from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.proposal_source import NOTHING, RESIDUAL, TRAINED, ProposalSource, parts_of
 from adclick_runtime.operating_points import at_points

@@ -15,7 +15,7 @@ import pytest
 from adclick_backend.cli import main
 from adclick_backend.cluster.connection import ClusterError
 from adclick_backend.commands import image_judge
-from adclick_backend.engine.engine import FEWEST_REFERENCES
+from adclick_backend.engine.sources import FEWEST_REFERENCES
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.settings import Settings
 from tests.helpers.backend import Backend

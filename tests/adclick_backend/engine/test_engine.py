@@ -829,7 +829,7 @@ def spot() -> NDArray[np.bool_]:
 
 def test_references_alone_propose_what_is_unusual(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with other weights than the packaged ones, which no segmentation network comes with."""
-    monkeypatch.setattr(shelf.engine._segmentation, "packaged", None)
+    monkeypatch.setattr(shelf.engine._sources.networks, "packaged", None)
     key = ImageKey("7", "1" * 64)
     found = shelf.engine.propose(key, shelf.bank, lambda: draw(63, (60, 110)))
     assert (found.source, found.size) == ("residual", (160, 240))
@@ -886,7 +886,7 @@ def test_masks_are_cut_where_a_person_set_the_threshold(shelf: Shelf) -> None:
 def test_a_threshold_says_nothing_about_the_network_that_steps_in(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf.engine._segmentation, "get", {Path("v1"): FakeSegmenter()}.__getitem__)
+    monkeypatch.setattr(shelf.engine._sources.networks, "get", {Path("v1"): FakeSegmenter()}.__getitem__)
     few, key = ReferenceBank("7", "", shelf.bank.references[:2]), ImageKey("7", "7b" * 32)
     asked = ProposalSource("invad-tiny", Path("v1"), points=(("stain", 0.99),))
     found = shelf.engine.propose(key, few, lambda: draw(66, (60, 110)), asked)
@@ -908,7 +908,7 @@ def test_a_trained_version_proposes_and_each_version_is_asked_once(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = {Path("v1"): FakeSegmenter(), Path("v2"): FakeSegmenter()}
-    monkeypatch.setattr(shelf.engine._segmentation, "get", networks.__getitem__)
+    monkeypatch.setattr(shelf.engine._sources.networks, "get", networks.__getitem__)
     key = ImageKey("7", "4" * 64)
     for weights in (Path("v1"), Path("v2"), Path("v1")):
         found = shelf.engine.propose(key, shelf.bank, lambda: draw(66, (60, 110)), trained(weights))
@@ -964,7 +964,7 @@ def test_a_version_that_cannot_be_loaded_is_explained(shelf: Shelf, monkeypatch:
     def damaged(_: Path) -> None:
         raise CheckpointError("weights.safetensors is truncated.")
 
-    monkeypatch.setattr(shelf.engine._segmentation, "get", damaged)
+    monkeypatch.setattr(shelf.engine._sources.networks, "get", damaged)
     with pytest.raises(EngineError, match="network could not be loaded: weights"):
         shelf.engine.propose(ImageKey("7", "5" * 64), shelf.bank, lambda: draw(67), trained(Path("v1")))
 
