@@ -71,7 +71,7 @@ def lot(person: requests.Session, label_studio: str, quick_backend: str) -> Lot:
     return Lot(project, f"{quick_backend}/projects/{project.id}/training", defects[LABELLED:])
 
 
-@pytest.mark.parametrize("quick_backend", [80], indirect=True)  # it trains three times
+@pytest.mark.parametrize("quick_backend", [40], indirect=True)  # it trains three times
 def test_three_defects_are_generated_on_the_dashboard_and_tried_by_a_training(
     lot: Lot, quick_backend: str, window: LabelStudioWindow, page: Page, screenshot: Callable[[str], None]
 ) -> None:

@@ -74,6 +74,7 @@ def lot(person: requests.Session, label_studio: str, quick_backend: str) -> Lot:
     )
 
 
+@pytest.mark.parametrize("quick_backend", [80], indirect=True)
 def test_good_images_alone_bring_masks_and_a_table_of_where_they_may_come_from(
     lot: Lot, quick_backend: str, window: LabelStudioWindow, page: Page, screenshot: Callable[[str], None]
 ) -> None:
