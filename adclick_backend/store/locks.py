@@ -113,6 +113,7 @@ class DatabaseLocks:
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._idle: list[Connection] = []  # of who asks again and again until a lock is free
+        self._closed = False
         self._guard = threading.Lock()
 
     @contextmanager
@@ -136,12 +137,16 @@ class DatabaseLocks:
             connection.close()
             raise
         with self._guard:
-            self._idle.append(connection)
+            if not self._closed:
+                self._idle.append(connection)
+                return None
+        connection.close()
         return None
 
     def close(self) -> None:
         """See `Locks.close`."""
         with self._guard:
+            self._closed = True  # who asks at this moment keeps no connection
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
@@ -156,8 +161,14 @@ class DatabaseLocks:
             "tcp_keepalives_count": count,
         }
         connection = self._database.session()
-        with self._database.in_words():
-            connection.execute(text("; ".join(f"SET {name} = {value}" for name, value in settings.items())))
+        try:
+            with self._database.in_words():
+                connection.execute(
+                    text("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+                )
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+import warnings
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from adclick_backend.jobs.queue import Jobs
 from adclick_backend.settings import Settings
 from adclick_backend.store import DiskError, Store
+from adclick_backend.store.locks import DatabaseLocks
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.references import wait_for
 
@@ -87,6 +91,28 @@ def test_a_lock_is_lost_when_the_database_goes_away_and_had_again_afterwards(
     again.release()
     for store in stores:
         store.close()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_who_gets_no_lock_leaves_no_connection_open(
+    tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    holding, asking = (Store(tmp_path / name, postgres) for name in ("here", "there"))
+    held = holding.locks.try_hold("jobs")
+    assert held is not None
+    asking.locks.close()  # its process ends, while one of its threads still asks
+    if broken:
+        monkeypatch.setattr(DatabaseLocks, "ALONE_S", ("no number",) * 3)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(SQLAlchemyError) if broken else nullcontext():
+            assert asking.locks.try_hold("jobs") is None
+        asking.database.close()
+        del asking
+        gc.collect()
+    assert [str(one.message) for one in said] == []
+    held.release()
+    holding.close()
 
 
 WAITS = """
