@@ -31,10 +31,7 @@ from adclick_backend.engine.sources import MapSources
 from adclick_backend.images.decode import Pixels
 from adclick_backend.settings import Settings
 from adclick_backend.store.projects import KeyValueTable
-from adclick_backend.store.proposal_source import (
-    NOTHING,
-    ProposalSource,
-)
+from adclick_backend.store.proposal_source import NOTHING, ProposalSource
 from adclick_runtime.regions import Map, Proposals, propose
 from model.clicks import Click
 
@@ -514,7 +511,7 @@ class Engine:
 
         There must be something to propose from (:meth:`source`). Where somebody chose operating points, 0.5 lies there.
         """
-        return self._sources.see(key, bank, load, asked or self.shared_detector.source)[2]
+        return self._sources.see(key, bank, load, asked)[2]
 
     def unlike(
         self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None

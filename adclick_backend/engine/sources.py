@@ -63,13 +63,13 @@ class MapSources:
         if self.shared.problem:
             log.warning("%s", self.shared.problem)
 
-    def load(self, weights: Path) -> None:
-        """Load the segmentation network of a trained version; see :meth:`adclick_backend.engine.eyes.Eyes.behind`."""
-        self._eyes.behind(weights, "segmentation", self.networks.backbone)
+    def load(self, weights: Path) -> PreparedImages:
+        """Load the segmentation network of a trained version; the images as it must see them (:meth:`Eyes.behind`)."""
+        return self._eyes.behind(weights, "segmentation", self.networks.backbone)
 
-    def load_detector(self, weights: Path) -> None:
+    def load_detector(self, weights: Path) -> PreparedImages:
         """Load the detectors of a trained version; see :meth:`load`."""
-        self._eyes.behind(weights, "detector", self._detectors.backbone)
+        return self._eyes.behind(weights, "detector", self._detectors.backbone)
 
     def warm_up(self) -> None:
         """Load the detectors that the server has for all projects, if it has any."""
@@ -98,7 +98,7 @@ class MapSources:
         return asked.name
 
     def see(
-        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource
+        self, key: ImageKey, bank: ReferenceBank, load: Load, asked: ProposalSource | None = None
     ) -> tuple[str, Frame, dict[str, Map]]:
         """What makes the maps of an image, the working frame of the image, and the maps; none when nothing makes any.
 
@@ -108,7 +108,7 @@ class MapSources:
             key: the image.
             bank: its references, perhaps itself among them.
             load: reads the image (H, W, 3) uint8 RGB; only called when it has to be prepared.
-            asked: what is to make the maps, as far as the references allow it.
+            asked: what is to make the maps, as far as the references allow it; None for `shared`.
 
         Returns:
             Of the maps: defect type -> probability (frame.height, frame.width) float32 in [0, 1].
@@ -117,6 +117,7 @@ class MapSources:
             VersionError: a checkpoint cannot be used.
             EngineError: the model cannot be loaded, or cannot be asked this.
         """
+        asked = asked or self.shared.source
         source, frame, maps = self._see(key, bank, load, asked)
         return source, frame, at_points(maps, dict(asked.points)) if source == asked.name else maps
 
@@ -213,7 +214,7 @@ class MapSources:
         self, key: ImageKey, bank: ReferenceBank, load: Load, weights: Path, source: str
     ) -> tuple[str, Frame, dict[str, Map]]:
         """The same by detectors."""
-        images = self._eyes.behind(weights, "detector", self._detectors.backbone)
+        images = self.load_detector(weights)
         with explained("detector", weights):
             maps = self._detectors.maps(images, key, bank, load, weights, source)
         return source, images.open(key, bank.without(key.sha), load, {}).frame, maps
@@ -221,9 +222,9 @@ class MapSources:
     def _images_for(self, source: str, asked: ProposalSource) -> PreparedImages:
         """The images as the networks see them that a source asks."""
         if parts_of(source) and asked.detector is not None:
-            return self._eyes.behind(asked.detector, "detector", self._detectors.backbone)
+            return self.load_detector(asked.detector)
         if source == TRAINED and asked.trained is not None:
-            return self._eyes.behind(asked.trained, "segmentation", self.networks.backbone)
+            return self.load(asked.trained)
         return self._eyes.own
 
     def _refuse_shared(self, error: VersionError) -> None:
