@@ -62,13 +62,11 @@ def backend(label_studio: str, api_key: str, tmp_path_factory: pytest.TempPathFa
 def quick_backend(
     request: pytest.FixtureRequest, label_studio: str, api_key: str, tmp_path: Path
 ) -> Iterator[str]:
-    """A backend of its own without the transformer, and with fewer steps for all but the segmentation network.
+    """A backend of its own that trains without the transformer and with fewer steps.
 
-    A parameter of the fixture says how many that takes.
+    The parameter of the fixture says how many its segmentation network takes.
     """
-    settings = {"ADCLICK_BACKBONE": "lite"}
-    if hasattr(request, "param"):
-        settings["SEGMENTATION_STEPS"] = str(request.param)
+    settings = {"ADCLICK_BACKBONE": "lite", "SEGMENTATION_STEPS": str(request.param)}
     with servers.backend(
         tmp_path / "data",
         label_studio_url=label_studio,

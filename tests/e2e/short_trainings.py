@@ -1,6 +1,6 @@
 """``adclick serve`` that takes a fifth of the steps for its detectors and click networks.
 
-SEGMENTATION_STEPS says how many it takes for its segmentation network. What a whole training is worth, studies measure.
+SEGMENTATION_STEPS says how many its segmentation network takes. What a whole training is worth, studies measure.
 
     python -m tests.e2e.short_trainings serve --port 9090
     python -m tests.e2e.short_trainings --job 7
@@ -48,9 +48,7 @@ def short() -> Trainers:
     from model.training.segmentation.trainer import SegTraining
 
     clicks = Adaptation()
-    segmentation = SegTraining()
-    if "SEGMENTATION_STEPS" in os.environ:
-        segmentation = replace(segmentation, steps=int(os.environ["SEGMENTATION_STEPS"]))
+    segmentation = SegTraining(steps=int(os.environ["SEGMENTATION_STEPS"]))
     return Trainers(
         segmentation=partial(train_segmentation, config=segmentation),
         clicks=partial(
