@@ -129,13 +129,9 @@ class DatabaseLocks:
         with self._guard:
             connection = self._idle.pop() if self._idle else None
         connection = connection or self._opened()
-        try:
-            with self._database.in_words():
-                if connection.execute(select(func.pg_try_advisory_lock(_number(name)))).scalar_one():
-                    return _HeldSession(connection)
-        except BaseException:
-            connection.close()
-            raise
+        with self._using(connection):
+            if connection.execute(select(func.pg_try_advisory_lock(_number(name)))).scalar_one():
+                return _HeldSession(connection)
         with self._guard:
             if not self._closed:
                 self._idle.append(connection)
@@ -161,15 +157,19 @@ class DatabaseLocks:
             "tcp_keepalives_count": count,
         }
         connection = self._database.session()
+        with self._using(connection):
+            connection.execute(text("; ".join(f"SET {name} = {value}" for name, value in settings.items())))
+        return connection
+
+    @contextmanager
+    def _using(self, connection: Connection) -> Iterator[None]:
+        """A connection that nobody will hold if this fails: then it is closed."""
         try:
             with self._database.in_words():
-                connection.execute(
-                    text("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
-                )
+                yield
         except BaseException:
             connection.close()
             raise
-        return connection
 
 
 class _HeldSession:
