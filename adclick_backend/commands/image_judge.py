@@ -19,7 +19,7 @@ from adclick_backend.commands.image_names import Images
 from adclick_backend.commands.references import images_below
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
 from adclick_backend.engine.engine import Engine
-from adclick_backend.engine.sources import FEWEST_REFERENCES
+from adclick_backend.engine.sources import FEWEST_REFERENCES, too_few
 from adclick_backend.errors import ImageError
 from adclick_backend.images.task_images import LoadedImage
 from adclick_backend.images.white_points import WhitePoints
@@ -98,12 +98,7 @@ class ImageJudge:
     @property
     def refusal(self) -> str:
         """Why nothing can be judged, as a sentence; "" when it can."""
-        if self._engine.source(self._bank, self._asked) != NOTHING:
-            return ""
-        return (
-            f"There are {len(self._bank.references)} references and no trained version: {FEWEST_REFERENCES} "
-            "references are needed to tell what is usual."
-        )
+        return too_few(self._bank) if self._engine.source(self._bank, self._asked) == NOTHING else ""
 
     @property
     def name(self) -> str:

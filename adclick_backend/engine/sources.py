@@ -41,6 +41,15 @@ FEWEST_REFERENCES = 3
 """With fewer, nobody can say what is usual, and nothing is proposed that was not learned from labels."""
 
 
+def too_few(bank: ReferenceBank) -> str:
+    """That these references are too few to say anything without a trained version, as a sentence."""
+    product = f" of the product {bank.product!r}" if bank.product else ""
+    return (
+        f"There are {len(bank.references)} references{product} and no trained version: {FEWEST_REFERENCES} references "
+        "are needed to tell what is usual."
+    )
+
+
 class MapSources:
     """The networks and detectors that can say where defects are, each behind the backbone that it was trained with.
 
@@ -144,10 +153,7 @@ class MapSources:
         asked = asked or self.shared.source
         source = self.of(bank, asked)
         if source == NOTHING:
-            raise EngineError(
-                f"There are {len(bank.references)} references of the product {bank.product!r} and no trained version: "
-                f"{FEWEST_REFERENCES} references are needed to tell what is usual."
-            )
+            raise EngineError(too_few(bank))
         weights = asked.trained if source == TRAINED else None
         images, detectors, calibrations = self._images_for(source, asked), {}, {}
         if parts_of(source) and asked.detector is not None:

@@ -84,7 +84,7 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_left(
         return capsys.readouterr().err
 
     assert "Project 1 has no version 'v7'; it has: none." in run("1", "--version", "v7")
-    assert "0 references of the product '' and no trained version: 3 references are needed" in run("2")
+    assert "There are 0 references and no trained version: 3 references are needed" in run("2")
 
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
