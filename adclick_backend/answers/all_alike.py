@@ -19,7 +19,7 @@ from adclick_backend.clicks.near import Near
 from adclick_backend.config.alike_labels import Regions
 from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.all_alike import AlikePart, AlikeParts
-from adclick_backend.engine.engine import Segmentation
+from adclick_backend.engine.click_answers import Segmentation
 from adclick_backend.protocol.body import Task
 
 PLACES = 48

@@ -17,7 +17,8 @@ from adclick_backend.clicks.near import Near
 from adclick_backend.config.labeling_config import ImageSettings
 from adclick_backend.engine.all_alike import AlikeParts
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
-from adclick_backend.engine.engine import Engine, Segmentation
+from adclick_backend.engine.click_answers import Segmentation
+from adclick_backend.engine.engine import Engine
 from adclick_backend.images.addresses import image_url
 from adclick_backend.images.connections import Connections
 from adclick_backend.images.task_images import LoadedImage

@@ -1,28 +1,27 @@
-"""What the engine keeps: prepared images in memory, features and prepared images on disk."""
+"""What the engine keeps on disk: features of references, and prepared images."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_backend.engine import usual
 from adclick_backend.engine.bank import ReferenceBank
+from adclick_backend.engine.lru import WeightedLru
+from adclick_backend.engine.usual import Measurement, SharedUsual, Usual
 from adclick_backend.images import decode
-from adclick_backend.keyed_locks import KeyedLocks
-from adclick_backend.lock_file import locked
 from adclick_backend.store.projects import KeyValueTable
 from adclick_backend.store.scratch import ScratchFile
 from adclick_runtime.images import deep, transparency, upright
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
     from model.evidence.prepared import Prepared
     from model.features.encoding import Encoded
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 PREPARED = ("static", "scales", "vectors", "log_energies")
 """Of a prepared image, beside its levels."""
@@ -55,6 +51,7 @@ _FEATURES = ".features.safetensors"
 
 _CODE = (
     Path(__file__),
+    Path(usual.__file__),
     Path(decode.__file__),
     Path(deep.__file__),
     Path(transparency.__file__),
@@ -71,38 +68,6 @@ def layout(long_side: int) -> str:
     """Changes with the code that makes what is kept or keeps it, and with the size at which images are looked at."""
     code = sha256(b"".join(path.read_bytes() for path in _CODE)).hexdigest()
     return sha256(f"{fingerprint(PREPARING)} {code} {long_side}".encode()).hexdigest()[:16]
-
-
-class WeightedLru(Generic[K, V]):
-    """A thread-safe cache that forgets what was used longest ago when it holds too many bytes."""
-
-    def __init__(self, capacity: int):
-        self._capacity, self._held = capacity, 0
-        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self._flights = KeyedLocks()
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        """The value, or None."""
-        with self._lock:
-            if key not in self._entries:
-                return None
-            self._entries.move_to_end(key)
-            return self._entries[key][0]
-
-    def put(self, key: K, value: V, weight: int) -> None:
-        """Keep a value of ``weight`` bytes; the newest one is kept whatever it weighs."""
-        with self._lock:
-            if key in self._entries:
-                self._held -= self._entries.pop(key)[1]
-            self._entries[key] = (value, weight)
-            self._held += weight
-            while self._held > self._capacity and len(self._entries) > 1:
-                self._held -= self._entries.popitem(last=False)[1][1]
-
-    def flight(self, key: K) -> AbstractContextManager[None]:
-        """Let one thread at a time work out the value of ``key``; the others wait and then find it."""
-        return self._flights.hold(key)
 
 
 @dataclass(frozen=True)
@@ -151,7 +116,7 @@ class FeatureFiles:
         self._written, self._swept = 0, float("-inf")
         self._matrices: WeightedLru[str, NDArray[np.float32]] = WeightedLru(256 << 20)
         self._databases: dict[str, ScratchFile] = {}
-        self._unkept: WeightedLru[Path, dict[str, _Measurement]] = WeightedLru(1000)
+        self._unkept: WeightedLru[Path, dict[str, Measurement]] = WeightedLru(1000)
         self.shared: KeyValueTable | None = None
         """Where several machines keep what is usual, as images look different by it; None: in files."""
 
@@ -405,107 +370,3 @@ def _as_laid(flat: dict[str, Tensor]) -> dict[str, Tensor]:
     """What `_laid_flat` was given, among other tensors."""
     last = bytes(flat[LAST].tolist()).decode().split("\n")
     return {name: values.permute(0, 3, 1, 2) if name in last else values for name, values in flat.items()}
-
-
-class _Measurement(TypedDict):
-    count: int  # references in the bank then
-    levels: dict[str, float]
-    checked: bool  # whether all of the bank were measured at once
-
-
-class Usual:
-    """What residual energies are usual in a bank: measured on some of its references, kept in a JSON file,
-    and in memory where that cannot be written.
-
-    A measurement is repeated when the bank has more than doubled since, because energies fall as a bank grows.
-    Opening images measures the first few, the leave-one-out check all of them. No other measurements count, so that
-    what is usual does not depend on which images were opened before, or by which process.
-    """
-
-    ENOUGH = 2
-
-    def __init__(
-        self,
-        folder: Path,
-        product: str,
-        number_format: str,
-        unkept: WeightedLru[Path, dict[str, _Measurement]] | None = None,
-    ):
-        self._unkept = WeightedLru[Path, dict[str, _Measurement]](1) if unkept is None else unkept
-        name = f"levels-{sha256(product.encode()).hexdigest()[:16]}-{number_format}"
-        self._path, self._lock = folder / f"{name}.json", folder / f"{name}.lock"
-
-    def wanted(self, references: Sequence[str], enough: int = ENOUGH) -> str | None:
-        """A reference that should be measured next, or None when the first ``enough`` are."""
-        known = self._fresh(references)
-        return next((sha for sha in references[:enough] if sha not in known), None)
-
-    def put(self, levels: dict[str, dict[str, float]], count: int, checked: bool = False) -> None:
-        """Keep measurements, by reference, made in a bank of ``count`` references; all of it if ``checked``."""
-        new = {sha: _Measurement(count=count, levels=found, checked=checked) for sha, found in levels.items()}
-        try:
-            with locked(self._lock):
-                entries = {**self._read(), **new}
-                write_atomically(self._path, json.dumps(entries).encode(), durable=False)
-            self._unkept.put(self._path, {}, 1)
-        except OSError:  # a full disk costs time, not masks
-            self._unkept.put(self._path, {**self._read(), **new}, 1)
-
-    def every(self, references: Sequence[str], name: str, enough: int = ENOUGH) -> list[float]:
-        """The levels of one energy in the first ``enough`` references, and in those that were checked."""
-        return [levels[name] for levels in self._counting(references, enough)]
-
-    def mean(self, references: Sequence[str]) -> dict[str, float]:
-        """The mean over the first `ENOUGH` references and those that were checked, by name of the energy."""
-        known = self._counting(references, self.ENOUGH)
-        return {name: sum(levels[name] for levels in known) / len(known) for name in known[0]}
-
-    def _counting(self, references: Sequence[str], enough: int) -> list[dict[str, float]]:
-        """In the order of the references: floating-point sums depend on it."""
-        known, first = self._fresh(references), set(references[:enough])
-        counting = [sha for sha in references if sha in known and (sha in first or known[sha]["checked"])]
-        return [known[sha]["levels"] for sha in counting]
-
-    def _fresh(self, references: Sequence[str]) -> dict[str, _Measurement]:
-        present = set(references)
-        return {
-            sha: entry
-            for sha, entry in self._read().items()
-            if sha in present and 2 * entry["count"] >= len(references)
-        }
-
-    def _read(self) -> dict[str, _Measurement]:
-        unkept = self._unkept.get(self._path) or {}
-        try:
-            found: dict[str, _Measurement] = json.loads(self._path.read_text())
-            return {**found, **unkept}
-        except (OSError, ValueError):
-            return unkept
-
-
-class SharedUsual(Usual):
-    """The same, kept in the database that several machines share.
-
-    Args:
-        values: of all projects.
-        project: project id.
-        product: with the network that looked.
-        number_format: in which places are matched.
-    """
-
-    def __init__(self, values: KeyValueTable, project: str, product: str, number_format: str) -> None:
-        self._values, self._project = values, project
-        self._name = f"levels-{sha256(product.encode()).hexdigest()[:16]}-{number_format}"
-
-    def put(self, levels: dict[str, dict[str, float]], count: int, checked: bool = False) -> None:
-        """See `Usual.put`; raises DiskError when the database is away."""
-        new = {sha: _Measurement(count=count, levels=found, checked=checked) for sha, found in levels.items()}
-
-        def added(known: str | None) -> str:
-            return json.dumps({**json.loads(known or "{}"), **new})
-
-        self._values.change(self._project, self._name, added)
-
-    def _read(self) -> dict[str, _Measurement]:
-        found: dict[str, _Measurement] = json.loads(self._values.get(self._project, self._name) or "{}")
-        return found

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.clicks.near import Near
-from adclick_backend.engine.all_alike import AlikeParts, look_for_alike, look_for_samples, samples_in
-from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank, explained
-from adclick_backend.engine.cache import DiskRoom, WeightedLru
+from adclick_backend.engine.all_alike import AlikeParts, look_for_samples, samples_in
+from adclick_backend.engine.bank import EngineError, ImageKey, Load, ReferenceBank
+from adclick_backend.engine.cache import DiskRoom
+from adclick_backend.engine.click_answers import Asked, ClickAnswers, Segmentation
 from adclick_backend.engine.differences import Difference, find_differences
 from adclick_backend.engine.expected import ExpectedWindows
 from adclick_backend.engine.eyes import Eyes, cache_key
-from adclick_backend.engine.networks import LoadedNetworks
-from adclick_backend.engine.prepared_images import Opened, PreparedImages, since
+from adclick_backend.engine.lru import WeightedLru
+from adclick_backend.engine.prepared_images import PreparedImages
 from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.engine.sources import MapSources
 from adclick_backend.images.decode import Pixels
@@ -38,34 +36,12 @@ from model.clicks import Click
 if TYPE_CHECKING:
     from adclick_runtime.frame import Frame
     from model.checkpoint.backbone_id import BackboneId
-    from model.clicks import Click as ModelClick
     from model.export.contents import ProductContents
-    from model.interactive.alike import AllAlike
-    from model.interactive.answer import Answer
     from model.interactive.config import ClickConfig
     from model.interactive.elsewhere import Sample
     from model.interactive.predictor import Predictor
 
 log = logging.getLogger(__name__)
-
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The answer to a click.
-
-    Attributes:
-        mask: (H, W) bool, of the image's size.
-        probability: (h, w) float32 in [0, 1], in the model's working frame.
-        score: expected IoU of the mask, in [0, 1].
-        milliseconds: what the parts of the answer took, by name.
-    """
-
-    mask: NDArray[np.bool_]
-    probability: NDArray[np.float32]
-    score: float
-    milliseconds: dict[str, float]
 
 
 class Engine:
@@ -122,15 +98,10 @@ class Engine:
         self._images = PreparedImages(settings, key, self._model, self._preparing)
         self._eyes = Eyes(settings, self._images, backbone, config, self._read, self._preparing)
         self._sources = MapSources(settings, self.weights, self._eyes, self._preparing)
+        self._answers = ClickAnswers(self._images, self._model, self._clicking)
         self._proposals: WeightedLru[tuple[ImageKey, str, ProposalSource], Proposals] = WeightedLru(32 << 20)
-        self._answers: WeightedLru[
-            tuple[ImageKey, Near, Path | None, tuple[str, ...], str, tuple[ModelClick, ...]], Answer
-        ] = WeightedLru(64 << 20)
         self.expected = ExpectedWindows()
         """Where first clicks are to be expected."""
-        self._adapted: LoadedNetworks[Predictor] = LoadedNetworks(
-            lambda weights: self._model().with_network(weights)
-        )
         self._loading = threading.Lock()
         self._predictor: Predictor | None = None
 
@@ -147,14 +118,12 @@ class Engine:
 
     def warm_up(self) -> None:
         """Load the weights now and run the network once, so that the first person does not wait for it."""
-        from model.clicks import Click as ModelClick
-
         predictor = self._model()
         grey = np.full((predictor.long_side, predictor.long_side, 3), 127, np.uint8)
         grey[::8] += 40
         image = self._preparing.submit(predictor.encode, grey).result()
         prepared = self._preparing.submit(predictor.prepare, image, [], None).result()
-        frame, clicks = self._images.frame(grey.shape[:2]), [ModelClick(9.0, 9.0, True)]
+        frame, clicks = self._images.frame(grey.shape[:2]), [Click(9.0, 9.0, True)]
         words = self._clicking.submit(predictor.words, ("a defect",)).result()
         self._sources.warm_up()
         self._clicking.submit(predictor.logits, prepared, frame, clicks, None, words).result()
@@ -209,11 +178,7 @@ class Engine:
 
     def load_click(self, weights: Path) -> None:
         """Load a project's adapted click network now, to learn whether that can be done; see :meth:`load`."""
-        with explained("click", weights):
-            self._clicking.submit(self._click_network, weights).result()
-
-    def _click_network(self, weights: Path | None) -> Predictor:
-        return self._model() if weights is None else self._adapted.get(weights)
+        self._answers.load(weights)
 
     # --- references
 
@@ -313,17 +278,7 @@ class Engine:
             VersionError: that click network cannot be used; the shared one can answer.
             EngineError: the model cannot be loaded, or cannot be asked this.
         """
-        from model.clicks import Click as ModelClick
-
-        shown = tuple(ModelClick(*c) for c in clicks)
-        found, milliseconds = self._by_network(
-            self._answer, key, bank, load, shown, weights, phrases, near, begun
-        )
-        started = time.perf_counter()
-        mask = found.mask()
-        score = found.score() if mask.any() else 0.0
-        milliseconds["mask"] = since(started)
-        return Segmentation(mask, found.probability, score, milliseconds)
+        return self._answers.mask(self._asked(key, bank, load, clicks, weights, phrases, near, begun))
 
     def click_alike(
         self,
@@ -336,54 +291,22 @@ class Engine:
         near: Near | None = None,
     ) -> AlikeParts:
         """Every place that is like the clicked ones (:mod:`model.interactive.alike`); see :meth:`click`."""
-        shown = tuple(clicks)
-        found, milliseconds = self._by_network(self._alike, key, bank, load, shown, weights, phrases, near)
-        return AlikeParts.of(found, milliseconds)
+        return self._answers.alike(self._asked(key, bank, load, clicks, weights, phrases, near))
 
-    def _by_network(
+    def _asked(
         self,
-        work: Callable[..., Found],
         key: ImageKey,
         bank: ReferenceBank,
         load: Load,
-        clicks: tuple[Click, ...],
+        clicks: Sequence[Click],
         weights: Path | None,
         phrases: Sequence[str],
         near: Near | None,
-        *more: object,
-    ) -> tuple[Found, dict[str, float]]:
-        """Open an image and let a click network work on it, in the thread of the clicks; and what took how long."""
-        bank = bank.without(key.sha)
-        milliseconds: dict[str, float] = {}
-        opened = self._images.open(key, bank, load, milliseconds)
-        started = time.perf_counter()
+        begun: NDArray[np.bool_] | None = None,
+    ) -> Asked:
         told = tuple(phrases) if self.hears else ()
         near = self.near(key, bank) if near is None else near
-        with explained("click", weights):
-            found = self._clicking.submit(
-                work, key, bank, opened, load, clicks, weights, told, near, *more
-            ).result()
-        milliseconds["network"] = since(started)
-        return found, milliseconds
-
-    def _alike(
-        self,
-        key: ImageKey,
-        bank: ReferenceBank,
-        opened: Opened,
-        load: Load,
-        clicks: tuple[Click, ...],
-        weights: Path | None,
-        phrases: tuple[str, ...],
-        near: Near,
-    ) -> AllAlike:
-        network = self._click_network(weights)
-        look = partial(self._images.windows.look, key, bank, opened.nearest, load)
-
-        def answer_to(some: tuple[Click, ...]) -> Answer:
-            return self._answer(key, bank, opened, load, some, weights, phrases, near)
-
-        return look_for_alike(network, opened, clicks, answer_to, look, phrases)
+        return Asked(key, bank.without(key.sha), load, tuple(clicks), weights, told, near, begun)
 
     def samples(
         self, key: ImageKey, bank: ReferenceBank, load: Load, mask: NDArray[np.bool_], most: int
@@ -401,45 +324,6 @@ class Engine:
         look = partial(self._images.windows.look, key, bank, opened.nearest, load)
         found = self._preparing.submit(look_for_samples, self._model(), opened, samples, look).result()
         return AlikeParts.of(found, {})
-
-    def _answer(
-        self,
-        key: ImageKey,
-        bank: ReferenceBank,
-        opened: Opened,
-        load: Load,
-        clicks: tuple[ModelClick, ...],
-        weights: Path | None,
-        phrases: tuple[str, ...],
-        near: Near,
-        mask: NDArray[np.bool_] | None = None,
-    ) -> Answer:
-        """The answer to ``clicks``, each click seeing the answer to those before, the first one ``mask``.
-
-        Answers that are not there any more are given again, from the last one on that is: what the clicks lead to
-        depends on them, and on where the first one was expected, and not on how much was clicked elsewhere since.
-        """
-        from model.interactive.answer import answer, begun
-        from model.interactive.zoom import Window
-
-        network = self._click_network(weights)
-        expected = [Window(*window) for window in near.windows]
-        look = partial(self._images.windows.look, key, bank, opened.nearest, load)
-        start = "" if mask is None else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-        name = (key, near, weights, phrases, start)
-        found, known = None, len(clicks)
-        while known and (found := self._answers.get((*name, clicks[:known]))) is None:
-            known -= 1
-        if found is None and mask is not None:
-            found = begun(opened.frame, mask)
-        words = network.words(phrases)
-        for count in range(known + 1, len(clicks) + 1):
-            shown = clicks[:count]
-            found = answer(network, opened.prepared, opened.frame, shown, found, look, expected, words)
-            self._answers.put((*name, shown), found, found.nbytes)
-        if found is None:
-            raise ValueError("There is no answer without a click.")
-        return found
 
     # --- proposing
 

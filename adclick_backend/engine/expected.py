@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from adclick_backend.clicks.near import Near
 from adclick_backend.engine.bank import ImageKey
-from adclick_backend.engine.cache import WeightedLru
+from adclick_backend.engine.lru import WeightedLru
 from adclick_backend.store import DiskError
 from adclick_backend.store.expected_clicks import ExpectedClicks
 

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
-from adclick_backend.engine.cache import FeatureFiles, WeightedLru, as_kept
+from adclick_backend.engine.cache import FeatureFiles, as_kept
+from adclick_backend.engine.lru import WeightedLru
 from adclick_backend.engine.reference_features import ReferenceFeatures
 from adclick_backend.engine.turning import TURNS
 from adclick_backend.engine.windows import Windows

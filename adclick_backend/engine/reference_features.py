@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank
-from adclick_backend.engine.cache import FeatureFiles, Usual, WeightedLru, as_kept
+from adclick_backend.engine.cache import FeatureFiles, as_kept
+from adclick_backend.engine.lru import WeightedLru
 from adclick_backend.engine.turning import turned
+from adclick_backend.engine.usual import Usual
 from adclick_backend.errors import ImageError
 from adclick_backend.images.decode import Pixels
 from adclick_backend.images.task_images import decode_image

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from adclick_backend.engine.bank import ImageKey, Load, ReferenceBank
-from adclick_backend.engine.cache import WeightedLru
+from adclick_backend.engine.lru import WeightedLru
 from adclick_backend.images.decode import Pixels
 
 if TYPE_CHECKING:

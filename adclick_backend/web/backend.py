@@ -19,7 +19,7 @@ from adclick_backend.clicks.key_points import ClickError, ClickObject, other_too
 from adclick_backend.config.alike_labels import Regions
 from adclick_backend.config.labeling_config import ImageSettings, LabelingConfig, parse_labeling_config
 from adclick_backend.engine.bank import EngineError
-from adclick_backend.engine.engine import Segmentation
+from adclick_backend.engine.click_answers import Segmentation
 from adclick_backend.errors import ImageError
 from adclick_backend.label_studio.instance import LabelStudioError
 from adclick_backend.logs import request_id

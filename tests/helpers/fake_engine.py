@@ -16,8 +16,8 @@ from adclick_backend.clicks.near import Near
 from adclick_backend.engine.all_alike import AlikePart, AlikeParts
 from adclick_backend.engine.bank import EngineError, ImageKey, ReferenceBank, VersionError
 from adclick_backend.engine.cache import DiskRoom
+from adclick_backend.engine.click_answers import Segmentation
 from adclick_backend.engine.differences import Difference
-from adclick_backend.engine.engine import Segmentation
 from adclick_backend.engine.expected import ExpectedWindows
 from adclick_backend.engine.shared_detector import SharedDetector
 from adclick_backend.engine.sources import FEWEST_REFERENCES

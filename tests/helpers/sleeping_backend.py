@@ -15,7 +15,7 @@ from typing import Any
 from adclick_backend import services
 from adclick_backend.cli import main
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
-from adclick_backend.engine.engine import Segmentation
+from adclick_backend.engine.click_answers import Segmentation
 from adclick_backend.settings import Settings
 from adclick_backend.store.proposal_source import ProposalSource
 from adclick_runtime.regions import Proposals

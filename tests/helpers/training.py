@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.clicks.near import Near
 from adclick_backend.engine.bank import ImageKey, ReferenceBank
-from adclick_backend.engine.engine import Segmentation
+from adclick_backend.engine.click_answers import Segmentation
 from adclick_backend.store.proposal_source import TRAINED, ProposalSource, parts_of
 from adclick_backend.training.job import Trainers
 from model.clicks import Click

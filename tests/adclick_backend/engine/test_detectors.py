@@ -15,7 +15,7 @@ from adclick_backend.store.proposal_source import ProposalSource
 from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.manifest import LITE, PACKAGED, Packaged, manifest_path, read_manifest
 from model.detectors.checkpoint import DetectorCheckpoint, Part, write_detector
-from tests.adclick_backend.engine.test_engine import Shelf, draw, no_image, spot
+from tests.helpers.shelf import Shelf, draw, no_image, spot
 
 PARTS = ("residual", "packaged")
 JOINT = "residual+packaged"

@@ -13,8 +13,8 @@ from adclick_backend.training.detector_fitting import fit_detectors
 from model.checkpoint.manifest import read_manifest
 from model.training.detectors.project import train_detector
 from model.training.detectors.settings import DetectorTraining
-from tests.adclick_backend.engine.test_engine import Shelf, draw
 from tests.helpers.backend import Backend
+from tests.helpers.shelf import Shelf, draw
 
 BRIEF = DetectorTraining(steps=2, batch=1, checks=1, defects=1)
 
