@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -171,4 +170,4 @@ class ClickAnswers:
         return found
 
     def _look(self, asked: Asked, opened: Opened) -> Look:
-        return partial(self._images.windows.look, asked.key, asked.bank, opened.nearest, asked.load)
+        return self._images.closer(asked.key, asked.bank, asked.load, opened)

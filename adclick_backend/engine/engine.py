@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -321,7 +320,7 @@ class Engine:
         """Every place that is like a sample of another image; see :meth:`prepare` for the other arguments."""
         bank = bank.without(key.sha)
         opened = self._images.open(key, bank, load, {})
-        look = partial(self._images.windows.look, key, bank, opened.nearest, load)
+        look = self._images.closer(key, bank, load, opened)
         found = self._preparing.submit(look_for_samples, self._model(), opened, samples, look).result()
         return AlikeParts.of(found, {})
 
@@ -370,10 +369,10 @@ class Engine:
         from model.interactive.zoom import Window
 
         bank = bank.without(key.sha)
-        windows = self.expected.get(key, bank.fingerprint).windows
-        nearest = self._images.open(key, bank, load, {}).nearest if windows else ()
-        for window in (Window(*sides) for sides in windows):
-            self._preparing.submit(self._images.windows.look, key, bank, nearest, load, window).result()
+        if windows := self.expected.get(key, bank.fingerprint).windows:
+            look = self._images.closer(key, bank, load, self._images.open(key, bank, load, {}))
+            for sides in windows:
+                self._preparing.submit(look, Window(*sides)).result()
 
     def near(self, key: ImageKey, bank: ReferenceBank) -> Near:
         """Where a first click in an image is to be expected, as far as :meth:`propose` found that."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from model.detectors.detector import Scene
     from model.evidence.prepared import Prepared
     from model.features.encoding import Encoded
+    from model.interactive.answer import Look
     from model.interactive.predictor import Predictor
 
 ENCODED_MB = 32
@@ -104,6 +105,10 @@ class PreparedImages:
             opened = Opened(prepared, self.frame(shape), nearest)
             self._opened.put(name, opened, prepared.nbytes)
             return opened
+
+    def closer(self, key: ImageKey, bank: ReferenceBank, load: Load, opened: Opened) -> Look:
+        """What opens windows of an opened image (:meth:`Windows.look`), in the thread that calls; see :meth:`scene`."""
+        return partial(self.windows.look, key, bank, opened.nearest, load)
 
     def scene(self, key: ImageKey, bank: ReferenceBank, load: Load, opened: Opened, product: str) -> Scene:
         """An opened image as detectors are shown it; computes in the thread that calls.

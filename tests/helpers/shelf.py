@@ -17,10 +17,7 @@ from adclick_backend.engine.engine import Engine
 from adclick_backend.settings import Settings
 from adclick_backend.store.proposal_source import TRAINED, ProposalSource
 from model.checkpoint.files import read_weights, write_checkpoint
-from model.checkpoint.manifest import (
-    LITE,
-    read_manifest,
-)
+from model.checkpoint.manifest import LITE, read_manifest
 
 Pixels = NDArray[np.uint8]
 

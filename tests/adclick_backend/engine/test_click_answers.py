@@ -16,24 +16,19 @@ from adclick_backend.engine.windows import LOOKED_AT
 from adclick_runtime.frame import Frame
 from model.checkpoint.backbone_id import backbone_of
 from model.checkpoint.files import read_weights, write_checkpoint
-from model.checkpoint.manifest import (
-    PACKAGED,
-    manifest_path,
-    read_manifest,
-)
+from model.checkpoint.manifest import PACKAGED, manifest_path, read_manifest
 from model.clicks import Click
 from model.evidence.prepared import Prepared
 from model.interactive.predictor import Predictor
 from model.interactive.zoom import Window
-from tests.helpers.shelf import Pixels, Shelf, draw, lite, look_closer, no_image
+from tests.helpers.shelf import Pixels, Shelf, draw, lite, look_closer, no_image, spot
 
 
 def test_a_click_gives_the_mask_of_the_spot(shelf: Shelf) -> None:
     key = ImageKey("7", "a" * 64)
     found = shelf.engine.click(key, shelf.bank, lambda: draw(50, (60, 110)), [Click(60.5, 110.5, True)])
-    true = np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9
     assert found.mask.shape == (160, 240)
-    assert (found.mask & true).sum() / (found.mask | true).sum() > 0.6
+    assert (found.mask & spot()).sum() / (found.mask | spot()).sum() > 0.6
     assert 0 < found.score <= 1
     assert {"features", "match", "network"} <= found.milliseconds.keys()
 
@@ -60,15 +55,14 @@ def test_further_clicks_see_the_mask_before(shelf: Shelf) -> None:
 
 def test_clicks_correct_a_mask_that_was_there_and_no_other_object_begins_with_it(shelf: Shelf) -> None:
     key, image = ImageKey("7", "2" * 64), draw(64, (60, 110))
-    spot = np.hypot(*(np.indices((160, 240)) - np.array([110, 60])[:, None, None])) <= 9
     false = np.zeros((160, 240), bool)
     false[20:36, 190:210] = True
     away = [Click(200.0, 28.0, False)]
-    corrected = shelf.engine.click(key, shelf.bank, lambda: image, away, begun=spot | false).mask
+    corrected = shelf.engine.click(key, shelf.bank, lambda: image, away, begun=spot() | false).mask
     assert not corrected[28, 200]
-    assert corrected[spot].mean() > 0.6
+    assert corrected[spot()].mean() > 0.6
     assert not shelf.engine.click(key, shelf.bank, no_image, away).mask.any()  # the same click on nothing
-    again = shelf.engine.click(key, shelf.bank, no_image, away, begun=spot | false).mask
+    again = shelf.engine.click(key, shelf.bank, no_image, away, begun=spot() | false).mask
     assert np.array_equal(again, corrected)
 
 
