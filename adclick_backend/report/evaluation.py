@@ -20,7 +20,7 @@ from adclick_backend.training.promotion import (
     mean_scores,
     truth_of,
 )
-from model.labels.labelled import LabelledImage
+from model.labels.labelled import SHAPED, LabelledImage
 from model.metrics.ranking import Ranking, image_auroc, rank, rank_pixels
 from model.metrics.thresholded import iou_max, thresholded
 
@@ -164,7 +164,7 @@ def _see(image: LabelledImage, look: Look) -> Seen:
     found = highest(look(image))
     scores = cv2.resize(found, shape[::-1], interpolation=cv2.INTER_LINEAR)
     kinds = {label.kind for label in image.labels.values()}
-    truth = truth_of(image, shape) if kinds <= {"mask", "clicked"} else None
+    truth = truth_of(image, shape) if kinds <= SHAPED else None
     judged = image_scores(found, truth_of(image, (found.shape[0], found.shape[1])), image)
     return Seen(image, np.asarray(scores, np.float32), truth, judged)
 

@@ -12,7 +12,7 @@ from adclick_backend.training.holdout import split, split_for_generated, trained
 from adclick_backend.training.reference_pixels import References, read_references
 from adclick_backend.training.training_set import TrainingSet
 from adclick_backend.training.trial_images import choose_trial_images
-from model.labels.labelled import LabelledImage
+from model.labels.labelled import SHAPED, LabelledImage
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,6 @@ def _by_type(images: Sequence[LabelledImage]) -> dict[str, list[LabelledImage]]:
     found: dict[str, list[LabelledImage]] = {}
     for image in images:
         for name, label in image.labels.items():
-            if label.kind in ("mask", "clicked"):
+            if label.kind in SHAPED:
                 found.setdefault(name, []).append(image)
     return found

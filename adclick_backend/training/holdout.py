@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from adclick_backend.store.version import Version
-from model.labels.labelled import LabelledImage
+from model.labels.labelled import SHAPED, LabelledImage
 
 SHARE = 0.2
 FEWEST_LABELLED = 5
@@ -136,7 +136,7 @@ def trained_on(version: Version | None) -> frozenset[str]:
 
 def has_mask(image: LabelledImage) -> bool:
     """Whether a label of the image says which pixels are defective."""
-    return any(label.kind in ("mask", "clicked") for label in image.labels.values())
+    return any(label.kind in SHAPED for label in image.labels.values())
 
 
 def _order(image: LabelledImage) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.training.holdout import Split
-from model.labels.labelled import LabelledImage
+from model.labels.labelled import SHAPED, LabelledImage
 
 Map = NDArray[np.float32]
 Look = Callable[[LabelledImage], Mapping[str, Map]]
@@ -141,7 +141,7 @@ def truth_of(image: LabelledImage, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The labelled defects of an image, all types together, (h, w) of `shape`."""
     truth = np.zeros(shape, bool)
     for label in image.labels.values():
-        if label.kind in ("mask", "clicked"):  # where in a box the defect is, is not known
+        if label.kind in SHAPED:  # where in a box the defect is, is not known
             target = cv2.resize(label.target, shape[::-1], interpolation=cv2.INTER_AREA)
             truth |= np.asarray(target >= 0.5)
     return truth

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.labels.labelled import LabelledImage
+from model.labels.labelled import SHAPED, LabelledImage
 
 MARGIN = 3  # pixels round the mask that come along, faded: the seam must not be what is learned
 TURN = 45.0  # degrees, at most
@@ -38,7 +38,7 @@ def cut_defect(image: LabelledImage) -> Cut | None:
     """The largest defect of an image whose shape is known; None when there is only a box or a tag, or nothing."""
     best: tuple[int, str, NDArray[np.uint8]] | None = None
     for name, label in image.labels.items():
-        if label.kind not in ("mask", "clicked"):
+        if label.kind not in SHAPED:
             continue
         labels, parts, statistics = _parts(label.target >= 0.5)
         if labels < 2:

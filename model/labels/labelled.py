@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Kind = Literal["mask", "clicked", "box", "tag"]
 
+SHAPED: frozenset[Kind] = frozenset(("mask", "clicked"))
+"""Kinds of labels that show where a defect ends."""
+
 
 @dataclass(frozen=True)
 class WeakLabel:

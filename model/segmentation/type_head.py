@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from adclick_runtime import type_head
 from adclick_runtime.type_head import SHAPE_NUMBERS, describe, regions_of
-from model.labels.labelled import Kind
+from model.labels.labelled import SHAPED, Kind
 from model.segmentation.network import SegConfig
 
 Maps = Mapping[str, NDArray[np.float32]]
@@ -116,7 +116,7 @@ def examples(
         targets: type -> kind of its label, and where it is (H, W), in working pixels.
         found: (H, W) bool, what the network calls a defect.
     """
-    shaped = {name: where for name, (kind, where) in targets.items() if kind in ("mask", "clicked")}
+    shaped = {name: where for name, (kind, where) in targets.items() if kind in SHAPED}
     for name, where in shaped.items():
         for region in regions_of(where):
             yield name, describe(seen, region)

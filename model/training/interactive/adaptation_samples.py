@@ -23,7 +23,7 @@ from model.generation.synthesis import add_defect
 from model.interactive.encoded_references import EncodedReferences, Image
 from model.interactive.predictor import Predictor
 from model.interactive.zoom import ZOOM, Window, window_for
-from model.labels.labelled import LabelledImage, WeakLabel
+from model.labels.labelled import SHAPED, LabelledImage, WeakLabel
 from model.labels.weak import three_valued
 from model.training.interactive.samples import Sample, save_sample
 
@@ -55,7 +55,7 @@ def exact(image: LabelledImage) -> list[WeakLabel]:
     Beside those the mask of another type says nothing of where else there is a defect.
     """
     labels = list(image.labels.values())
-    return labels if all(label.kind in ("mask", "clicked") for label in labels) else []
+    return labels if all(label.kind in SHAPED for label in labels) else []
 
 
 def is_painted(image: LabelledImage) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from model.labels.labelled import DEFECT, Kind
+from model.labels.labelled import DEFECT, SHAPED, Kind
 from model.labels.weak import three_valued
 from model.segmentation.inputs import STRIDES
 from model.training.crops import Crop
@@ -183,7 +183,7 @@ def what_is_known(
         certain = file.get_tensor(f"certain{i}") > 127
         own = name == sought or DEFECT in (name, sought)
         here = 1.0 if own else elsewhere
-        if kind in ("mask", "clicked"):
+        if kind in SHAPED:
             known = three_valued(target, certain, epsilon)
             labels[known == 1] = here
             labels[known == -1] = -1.0

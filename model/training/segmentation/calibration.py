@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.labels.labelled import SHAPED
 from model.language.vocabulary import Vocabulary
 from model.metrics.masks import iou
 from model.segmentation.network import ADClickSeg
@@ -86,11 +87,7 @@ def calibrate(
     def strongest(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.asarray(np.max([m - shift for m, shift in zip(maps, shifts, strict=True)], 0))
 
-    drawn = [
-        s
-        for s in samples
-        if s.source == "labelled" and s.kinds and {"mask", "clicked"}.issuperset(s.kinds.values())
-    ]
+    drawn = [s for s in samples if s.source == "labelled" and s.kinds and SHAPED.issuperset(s.kinds.values())]
     labelled = [
         (strongest(logits(s)), np.logical_or.reduce([mask for _, mask in read_targets(s).values()]))
         for s in drawn[:CALIBRATING]

@@ -22,7 +22,7 @@ from model.features.number_format import AUTO, number_format
 from model.interactive.encoded_references import fingerprint
 from model.interactive.predictor import Predictor
 from model.labels.generated import GeneratedImage
-from model.labels.labelled import DEFECT, LabelledImage
+from model.labels.labelled import DEFECT, SHAPED, LabelledImage
 from model.language.encoders import text_encoder
 from model.language.prompts import builtin_prompts
 from model.language.vocabulary import Vocabulary
@@ -154,6 +154,12 @@ def _check(
         raise ValueError(
             f"There is nothing to learn from: {defects} images with a labelled defect and {most} references. "
             "Label at least one defect, or add at least two defect-free references."
+        )
+    if most < 2 and all("tag" in {label.kind for label in image.labels.values()} for image in images):
+        raise ValueError(
+            f"Nothing says where a defect is: in each of the {len(images)} labelled images a choice names one that may "
+            f"be anywhere, and of no product there are two references (at most: {most}). Accept the mask of a clicked "
+            "defect, or add at least two defect-free references."
         )
     for image in generated:
         there = len(references.get(image.product, ()))
@@ -320,7 +326,7 @@ def notes(
             "There are fewer than two references of every product: nothing says what is normal, so the model cannot be "
             "calibrated and may see defects everywhere. Add at least eight defect-free images."
         )
-    if counts and not any(label.kind in ("mask", "clicked") for i in images for label in i.labels.values()):
+    if counts and not any(label.kind in SHAPED for i in images for label in i.labels.values()):
         found.append(
             "All labels are boxes or tags: where a defect ends is a guess. Accept a few masks by clicking."
         )

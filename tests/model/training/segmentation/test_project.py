@@ -116,6 +116,19 @@ def test_a_tag_is_only_drawn_with_the_whole_image(writer: SampleWriter) -> None:
     assert batch.labels.shape == (2, 1, 128, 128)
 
 
+def test_choices_without_a_place_teach_nothing_where_nothing_is_known_to_be_normal(tmp_path: Path) -> None:
+    tagged = [labelled(i, "tag") for i in range(2)]
+    with pytest.raises(
+        ValueError, match=r"in each of the 2 labelled images .* \(at most: 1\)\. Accept the mask"
+    ):
+        train_segmentation(
+            tagged, {"": [plate(20)]}, tmp_path / "seg.safetensors", version="v1", config=QUICK
+        )
+    train_segmentation(
+        tagged, {"": [plate(20), plate(21)]}, tmp_path / "seg.safetensors", version="v1", config=QUICK
+    )
+
+
 def test_training_finds_stains_that_it_has_not_seen(tmp_path: Path) -> None:
     seen: list[Progress] = []
     judged: list[Path] = []
