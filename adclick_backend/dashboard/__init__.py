@@ -26,6 +26,7 @@ from adclick_backend.dashboard.taking_along import add_taking_along
 from adclick_backend.dashboard.threshold import add_threshold
 from adclick_backend.dashboard.training import add_training
 from adclick_backend.dashboard.trial import add_trial
+from adclick_backend.dashboard.version_changes import add_version_changes
 from adclick_backend.dashboard.versions import add_versions
 from adclick_backend.dashboard.words import ago, change, images, percent
 from adclick_backend.services import Services
@@ -57,6 +58,7 @@ def create_dashboard(services: Services) -> Blueprint:
     add_training(blueprint, pages)
     add_job_notices(blueprint, pages)
     add_versions(blueprint, pages)
+    add_version_changes(blueprint, pages)
     add_threshold(blueprint, pages)
     add_trial(blueprint, pages)
     add_prompts(blueprint, pages)

@@ -1,33 +1,28 @@
-"""The page of a project's versions: which serves, how good each is, and switching between them."""
+"""The page of a project's versions: which serves, and how good each is."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from flask import Blueprint, request, send_file, url_for
+from flask import Blueprint, request, send_file
 from flask.typing import ResponseReturnValue
 
-from adclick_backend.answers.loadable import refusal
 from adclick_backend.dashboard.charts import Chart, draw_chart, thinned
 from adclick_backend.dashboard.comparisons import compare, judgement
-from adclick_backend.dashboard.figures import measures, side_by_side
+from adclick_backend.dashboard.figures import measures
 from adclick_backend.dashboard.image_names import image_names
 from adclick_backend.dashboard.operating_view import words_of_points
 from adclick_backend.dashboard.pages import Pages
 from adclick_backend.dashboard.proposing import proposing
-from adclick_backend.dashboard.sources import roll_back_masks, source_choice, source_table
+from adclick_backend.dashboard.sources import source_choice, source_table
 from adclick_backend.dashboard.words import count
-from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ApiError
 from adclick_backend.store.operating_points import point_changes
-from adclick_backend.store.proposal_source import ALWAYS, AUTOMATIC, WHEN, words_of_source
+from adclick_backend.store.proposal_source import words_of_source
 from adclick_backend.store.version import Version
 from adclick_backend.store.versions import RegistryError
-
-log = logging.getLogger(__name__)
 
 SHOWN = 6  # measures in the table
 AVERAGED = 10  # accepted masks in a row whose clicks a point of the curve averages
@@ -92,25 +87,21 @@ def draw_effort(spent: Sequence[tuple[float, int]]) -> Chart | None:
     return draw_chart(title, {"clicks": thinned(points)}, across="accepted masks")
 
 
+def find_version(pages: Pages, project: str, name: str) -> Version:
+    """A version of a project.
+
+    Raises:
+        ApiError: there is none of this name (404).
+    """
+    try:
+        return pages.services.registry.get(pages.known(project), name)
+    except RegistryError as error:
+        raise ApiError(404, "not_found", str(error)) from error
+
+
 def add_versions(blueprint: Blueprint, pages: Pages) -> None:
-    """Add the routes of the page."""
+    """Add the routes of the page, and of the pages that show one version or two."""
     registry, jobs, store = pages.services.registry, pages.services.jobs, pages.services.store
-
-    def find(project: str, name: str) -> Version:
-        try:
-            return registry.get(pages.known(project), name)
-        except RegistryError as error:
-            raise ApiError(404, "not_found", str(error)) from error
-
-    def change(
-        project: str, action: Callable[[str], str], undo: tuple[str, str] | None = None
-    ) -> ResponseReturnValue:
-        project = pages.known(project)
-        try:
-            said = action(project)
-        except RegistryError as error:
-            raise ApiError(409, "conflict", str(error)) from error
-        return pages.back("versions", project, said=said, undo=undo)
 
     @blueprint.get("/projects/<project>/versions")
     def versions(project: str) -> ResponseReturnValue:
@@ -142,8 +133,8 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/projects/<project>/versions/compare")
     def compare_versions(project: str) -> ResponseReturnValue:
-        first = find(project, request.args.get("first", ""))
-        second = find(project, request.args.get("second", ""))
+        first = find_version(pages, project, request.args.get("first", ""))
+        second = find_version(pages, project, request.args.get("second", ""))
         return pages.show(
             "versions",
             pages.known(project),
@@ -155,7 +146,7 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/projects/<project>/versions/<name>")
     def version(project: str, name: str) -> ResponseReturnValue:
-        found = find(project, name)
+        found = find_version(pages, project, name)
         return pages.show(
             "versions",
             pages.known(project),
@@ -175,102 +166,8 @@ def add_versions(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/projects/<project>/versions/<name>/pictures/<picture>")
     def picture(project: str, name: str, picture: str) -> ResponseReturnValue:
-        found = find(project, name)
+        found = find_version(pages, project, name)
         known = {path.name: path for path in (*found.pictures, *found.click_pictures, *found.source_pictures)}
         if picture not in known:
             raise ApiError(404, "not_found", "There is no such picture.")
         return send_file(known[picture].resolve(), mimetype="image/png", conditional=True)
-
-    @blueprint.post("/projects/<project>/versions/<name>/activate")
-    def activate(project: str, name: str) -> ResponseReturnValue:
-        def activated(known: str) -> str:
-            try:
-                if (found := refusal(registry.get(known, name), pages.services.engine)) is not None:
-                    registry.refuse(known, *found)
-            except EngineError as error:
-                log.warning("Whether %s of project %s can be loaded is not known: %s", name, known, error)
-            return f"Version {registry.activate(known, name).name} serves now."
-
-        return change(project, activated)
-
-    @blueprint.get("/projects/<project>/versions/roll-back")
-    def ask_to_roll_back(project: str) -> ResponseReturnValue:
-        project = pages.known(project)
-        serving, before = registry.current(project), registry.before(project)
-        if serving is None:
-            raise ApiError(409, "conflict", "No trained version serves: there is nothing to roll back.")
-        return pages.show(
-            "versions",
-            project,
-            template="roll_back.html",
-            serving=serving,
-            before=before,
-            figures=side_by_side(serving.metrics, before.metrics) if before else (),
-            masks=roll_back_masks(
-                serving, before, registry.choice(project), pages.services.engine.shared_detector.source.name
-            ),
-        )
-
-    @blueprint.post("/projects/<project>/versions/roll-back")
-    def roll_back(project: str) -> ResponseReturnValue:
-        def rolled_back(known: str) -> str:
-            found = registry.roll_back(known)
-            return f"Rolled back: {f'version {found.name}' if found else 'the packaged network'} serves now."
-
-        serving = registry.current(pages.known(project))
-        forward = url_for("dashboard.go_forward", project=project)
-        return change(
-            project, rolled_back, (forward, f"Forward to {serving.name} again") if serving else None
-        )
-
-    @blueprint.post("/projects/<project>/versions/forward")
-    def go_forward(project: str) -> ResponseReturnValue:
-        return change(project, lambda known: f"Version {registry.go_forward(known).name} serves again.")
-
-    @blueprint.post("/projects/<project>/versions/source")
-    def choose_source(project: str) -> ResponseReturnValue:
-        source = request.form.get("source", AUTOMATIC)
-
-        def chosen(known: str) -> str:
-            registry.choose(known, source)
-            said = words_of_source(source) if source else "what a training measures to be best"
-            return f"Masks before the first click come from {said} now. Tasks keep those that they have."
-
-        return change(project, chosen)
-
-    @blueprint.post("/projects/<project>/versions/proposals")
-    def propose_when(project: str) -> ResponseReturnValue:
-        when = request.form.get("when", ALWAYS)
-
-        def said(known: str) -> str:
-            registry.propose_when(known, when)
-            return f"Masks before the first click are {WHEN[when]} now. Tasks keep those that they have."
-
-        return change(project, said)
-
-    @blueprint.post("/projects/<project>/versions/push")
-    def push(project: str) -> ResponseReturnValue:
-        project = pages.known(project)
-        jobs.enqueue(project, "push", "the dashboard", again=True)
-        return pages.back("training", project)
-
-    @blueprint.get("/projects/<project>/versions/<name>/delete")
-    def ask_to_delete(project: str, name: str) -> ResponseReturnValue:
-        found = find(project, name)
-        return pages.show("versions", pages.known(project), template="delete_version.html", version=found)
-
-    @blueprint.post("/projects/<project>/versions/<name>/delete")
-    def delete(project: str, name: str) -> ResponseReturnValue:
-        def deleted(known: str) -> str:
-            registry.delete(known, name)
-            return f"Version {name} is deleted. It can be brought back for 30 days, at the end of this page."
-
-        back = url_for("dashboard.bring_back", project=project, name=name)
-        return change(project, deleted, (back, "Bring it back"))
-
-    @blueprint.post("/projects/<project>/versions/<name>/bring-back")
-    def bring_back(project: str, name: str) -> ResponseReturnValue:
-        return change(
-            project,
-            lambda known: f"Version {registry.bring_back(known, name).name} is back. It does not serve.",
-        )
