@@ -18,7 +18,7 @@ from adclick_backend.services import Services
 from adclick_backend.store.disk import is_full
 from adclick_backend.store.version import CLICKS, Version
 from adclick_backend.training.click_verdict import ClickVerdict, Press, judge_clicks
-from adclick_backend.training.holdout import FEWEST_CLICKED, Split, has_mask, split_for_clicks
+from adclick_backend.training.holdout import FEWEST_CLICKED, Split, split_for_clicks
 from adclick_backend.training.memory import halved, is_out_of_memory, train_within_memory
 from adclick_backend.training.training_set import key_of, whole
 from model.checkpoint.atomic import write_atomically
@@ -67,7 +67,7 @@ class ClickAdaptation:
         self._project, self._services, self._control = project, services, control
         self._serving, self._adapt = serving, adapt
         self.training, self.judged = split_for_clicks(chosen, learned_by(serving))
-        self._masks = sum(map(has_mask, chosen.training))
+        self._masks = sum(image.has_mask for image in chosen.training)
         self._why_not = ""  # a sentence, when nothing was adapted
 
     def fit(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from adclick_backend.store.version import Version
-from model.labels.labelled import SHAPED, LabelledImage
+from model.labels.labelled import LabelledImage
 
 SHARE = 0.2
 FEWEST_LABELLED = 5
@@ -53,7 +53,7 @@ def split(images: Sequence[LabelledImage], seen: Collection[str] = ()) -> Split:
     """
     strata: defaultdict[tuple[str, ...], list[LabelledImage]] = defaultdict(list)
     for image in images:
-        if not image.labels or has_mask(image):
+        if not image.labels or image.has_mask:
             strata[tuple(sorted(image.labels))].append(image)
     judged = sum(len(stratum) for types, stratum in strata.items() if types)
     held: list[LabelledImage] = []
@@ -95,7 +95,7 @@ def split_for_clicks(
         Both lists; the second is empty when fewer than `FEWEST_CLICKED` images have a mask.
     """
     judged = chosen.labelled[:MOST_CLICKED] if chosen.held_out else []
-    others = [image for image in chosen.training if has_mask(image)]
+    others = [image for image in chosen.training if image.has_mask]
     others.sort(key=lambda image: (image.name in seen, _order(image)))
     judged = [*judged, *others[: max(0, FEWEST_CLICKED - len(judged))]]
     names = {image.name for image in judged}
@@ -119,7 +119,7 @@ def split_for_generated(chosen: Split, seen: Collection[str] = ()) -> Split:
     """
     if chosen.held_out:
         return chosen
-    masked = [image for image in chosen.training if has_mask(image)]
+    masked = [image for image in chosen.training if image.has_mask]
     types = Counter(name for image in masked for name in image.labels)
     enough = [image for image in masked if all(types[name] >= FEWEST_TO_LEAVE for name in image.labels)]
     if not enough:
@@ -132,11 +132,6 @@ def split_for_generated(chosen: Split, seen: Collection[str] = ()) -> Split:
 def trained_on(version: Version | None) -> frozenset[str]:
     """Names of the images that a version was trained on; none for no version."""
     return frozenset(version.manifest.get("data", {}).get("images", ())) if version else frozenset()
-
-
-def has_mask(image: LabelledImage) -> bool:
-    """Whether a label of the image says which pixels are defective."""
-    return any(label.kind in SHAPED for label in image.labels.values())
 
 
 def _order(image: LabelledImage) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from adclick_backend.services import Services
 from adclick_backend.store.thresholds import Standing
-from adclick_backend.training.holdout import has_mask, trained_on
+from adclick_backend.training.holdout import trained_on
 from adclick_backend.training.training_set import TrainingSet
 from model.labels.labelled import LabelledImage
 
@@ -50,7 +50,7 @@ def choose_point_images(
     """
     version = standing.version if standing.source.learned else None
     learned = trained_on(version)
-    labelled = [image for image in data.images if image.labels and has_mask(image)]
+    labelled = [image for image in data.images if image.has_mask]
     unseen = [image for image in labelled if image.name not in learned]
     good = _good(data)
     if version is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adclick_backend.errors import ImageError
 from adclick_backend.images.shrinking import shrunk
-from adclick_backend.training.holdout import MOST_CLICKED, Split, has_mask
+from adclick_backend.training.holdout import MOST_CLICKED, Split
 from adclick_backend.training.training_set import TrainingSet
 from model.labels.labelled import DEFECT, LabelledImage, painted
 
@@ -72,7 +72,7 @@ def choose_trial_images(data: TrainingSet, chosen: Split) -> TrialImages:
         count = max(min(max(round(SHARE * len(ordered)), 1), len(ordered) - FEWEST_LEFT, room), 0)
         good += [LabelledImage(image.sha, image, {}, product) for image in ordered[:count]]
         left -= count
-    labelled = [image for image in chosen.labelled if has_mask(image)] if chosen.held_out else []
+    labelled = [image for image in chosen.labelled if image.has_mask] if chosen.held_out else []
     if good:
         return TrialImages(good, labelled[:MOST_CLICKED], held_out=True)
     every = [(image, product) for product, images in sorted(data.references.items()) for image in images]

@@ -53,6 +53,11 @@ class LabelledImage:
     labels: Mapping[str, WeakLabel]
     product: str = ""
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether a label shows where a defect ends."""
+        return any(label.kind in SHAPED for label in self.labels.values())
+
 
 DEFECT = "defect"
 """The type of a defect of which nothing else is known."""

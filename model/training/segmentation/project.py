@@ -22,7 +22,7 @@ from model.features.number_format import AUTO, number_format
 from model.interactive.encoded_references import fingerprint
 from model.interactive.predictor import Predictor
 from model.labels.generated import GeneratedImage
-from model.labels.labelled import DEFECT, SHAPED, LabelledImage
+from model.labels.labelled import DEFECT, LabelledImage
 from model.language.encoders import text_encoder
 from model.language.prompts import builtin_prompts
 from model.language.vocabulary import Vocabulary
@@ -326,7 +326,7 @@ def notes(
             "There are fewer than two references of every product: nothing says what is normal, so the model cannot be "
             "calibrated and may see defects everywhere. Add at least eight defect-free images."
         )
-    if counts and not any(label.kind in SHAPED for i in images for label in i.labels.values()):
+    if counts and not any(image.has_mask for image in images):
         found.append(
             "All labels are boxes or tags: where a defect ends is a guess. Accept a few masks by clicking."
         )
