@@ -143,6 +143,7 @@ class FewLabels:
         config = SegTraining(
             steps=self.few.steps,
             seed=self.seed,
+            enough=len(self.split.train) + 1,  # the arm says what trains beside them
             synthetic=count * arm.drawn,
             pasted=count * arm.pasted,
             generated=len(generated),

@@ -58,7 +58,8 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
             [(("labelled", 1.0),), (("labelled", 0.0), ("normal", TINY))],
             [(), (("labelled", 0.0),), (("labelled", -TINY),), (("painted", 1.0),)],
         ),
-        "generated_share": SHARE, "crops": CROPS, "synthetic": SOME, "pasted": SOME, "generated": SOME, "normal": SOME,
+        "generated_share": SHARE, "crops": CROPS, "enough": COUNT, "synthetic": SOME, "pasted": SOME, "generated": SOME,
+        "normal": SOME,
         "words": SWITCH, "views": SWITCH, "pretrained": SWITCH, "patience": SHARE, "save_seconds": NOT_NEGATIVE,
     },
     LiteConfig: {

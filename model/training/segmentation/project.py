@@ -248,12 +248,13 @@ def _plan(
         return plan
     for i in rng.permutation(references)[: max(1, config.normal // products)]:
         plan.append(lambda i=int(i): writer.normal(i))  # type: ignore[misc]
-    for n in range(max(min(1, config.synthetic), config.synthetic // products)):
-        plan.append(lambda n=n: writer.synthetic(n % references, n // references))  # type: ignore[misc]
-    donors = [i for i in images if i.labels]
-    for n in range(min(config.pasted // products, 6 * len(donors))):
-        host = int(rng.integers(references))
-        plan.append(lambda n=n, h=host: writer.pasted(donors[n % len(donors)], h, n // len(donors)))  # type: ignore[misc]
+    if sum(image.has_mask for image in images) < config.enough:
+        for n in range(max(min(1, config.synthetic), config.synthetic // products)):
+            plan.append(lambda n=n: writer.synthetic(n % references, n // references))  # type: ignore[misc]
+        donors = [i for i in images if i.labels]
+        for n in range(min(config.pasted // products, 6 * len(donors))):
+            host = int(rng.integers(references))
+            plan.append(lambda n=n, h=host: writer.pasted(donors[n % len(donors)], h, n // len(donors)))  # type: ignore[misc]
     return plan + [lambda i=i: writer.generated(i) for i in generated]
 
 

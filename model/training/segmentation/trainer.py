@@ -74,6 +74,8 @@ class SegTraining:
     generated_share: float = 0.5  # of the defects, where some are generated
     # (crop side in stride-2 cells, samples a step, share of steps)
     crops: tuple[tuple[int, int, float], ...] = ((96, 6, 0.7), (256, 1, 0.3))
+    # Each takes longer to prepare than to learn, and real ones that show where they end are worth more alone.
+    enough: int = 8  # images of a product with such labels beside which no defect is drawn or pasted
     synthetic: int = 24  # drawn defects at most, over all products
     pasted: int = 48  # pasted defects at most
     generated: int = 96  # generated defects at most, over all products
@@ -93,6 +95,7 @@ class SegTraining:
                 **dict.fromkeys(("clicked_share", "others", "patience", "generated_share"), SHARE),
                 **dict.fromkeys(("synthetic", "pasted", "generated", "normal"), NONE_OR_MORE),
                 "steps": COUNT,
+                "enough": COUNT,
                 "seed": SEED,
                 "ema": BELOW_ONE,
                 "band": BAND,

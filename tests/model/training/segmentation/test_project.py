@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from model.checkpoint.backbone_id import BackboneId
 from model.checkpoint.files import part_of, read_weights
 from model.checkpoint.manifest import LITE, PACKAGED_STATED, VIT, Packaged, read_manifest
 from model.evidence.prepared import STATIC_CHANNELS
-from model.labels.labelled import DEFECT, LabelledImage
+from model.labels.labelled import DEFECT, Kind, LabelledImage
 from model.language.encoders import HashedWords
 from model.language.vocabulary import Vocabulary
 from model.segmentation.predictor import SegPredictor
@@ -114,6 +115,38 @@ def test_a_tag_is_only_drawn_with_the_whole_image(writer: SampleWriter) -> None:
     assert {sampler.draw(rng, whole=True).source for _ in range(20)} == {"normal", "labelled"}
     batch = load_batch(sampler, 64, 2, 0.1, rng)
     assert batch.labels.shape == (2, 1, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "beside"),
+    [
+        (("mask", "clicked"), {}),
+        (("mask",), {"synthetic": 1, "pasted": 1}),
+        (("mask", "box", "tag"), {"synthetic": 1, "pasted": 1}),  # a box does not show where a defect ends
+    ],
+)
+def test_defects_are_drawn_and_pasted_only_beside_few_that_show_where_they_end(
+    kinds: tuple[Kind, ...], beside: dict[str, int], tmp_path: Path
+) -> None:
+    references = {name: [plate(i) for i in range(20, 23)] for name in ("", "without labels")}
+    train_segmentation(
+        [labelled(i, kind) for i, kind in enumerate(kinds)],
+        references,
+        tmp_path / "seg.safetensors",
+        version="v1",
+        config=replace(QUICK, enough=2, pasted=2),
+        resume=tmp_path / "state",
+    )
+    made = Counter(
+        (s.product, s.source) for s in map(read_header, (tmp_path / "samples").rglob("*.safetensors"))
+    )
+    assert made == {
+        **{("", source): count for source, count in beside.items()},
+        ("", "labelled"): len(kinds),
+        ("", "normal"): 1,
+        ("without labels", "normal"): 1,
+        ("without labels", "synthetic"): 1,
+    }
 
 
 def test_choices_without_a_place_teach_nothing_where_nothing_is_known_to_be_normal(tmp_path: Path) -> None:
