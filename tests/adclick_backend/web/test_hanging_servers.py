@@ -72,7 +72,7 @@ def test_clicks_on_a_hanging_label_studio_share_one_deadline(
     assert said
     assert all("within" in sentence and silent.url in sentence for sentence in said)
     if key == PERSONAL_TOKEN:
-        assert len(silent.connections) == 1
+        assert silent.most_at_once == 1  # who came late may ask once more when the first has given up
 
 
 def test_clicks_on_the_same_hanging_image_share_one_deadline(
