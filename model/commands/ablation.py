@@ -14,7 +14,9 @@ from model.commands.arguments import add_number_format, at_least_one, seed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``adclick ablation``."""
-    parser.add_argument("samples", type=Path, help="folder of samples that `adclick train click` built")
+    parser.add_argument(
+        "run", type=Path, help="folder of a run of `adclick train click`: its samples, and their backbone"
+    )
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="DATA_DIR", help="products in MVTec layout to measure on"
     )
@@ -40,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, measure and print the table; returns the exit status."""
+    from model.checkpoint.manifest import BACKBONES
     from model.commands.products import find_products
+    from model.commands.run_folder import SAMPLES, seen_with
+    from model.interactive.predictor import Predictor
     from model.studies import ablation
     from model.training.interactive.batches import ClickTraining
     from model.training.interactive.samples import find_samples
@@ -49,17 +54,20 @@ def run(args: argparse.Namespace) -> int:
     if unknown := [n for n in names if n not in ablation.VARIANTS]:
         print(f"There is no variant {unknown[0]!r}; there are: {', '.join(ablation.VARIANTS)}.")
         return 2
-    samples = list(find_samples(args.samples))
+    samples = list(find_samples(args.run / SAMPLES))
     if not samples:
-        print(f"{args.samples} holds no samples.")
+        print(f"{args.run} holds no samples of a training of the click network.")
+        return 2
+    if (behind := seen_with(args.run)) not in BACKBONES:
+        print(f"The samples of {args.run} were seen with {behind!r}, which is no packaged backbone.")
         return 2
     categories = find_products(args.folders)
     if not categories:
         return 2
-    images = ablation.open_images(categories, args.limit, args.number_format)
+    predictor = Predictor(BACKBONES[behind].click, asked=args.number_format)
+    images = ablation.open_images(predictor, categories, args.limit)
     clean, config = frozenset({"drawn", *args.stated_licences}), ClickTraining(steps=args.steps)
-    asked = args.number_format
-    for row in ablation.run(names, args.seeds, samples, clean, images, config, args.out, asked):
+    for row in ablation.run(predictor, names, args.seeds, samples, clean, images, config, args.out):
         print(f"{row['variant']}, seed {row['seed']}: {row['ious']}", flush=True)
     print(table(ablation.read(args.out)))
     return 0

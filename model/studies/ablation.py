@@ -22,7 +22,6 @@ from model.clicks import simulate_clicks
 from model.datasets.mvtec import Category, read_mask, read_rgb
 from model.evidence.prepared import LAYOUT, Prepared
 from model.evidence.relative import columns
-from model.features.number_format import AUTO
 from model.interactive.lite import LiteClickNetwork, LiteConfig
 from model.interactive.prediction import Prediction, predict
 from model.interactive.predictor import Predictor
@@ -121,12 +120,9 @@ class Opened:
 
 
 @torch.inference_mode()
-def open_images(categories: Sequence[Category], limit: int, asked: str = AUTO) -> list[Opened]:
-    """Up to ``limit`` defect images of each product, matched with its defect-free images as a server does it.
-
-    ``asked`` is the number format that is asked for (:mod:`model.features.number_format`).
-    """
-    predictor, found = Predictor(asked=asked), []
+def open_images(predictor: Predictor, categories: Sequence[Category], limit: int) -> list[Opened]:
+    """Up to ``limit`` defect images of each product, matched with its defect-free images as a server does it."""
+    found = []
     for category in tqdm(categories, desc="opening"):
         bank = [predictor.encode(read_rgb(file)) for file in category.good()]
         descriptors = np.stack([b.descriptor.numpy() for b in bank]) if bank else np.zeros((0, 1), np.float32)
@@ -160,6 +156,7 @@ def mean_ious(predictor: Predictor, images: Sequence[Opened]) -> NDArray[np.floa
 
 
 def run(
+    predictor: Predictor,
     variants: Sequence[str],
     seeds: Sequence[int],
     samples: Sequence[Sample],
@@ -167,11 +164,12 @@ def run(
     images: Sequence[Opened],
     config: ClickTraining,
     folder: Path,
-    asked: str = AUTO,
 ) -> Iterator[dict[str, Any]]:
     """Train and measure what ``folder/results.jsonl`` lacks; yields its rows as they come.
 
     Args:
+        predictor: of the backbone that the samples and images were seen with, and of the number format; it is left
+            with the network that was trained last.
         variants: keys of ``VARIANTS``.
         seeds: of weights, samples and clicks.
         samples: to train on.
@@ -179,10 +177,8 @@ def run(
         images: to measure on.
         config: of every training, but for what a variant changes.
         folder: for results and checkpoints.
-        asked: the number format that is asked for.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    predictor = Predictor(asked=asked)
     done = {(row["variant"], row["seed"]) for row in read(folder)}
     for seed in seeds:
         for name in variants:
@@ -196,7 +192,7 @@ def run(
                 images,
                 config,
                 folder / f"{name}-{seed}".replace(" ", "-"),
-                asked,
+                predictor.format.name,
             )
             predictor.network, predictor.temperature = trainer.ema.eval(), TEMPERATURE
             rows = [

@@ -23,12 +23,6 @@ from model.training.interactive.trainer import ClickTrainer, new_network
 from tests.helpers.plates import SmallPredictor
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images are opened for what a study does with them, not for how much is seen in them."""
-    monkeypatch.setattr(ablation, "Predictor", SmallPredictor)
-
-
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     cache = tmp_path_factory.mktemp("samples")
@@ -70,15 +64,15 @@ def test_the_kind_of_loss_can_be_chosen(samples: list[Sample], tmp_path: Path) -
     assert losses[0] != losses[1]
 
 
-@pytest.mark.usefixtures("small")
 def test_finished_trainings_are_not_repeated(samples: list[Sample], tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", products=["cap"], good=3, per_defect=1, size=128)
-    images = ablation.open_images(find_categories([tmp_path / "set"]), limit=2)
+    predictor = SmallPredictor()
+    images = ablation.open_images(predictor, find_categories([tmp_path / "set"]), limit=2)
     assert len(images) == 2
     config, out = ClickTraining(steps=2, crops=((32, 2, 1.0),)), tmp_path / "out"
 
     def run(*names: str) -> list[str]:
-        found = ablation.run(names, [0], samples, frozenset({"drawn"}), images, config, out)
+        found = ablation.run(predictor, names, [0], samples, frozenset({"drawn"}), images, config, out)
         return [row["variant"] for row in found]
 
     assert run("everything") == ["everything"]
@@ -89,13 +83,14 @@ def test_finished_trainings_are_not_repeated(samples: list[Sample], tmp_path: Pa
     assert "| everything | 1 |" in table(rows)
 
 
-@pytest.mark.usefixtures("small")
 def test_a_network_that_hears_is_told_the_kind_of_each_defect(samples: list[Sample], tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", products=["cap"], good=3, per_defect=1, size=128)
-    images = ablation.open_images(find_categories([tmp_path / "set"]), limit=3)
+    predictor = SmallPredictor()
+    images = ablation.open_images(predictor, find_categories([tmp_path / "set"]), limit=3)
     assert len({i.kind for i in images}) > 1
     config, name = ClickTraining(steps=2, crops=((32, 2, 1.0),)), "told what the defect is called"
-    rows = list(ablation.run([name], [0], samples, frozenset(), images, config, tmp_path / "out"))
+    found = ablation.run(predictor, [name], [0], samples, frozenset(), images, config, tmp_path / "out")
+    rows = list(found)
     assert [row["variant"] for row in rows] == [name, f"{name}, asked for NG"]
     assert all(len(row["ious"]) == ablation.CLICKS for row in rows)
 
@@ -111,5 +106,7 @@ def test_words_reach_the_logits_once_their_gate_is_open() -> None:
 
 def test_the_packaged_network_is_far_better_than_chance(tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", products=["cloth"], good=3, per_defect=1, size=256)
-    ious = ablation.mean_ious(Predictor(), ablation.open_images(find_categories([tmp_path / "set"]), limit=4))
+    predictor = Predictor()
+    images = ablation.open_images(predictor, find_categories([tmp_path / "set"]), limit=4)
+    ious = ablation.mean_ious(predictor, images)
     assert ious[2] > 0.6
