@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from flask import Blueprint, Response, request, url_for
 from flask.typing import ResponseReturnValue
+from numpy.typing import NDArray
 
 from adclick_backend.dashboard.drawing import COLOURS, jpeg, with_masks
 from adclick_backend.dashboard.image_names import image_names
@@ -22,7 +23,6 @@ from adclick_backend.errors import ApiError
 from adclick_backend.store.point_curves import CurveFiles, PointCurve
 from adclick_backend.store.proposal_source import words_of_source
 from adclick_backend.store.thresholds import Standing
-from adclick_backend.store.versions import RegistryError
 from model.metrics.operating_curve import marked_at
 
 SPEED, FASTEST = 1000, 1_000_000
@@ -107,10 +107,7 @@ def add_threshold(blueprint: Blueprint, pages: Pages) -> None:
         version, source = request.form.get("version", ""), request.form.get("source", "")
         points = {name[len(POINT) :]: text for name, text in request.form.items() if name.startswith(POINT)}
         before = services.registry.serving_name(project)
-        try:
-            standing = thresholds.choose(project, version, source, {n: _number(p) for n, p in points.items()})
-        except RegistryError as error:
-            raise ApiError(409, "conflict", str(error)) from error
+        standing = thresholds.choose(project, version, source, {n: _number(p) for n, p in points.items()})
         if request.form.get("speed"):
             values.set_if_possible(project, SPEED_KEY, str(speed_of(project, request.form["speed"])))
         chosen = dict(standing.source.points)
@@ -131,12 +128,8 @@ def add_threshold(blueprint: Blueprint, pages: Pages) -> None:
             return pages.back(
                 "threshold", project, said="Nothing was taken back: the thresholds have changed since."
             )
-        try:
-            standing = thresholds.undo(
-                project, request.args.get("version", ""), request.args.get("source", "")
-            )
-        except RegistryError as error:
-            raise ApiError(409, "conflict", str(error)) from error
+        version, source = request.args.get("version", ""), request.args.get("source", "")
+        standing = thresholds.undo(project, version, source)
         said = f"Taken back. The thresholds are what they were before: {words_of_points(dict(standing.source.points))}."
         return pages.back("threshold", project, said=said)
 
@@ -156,16 +149,19 @@ def add_threshold(blueprint: Blueprint, pages: Pages) -> None:
         if pixels is None or kept is None:
             raise missing
         probability, labelled = kept
-        drawn = with_masks(
-            pixels, {"": marked_at(probability, curve.points[int(position)])}, {"": place % len(COLOURS)}
-        )
-        size = pixels.shape[1], pixels.shape[0]
-        inside = cv2.resize(labelled.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, outlines, -1, LABELLED, 1)
+        marked = marked_at(probability, curve.points[int(position)])
+        drawn = _outlined(with_masks(pixels, {"": marked}, {"": place % len(COLOURS)}), labelled)
         answer = Response(jpeg(drawn), mimetype="image/jpeg")
         answer.headers["Cache-Control"] = "private, max-age=3600"
         return answer
+
+
+def _outlined(pixels: NDArray[np.uint8], labelled: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw the outline of what is labelled, a mask of any size, into a picture (H, W, 3)."""
+    inside = cv2.resize(labelled.astype(np.uint8), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(pixels, outlines, -1, LABELLED, 1)
+    return pixels
 
 
 def _number(text: str) -> float:

@@ -16,7 +16,6 @@ from adclick_backend.dashboard.versions import find_version
 from adclick_backend.engine.bank import EngineError
 from adclick_backend.errors import ApiError
 from adclick_backend.store.proposal_source import ALWAYS, AUTOMATIC, WHEN, words_of_source
-from adclick_backend.store.versions import RegistryError
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +28,7 @@ def add_version_changes(blueprint: Blueprint, pages: Pages) -> None:
         project: str, action: Callable[[str], str], undo: tuple[str, str] | None = None
     ) -> ResponseReturnValue:
         project = pages.known(project)
-        try:
-            said = action(project)
-        except RegistryError as error:
-            raise ApiError(409, "conflict", str(error)) from error
-        return pages.back("versions", project, said=said, undo=undo)
+        return pages.back("versions", project, said=action(project), undo=undo)
 
     @blueprint.post("/projects/<project>/versions/<name>/activate")
     def activate(project: str, name: str) -> ResponseReturnValue:

@@ -11,6 +11,7 @@ from adclick_backend.errors import ApiError
 from adclick_backend.logs import request_id
 from adclick_backend.store import DiskError
 from adclick_backend.store.disk import stops_writing
+from adclick_backend.store.versions import RegistryError
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ def install_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(DiskError, _unwritten)
+    app.register_error_handler(RegistryError, _unusable)
     app.register_error_handler(Exception, _crash)
 
 
@@ -53,6 +55,11 @@ def _what_is_too_large() -> str:
 def _unwritten(error: DiskError) -> Response:
     """What was asked could not be written down: nothing of it was done, and the sentence says why."""
     return _api_error(ApiError(503, "storage", str(error)))
+
+
+def _unusable(error: RegistryError) -> Response:
+    """A version is not what whoever asked believes it to be, and the sentence says what it is."""
+    return _api_error(ApiError(409, "conflict", str(error)))
 
 
 def _crash(error: Exception) -> Response:
