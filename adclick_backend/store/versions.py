@@ -6,13 +6,11 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from adclick_backend import __version__
 from adclick_backend.errors import FilesError
@@ -32,37 +30,17 @@ from adclick_backend.store.proposal_source import (
     words_of_source,
 )
 from adclick_backend.store.shelves import FolderShelf, Shelf
-from adclick_backend.store.version import CLICKS, DETECTOR, WEIGHTS, Version
-from model.checkpoint.described import check_click, check_detector, check_segmentation
-from model.checkpoint.manifest import (
-    PACKAGED,
-    CheckpointError,
-    UnreadableError,
-    manifest_path,
-    read_checked,
-    read_manifest,
-)
+from adclick_backend.store.version import Version
+from adclick_backend.store.version_reading import REFUSED, VersionReader
+from model.checkpoint.manifest import PACKAGED, read_manifest
 
 log = logging.getLogger(__name__)
 
-REFUSED = {WEIGHTS: "refused.json", CLICKS: "click-refused.json", DETECTOR: "detector-refused.json"}
-"""Beside weights of a version that could not be loaded: by which release, and why."""
-
 _UNTRAINED = (proposal_source.PACKAGED, RESIDUAL)  # sources that need no version
-
-FileSignature = tuple[tuple[int, int, int], ...]
 
 
 class RegistryError(RuntimeError):
     """A version cannot be used as asked; the message says why and what to do."""
-
-
-class _Looked(NamedTuple):
-    """What is known of one network of a version: its manifest, what is wrong, and whether that stays so."""
-
-    manifest: dict[str, Any]
-    damage: str
-    lasts: bool
 
 
 class Registry:
@@ -97,8 +75,7 @@ class Registry:
     ) -> None:
         self._shelf, self._shared = shelf or FolderShelf(data_dir), shared
         self._given_base, self._click = base, click
-        self._checked: dict[Path, tuple[tuple[object, ...], Version]] = {}
-        self._refused: dict[Path, dict[str, str]] = {}  # what could not be written down, on a full disk say
+        self._reader = VersionReader(lambda: f"{__version__} with {self._base}")
 
     # --- reading
 
@@ -272,7 +249,7 @@ class Registry:
             RegistryError: the name is taken, or the candidate's files are damaged.
             OSError: the disk is full, or cannot be written.
         """
-        new = self._read_folder(candidate, candidate.name)
+        new = self._reader.read(candidate, candidate.name)
         damage = "It has no files." if new is None else new.damage or new.click_damage or new.detector_damage
         if damage:
             raise RegistryError(f"The new version was not kept. {damage}")
@@ -314,9 +291,7 @@ class Registry:
         if not name:
             return
         log.warning("Version %s of project %s cannot serve: %s", name, project, why)
-        note = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by, "why": why}
-        self._refused[weights] = note
-        self._checked.pop(weights.parent, None)
+        note = self._reader.refuse(weights, why)
         try:
             with self._shelf.changing(project):
                 told = json.dumps(note, indent=2) + "\n"
@@ -428,11 +403,6 @@ class Registry:
     def _base(self) -> str:
         return self._given_base or str(read_manifest(self._click)["version"])
 
-    @property
-    def _looked_at_by(self) -> str:
-        """Who found that a network cannot be loaded: behind another backbone, it may well be."""
-        return f"{__version__} with {self._base}"
-
     def _is_intact(self, project: str, name: str) -> bool:
         version = self._read(project, name)
         return version is not None and not version.damage
@@ -445,107 +415,11 @@ class Registry:
             lost = Path(f"{project}-{name}")
             return Version(name, lost, 0.0, {}, {}, serving=False, damage=str(error))
         refusals = [self._shelf.note(project, f"{name}/{note}") for note in REFUSED.values()]
-        found = self._read_folder(folder, name, dict(zip(REFUSED, refusals, strict=True)))
+        found = self._reader.read(folder, name, dict(zip(REFUSED, refusals, strict=True)))
         return None if found is None else replace(found, points=self._points(project, name))
-
-    def _read_folder(
-        self, folder: Path, name: str, refusals: Mapping[str, str] = MappingProxyType({})
-    ) -> Version | None:
-        """The version in a folder; its weights are only read again when a file of it changed."""
-        files = [folder / WEIGHTS, folder / CLICKS, folder / DETECTOR]
-        signature = (*_signature(*files, *map(manifest_path, files)), *refusals.values())
-        known = self._checked.get(folder)
-        if known is not None and known[0] == signature:
-            return known[1]
-        if not folder.is_dir():
-            return None
-        clicks = (
-            self._look_at(files[1], name, check_click, refusals) if manifest_path(files[1]).exists() else None
-        )
-        if clicks is not None and clicks.manifest.get("alone") is True:  # the packaged network proposes
-            found, clicks = clicks, None
-        else:
-            found = self._look_at(files[0], name, check_segmentation, refusals)
-        detector = (
-            self._look_at(files[2], name, check_detector, refusals)
-            if manifest_path(files[2]).exists()
-            else None
-        )
-        version = Version(
-            name,
-            folder,
-            float(found.manifest.get("created", folder.stat().st_mtime)),
-            found.manifest.get("metrics", {}),
-            found.manifest,
-            serving=False,
-            damage=found.damage,
-            click_damage="" if clicks is None else clicks.damage,
-            detector_damage="" if detector is None else detector.damage,
-            parts=() if detector is None or detector.damage else _part_names(detector.manifest),
-        )
-        if not version.damage and not version.offers(version.source):
-            lacking = f"Its masks come from {words_of_source(version.source)}, which it lacks."
-            version = replace(version, damage=version.detector_damage or lacking)
-        if all(looked is None or looked.lasts for looked in (found, clicks, detector)):
-            self._checked[folder] = signature, version
-        return version
-
-    def _look_at(
-        self,
-        weights: Path,
-        name: str,
-        check: Callable[[Mapping[str, Any], str], None],
-        refusals: Mapping[str, str],
-    ) -> _Looked:
-        """One network of a version: its manifest, and what is wrong with it."""
-        manifest: dict[str, Any] = {}
-        try:
-            found = read_manifest(weights)
-            check(found, f"version {name}")
-            manifest = found
-            read_checked(weights, manifest)
-            return _Looked(manifest, self._refusal(weights, refusals.get(weights.name, "")), True)
-        except CheckpointError as error:
-            return _Looked(manifest, str(error), not isinstance(error, UnreadableError))
-
-    def _refusal(self, weights: Path, written: str) -> str:
-        """Why a network of a version could not be loaded; "" when it never failed as it is now."""
-        try:
-            note = json.loads(written)
-        except ValueError:
-            note = self._refused.get(weights)
-        current = {"manifest": _digest(manifest_path(weights)), "release": self._looked_at_by}
-        if not isinstance(note, dict) or any(note.get(name) != value for name, value in current.items()):
-            return ""
-        return str(note.get("why", ""))
 
     def _write(self, project: str, name: str, lines: Iterable[str]) -> None:
         self._shelf.write(project, name, "".join(f"{line}\n" for line in lines))
-
-
-def _part_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(part["name"]) for part in manifest["parts"])
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a small file; "" when it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-def _signature(*paths: Path) -> FileSignature:
-    """What changes when a file does: modification time, size and inode of each."""
-    found = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            found.append((0, 0, 0))
-        else:
-            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(found)
 
 
 def _lines(shelf: Shelf, project: str, name: str) -> list[str]:

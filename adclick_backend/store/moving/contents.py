@@ -13,7 +13,7 @@ from adclick_backend.store.files.objects import manifest_of
 from adclick_backend.store.operating_points import FILE as POINTS
 from adclick_backend.store.operating_points import UNTRAINED
 from adclick_backend.store.shelves import NOTES, ShelfState, folder_name
-from adclick_backend.store.versions import REFUSED
+from adclick_backend.store.version_reading import REFUSED
 
 COMPUTED = frozenset({"cache", "gallery", "thumbnails", "training", "tries", "exports"})
 """Folders of a project that hold what is computed again, or is soon forgotten; they stay."""
