@@ -28,7 +28,7 @@ from adclick_backend.settings import Settings
 from adclick_backend.store import Annotated, LabelledTask, Store, project_id
 from adclick_backend.store.files import open_files
 from adclick_backend.store.files.kept import is_young
-from adclick_backend.store.labels import Flag, Summary
+from adclick_backend.store.labelled_task import Flag, Summary
 from model.labels.labelled import DEFECT
 
 log = logging.getLogger(__name__)

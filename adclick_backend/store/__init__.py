@@ -14,7 +14,8 @@ from adclick_backend.store.database import DATABASE_ERRORS, Database, StoreError
 from adclick_backend.store.disk import Disk, DiskError
 from adclick_backend.store.gallery import GalleryImage, GalleryTable
 from adclick_backend.store.jobs import Job, JobKind, JobState, JobTable
-from adclick_backend.store.labels import Annotated, LabelledTask, LabelTable
+from adclick_backend.store.labelled_task import Annotated, LabelledTask
+from adclick_backend.store.labels import LabelTable
 from adclick_backend.store.locks import DatabaseLocks, FileLocks, Locks
 from adclick_backend.store.problems import Problem, ProblemTable
 from adclick_backend.store.projects import KeyValueTable, Project, ProjectTable, project_id

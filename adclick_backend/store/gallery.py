@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from adclick_backend.store.database import Database
-from adclick_backend.store.labels import Flag, Kinds, is_about
+from adclick_backend.store.label_rows import is_about
+from adclick_backend.store.labelled_task import Flag, Kinds
 from adclick_backend.store.tables import annotation_revisions, labelled_tasks
 
 

@@ -4,139 +4,40 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypedDict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    RowMapping,
     Select,
-    and_,
-    bindparam,
     delete,
-    exists,
     func,
     or_,
     select,
     update,
 )
 
-from adclick_backend.store.annotations import is_news, mark_deleted, mark_tasks_deleted, tasks_of
+from adclick_backend.store.annotations import mark_deleted, mark_tasks_deleted, tasks_of
 from adclick_backend.store.database import KEPT_S, Database
-from adclick_backend.store.statements import in_parts, upsert
+from adclick_backend.store.label_rows import (
+    find_rows,
+    is_about,
+    is_news_of,
+    known_annotations,
+    marked_gone,
+    of_task,
+    save_rows,
+    task_of,
+    there,
+    with_clicks,
+    write_summary,
+)
+from adclick_backend.store.labelled_task import Annotated, Kinds, LabelledTask, LeftOut, Summarise
+from adclick_backend.store.statements import in_parts
 from adclick_backend.store.tables import annotation_revisions, deleted_tasks, labelled_tasks
 
-Kinds = dict[str, str]
-
-Flag = Literal["", "contradiction", "unaccepted", "empty after clicks"]
-"""Why nothing is learned from a task although somebody annotated it; "" for every other case."""
-
-
-class _Annotated(TypedDict):
-    id: int
-    result: list[dict[str, Any]]
-    was_cancelled: bool
-    changed_at: float  # Unix seconds
-
-
-class Annotated(_Annotated, total=False):
-    """What is kept of an annotation."""
-
-    clicked: bool  # somebody clicked in the task just before it was saved
-    reviewed: bool  # it has Label Studio's star: somebody calls it the truth
-    deleted: float  # Unix seconds, when that was heard
-
-
-class Summary(NamedTuple):
-    """What a task's annotations amount to: the kind of label by defect type, and why nothing is learned, if so."""
-
-    kinds: Kinds | None  # {} is free of defects, None says nothing
-    flag: Flag = ""
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class LabelledTask:
-    """An image of a task with the task's annotations, and where the copy of the image is.
-
-    Attributes:
-        project: project id.
-        task_id: the task.
-        data: of the task.
-        annotations: those that are known, in the order of their ids.
-        url: of its image; "" when the task has none.
-        sha: SHA-256 of the image file; "" until it was fetched.
-        file: name of the kept copy; "" until it was fetched.
-        problem: why it could not be fetched.
-        updated: when this row was last written, Unix seconds.
-        deleted: when it was heard that the task, or its last annotation, was deleted, Unix seconds; None: it is there.
-        flag: why nothing is learned from it.
-        remark: the same as a sentence for a person.
-        image: key of the image in the labeling config, "" for the only one.
-        restored: when a person brought it back, Unix seconds; None once Label Studio has it again.
-    """
-
-    project: str
-    task_id: int
-    data: dict[str, Any]
-    annotations: Sequence[Annotated]
-    url: str
-    sha: str = ""
-    file: str = ""
-    problem: str = ""
-    updated: float = 0.0
-    deleted: float | None = None
-    flag: Flag = ""
-    remark: str = ""
-    image: str = ""
-    restored: float | None = None
-
-    @property
-    def live(self) -> list[Annotated]:
-        """The annotations that were not deleted."""
-        return [one for one in self.annotations if not one.get("deleted")]
-
-
-Summarise = Callable[[LabelledTask], Summary]
-
 _LABELLED = labelled_tasks.c
-
-# Made once: to make a statement takes longer than to run it, and a message may be about a thousand tasks.
-_OF_TASK = (
-    select(labelled_tasks)
-    .where(_LABELLED.project == bindparam("of"), _LABELLED.task_id == bindparam("task"))
-    .order_by(_LABELLED.image)
-)
-_SUMMARY = (
-    update(labelled_tasks)
-    .where(
-        _LABELLED.project == bindparam("of"),
-        _LABELLED.task_id == bindparam("task"),
-        _LABELLED.image == bindparam("at"),
-    )
-    .values(kinds=bindparam("kinds"), flag=bindparam("flag"), remark=bindparam("remark"))
-)
-
-
-def is_about() -> ColumnElement[bool]:
-    """Of a row: its image is not one that the task's annotation is beside, being about another image of the task."""
-    other = labelled_tasks.alias("other")
-    told = exists().where(
-        other.c.project == _LABELLED.project,
-        other.c.task_id == _LABELLED.task_id,
-        or_(other.c.kinds != "null", other.c.flag != ""),
-    )
-    return or_(_LABELLED.kinds != "null", _LABELLED.flag != "", ~told)
-
-
-class LeftOut(NamedTuple):
-    """A task that cannot be learned from."""
-
-    task_id: int
-    reason: str  # a sentence; "" when the annotation just says nothing about defects
-    flag: Flag
 
 
 class LabelTable:
@@ -150,7 +51,7 @@ class LabelTable:
     def of_project(self, project: str) -> list[LabelledTask]:
         """Every image of the labelled tasks, in the order of their ids."""
         return self._tasks(
-            select(labelled_tasks).where(_there(project)).order_by(_LABELLED.task_id, _LABELLED.image)
+            select(labelled_tasks).where(there(project)).order_by(_LABELLED.task_id, _LABELLED.image)
         )
 
     def updates(self, project: str) -> dict[int, float]:
@@ -158,7 +59,7 @@ class LabelTable:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(_LABELLED.task_id, func.max(_LABELLED.updated))
-                .where(_there(project))
+                .where(there(project))
                 .group_by(_LABELLED.task_id)
             ).all()
         return {task: updated for task, updated in rows}
@@ -168,7 +69,7 @@ class LabelTable:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(_LABELLED.task_id, _LABELLED.url, _LABELLED.file)
-                .where(_there(project))
+                .where(there(project))
                 .order_by(_LABELLED.task_id, _LABELLED.image)
             ).all()
         return [(row.task_id, row.url, row.file) for row in rows]
@@ -195,7 +96,7 @@ class LabelTable:
         """The name of the kept copy of the image behind this URL of the task; "" when there is none."""
         with self._database.read() as connection:
             file = connection.execute(
-                select(_LABELLED.file).where(_of(project, task_id), _LABELLED.url == url).limit(1)
+                select(_LABELLED.file).where(of_task(project, task_id), _LABELLED.url == url).limit(1)
             ).scalar_one_or_none()
         return file or ""
 
@@ -204,7 +105,7 @@ class LabelTable:
         with self._database.read() as connection:
             kinds = connection.execute(
                 select(_LABELLED.kinds)
-                .where(_there(project), is_about())
+                .where(there(project), is_about())
                 .order_by(_LABELLED.task_id, _LABELLED.image)
             ).scalars()
             return [json.loads(one) for one in kinds]
@@ -214,7 +115,7 @@ class LabelTable:
         wanted = list(dict.fromkeys(tasks))
         found: defaultdict[int, list[LabelledTask]] = defaultdict(list)
         for part in in_parts(wanted):
-            statement = select(labelled_tasks).where(_there(project), _LABELLED.task_id.in_(part))
+            statement = select(labelled_tasks).where(there(project), _LABELLED.task_id.in_(part))
             for image in self._tasks(statement.order_by(_LABELLED.image)):
                 found[image.task_id].append(image)
         return [image for task in wanted for image in found[task]]
@@ -224,7 +125,7 @@ class LabelTable:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(_LABELLED.task_id, _LABELLED.problem, _LABELLED.flag, _LABELLED.remark)
-                .where(_there(project), or_(_LABELLED.problem != "", _LABELLED.kinds == "null"), is_about())
+                .where(there(project), or_(_LABELLED.problem != "", _LABELLED.kinds == "null"), is_about())
                 .distinct()
                 .order_by(_LABELLED.task_id, _LABELLED.problem, _LABELLED.flag, _LABELLED.remark)
             ).all()
@@ -236,7 +137,7 @@ class LabelTable:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(_LABELLED.flag, func.count(_LABELLED.task_id.distinct()))
-                .where(_there(project), _LABELLED.flag != "")
+                .where(there(project), _LABELLED.flag != "")
                 .group_by(_LABELLED.flag)
             ).all()
         return {flag: int(number) for flag, number in rows}
@@ -266,7 +167,7 @@ class LabelTable:
         with self._database.read() as connection:
             found = connection.execute(
                 select(func.count(_LABELLED.task_id.distinct())).where(
-                    _there(project), _LABELLED.updated > moment, _LABELLED.kinds != "null"
+                    there(project), _LABELLED.updated > moment, _LABELLED.kinds != "null"
                 )
             ).scalar_one()
         return int(found)
@@ -291,12 +192,12 @@ class LabelTable:
         """
         with self._database.write() as connection:
             now = self._database.now()
-            if not _is_news(connection, images[0], annotation, now, asked):
+            if not is_news_of(connection, images[0], annotation, now, asked):
                 return False
-            rows = _find(connection, images[0].project, images[0].task_id)
-            before = {one["id"]: one for one in _annotations(rows)}
-            before[annotation["id"]] = _with_clicks(annotation, before.get(annotation["id"]))
-            return _save(connection, rows, images, list(before.values()), summarise, now)
+            rows = find_rows(connection, images[0].project, images[0].task_id)
+            before = {one["id"]: one for one in known_annotations(rows)}
+            before[annotation["id"]] = with_clicks(annotation, before.get(annotation["id"]))
+            return save_rows(connection, rows, images, list(before.values()), summarise, now)
 
     def mirror(self, images: Sequence[LabelledTask], *, asked: float, summarise: Summarise) -> bool:
         """Take in a task with all its annotations, as read from Label Studio; answer whether anything changed.
@@ -312,21 +213,21 @@ class LabelTable:
         """
         with self._database.write() as connection:
             now = self._database.now()
-            rows = _find(connection, images[0].project, images[0].task_id)
+            rows = find_rows(connection, images[0].project, images[0].task_id)
             if not images[0].annotations and any(row.restored for row in rows):
                 return False
-            before = {one["id"]: one for one in _annotations(rows)}
+            before = {one["id"]: one for one in known_annotations(rows)}
             if any(asked <= row.updated <= now for row in rows):
                 kept = dict(before)
             else:
-                kept = {number: _gone(one, asked) for number, one in before.items()}
+                kept = {number: marked_gone(one, asked) for number, one in before.items()}
             for annotation in images[0].annotations:
                 number = annotation["id"]
-                if _is_news(connection, images[0], annotation, now, asked):
-                    kept[number] = _with_clicks(annotation, before.get(number))
+                if is_news_of(connection, images[0], annotation, now, asked):
+                    kept[number] = with_clicks(annotation, before.get(number))
                 elif number in before:
                     kept[number] = before[number]
-            return _save(connection, rows, images, list(kept.values()), summarise, now)
+            return save_rows(connection, rows, images, list(kept.values()), summarise, now)
 
     def delete_annotations(self, project: str, annotations: Iterable[int], summarise: Summarise) -> bool:
         """It was heard that the annotations are gone; answer whether any was known. All in one transaction."""
@@ -347,12 +248,12 @@ class LabelTable:
         gone: Collection[int],
         summarise: Summarise,
     ) -> bool:
-        rows = _find(connection, project, task)
+        rows = find_rows(connection, project, task)
         if not rows or not any(one["id"] in gone for one in rows[0].live):
             return False
         now = self._database.now()
-        left = [_gone(one, now) if one["id"] in gone else one for one in _annotations(rows)]
-        return _save(connection, rows, rows, left, summarise, now)
+        left = [marked_gone(one, now) if one["id"] in gone else one for one in known_annotations(rows)]
+        return save_rows(connection, rows, rows, left, summarise, now)
 
     def delete_tasks(self, project: str, tasks: Iterable[int]) -> bool:
         """It was heard that the tasks are gone; answer whether any was labelled."""
@@ -363,7 +264,7 @@ class LabelTable:
             gone = [
                 connection.execute(
                     update(labelled_tasks)
-                    .where(_there(project), _LABELLED.task_id.in_(part))
+                    .where(there(project), _LABELLED.task_id.in_(part))
                     .values(deleted=now)
                 ).rowcount
                 for part in in_parts(told)
@@ -373,7 +274,7 @@ class LabelTable:
     def restore(self, project: str, task_id: int, summarise: Summarise) -> bool:
         """Bring back a deleted task, or the annotations that were deleted of it; answer whether there were any."""
         with self._database.write() as connection:
-            rows = _find(connection, project, task_id)
+            rows = find_rows(connection, project, task_id)
             if not rows or (rows[0].deleted is None and len(rows[0].live) == len(rows[0].annotations)):
                 return False
             gone, heard, now = deleted_tasks.c, annotation_revisions.c, self._database.now()
@@ -384,18 +285,19 @@ class LabelTable:
                 .values(deleted=0)
             )
             back = [
-                {key: value for key, value in one.items() if key != "deleted"} for one in _annotations(rows)
+                {key: value for key, value in one.items() if key != "deleted"}
+                for one in known_annotations(rows)
             ]
             images = [replace(row, deleted=None, restored=now) for row in rows]
-            return _save(connection, rows, images, back, summarise, now)  # type: ignore[arg-type]
+            return save_rows(connection, rows, images, back, summarise, now)  # type: ignore[arg-type]
 
     def summarise_again(self, project: str, summarise: Summarise) -> None:
         """The words of the project mean something else now: say anew what each task amounts to."""
         with self._database.write() as connection:
             of_project = select(labelled_tasks).where(_LABELLED.project == project)
             for row in connection.execute(of_project).mappings().all():
-                task = _task(row)
-                _write_summary(connection, task, summarise(task))
+                task = task_of(row)
+                write_summary(connection, task, summarise(task))
 
     def purge(self) -> int:
         """Forget for good what was deleted longer than `KEPT_S` ago; how many images those were."""
@@ -419,123 +321,11 @@ class LabelTable:
         with self._database.write() as connection:
             connection.execute(
                 update(labelled_tasks)
-                .where(_of(project, task_id), _LABELLED.url == url)
+                .where(of_task(project, task_id), _LABELLED.url == url)
                 .values(sha=sha, file=file, problem=problem)
             )
 
     def _tasks(self, statement: Select[Any]) -> list[LabelledTask]:
         with self._database.read() as connection:
             rows = connection.execute(statement).mappings().all()
-        return [_task(row) for row in rows]
-
-
-def _there(project: str) -> ColumnElement[bool]:
-    """The rows of a project that are not deleted."""
-    return and_(_LABELLED.project == project, _LABELLED.deleted.is_(None))
-
-
-def _of(project: str, task_id: int) -> ColumnElement[bool]:
-    return and_(_LABELLED.project == project, _LABELLED.task_id == task_id)
-
-
-def _is_news(
-    connection: Connection,
-    task: LabelledTask,
-    annotation: Annotated,
-    now: float,
-    asked: float | None = None,
-) -> bool:
-    changed_at = annotation["changed_at"]
-    return is_news(connection, task.project, annotation["id"], task.task_id, changed_at, now=now, asked=asked)
-
-
-def _gone(annotation: Annotated, when: float) -> Annotated:
-    return annotation if annotation.get("deleted") else {**annotation, "deleted": when}
-
-
-def _with_clicks(annotation: Annotated, before: Annotated | None) -> Annotated:
-    """An annotation that did not change goes on being one that was saved after clicks."""
-    if before is None or before["changed_at"] != annotation["changed_at"] or not before.get("clicked"):
-        return annotation
-    return {**annotation, "clicked": True}
-
-
-def _find(connection: Connection, project: str, task_id: int) -> list[LabelledTask]:
-    """The rows of a task, one for each of its images."""
-    rows = connection.execute(_OF_TASK, {"of": project, "task": task_id})
-    return [_task(row) for row in rows.mappings().all()]
-
-
-def _annotations(rows: Sequence[LabelledTask]) -> Sequence[Annotated]:
-    """The known annotations of a task, the same in each of its rows."""
-    return rows[0].annotations if rows else []
-
-
-def _task(row: RowMapping) -> LabelledTask:
-    values = {name: value for name, value in row.items() if name != "kinds"}
-    values["data"], values["annotations"] = json.loads(row["data"]), json.loads(row["annotations"])
-    return LabelledTask(**values)
-
-
-def _save(
-    connection: Connection,
-    rows: Sequence[LabelledTask],
-    images: Sequence[LabelledTask],
-    annotations: Sequence[Annotated],
-    summarise: Summarise,
-    now: float,
-) -> bool:
-    """Write the rows of a task; one without annotations counts as deleted. Answers whether anything changed."""
-    if not annotations:
-        return False
-    known = {row.image: row for row in rows}
-    wanted = {image.image: image for image in images}
-    for name in known.keys() - wanted.keys():  # the labeling config has no such image any more
-        connection.execute(
-            delete(labelled_tasks).where(
-                _of(known[name].project, known[name].task_id), _LABELLED.image == name
-            )
-        )
-    ordered = sorted(annotations, key=lambda annotation: annotation["id"])
-    changed = [
-        _save_image(connection, known.get(name), replace(image, annotations=ordered), summarise, now)
-        for name, image in wanted.items()
-    ]
-    return any(changed) or known.keys() != wanted.keys()
-
-
-def _write_summary(connection: Connection, task: LabelledTask, found: Summary) -> None:
-    image = {"of": task.project, "task": task.task_id, "at": task.image}
-    said = {"kinds": json.dumps(found.kinds), "flag": found.flag, "remark": found.remark}
-    connection.execute(_SUMMARY, {**image, **said})
-
-
-def _save_image(
-    connection: Connection,
-    known: LabelledTask | None,
-    task: LabelledTask,
-    summarise: Summarise,
-    now: float,
-) -> bool:
-    """Write one row; answers whether anything but what it amounts to changed."""
-    if known is not None and known.url == task.url:
-        task = replace(task, sha=known.sha, file=known.file, problem=known.problem)
-    deleted = None if task.live else max(one.get("deleted", 0.0) for one in task.annotations)
-    task = replace(task, deleted=deleted)
-    found = summarise(task)
-    if (
-        known is not None
-        and replace(task, updated=known.updated, flag=known.flag, remark=known.remark) == known
-    ):
-        _write_summary(connection, task, found)
-        return False
-    row = vars(task) | {
-        "data": json.dumps(task.data),
-        "annotations": json.dumps(task.annotations),
-        "kinds": json.dumps(found.kinds),
-        "flag": found.flag,
-        "remark": found.remark,
-        "updated": now,
-    }
-    upsert(connection, labelled_tasks, row)
-    return True
+        return [task_of(row) for row in rows]

@@ -14,7 +14,7 @@ import pytest
 
 from adclick_backend.cli import main
 from adclick_backend.store import DiskError, Store, StoreError
-from adclick_backend.store.labels import Annotated, LabelledTask, Summary
+from adclick_backend.store.labelled_task import Annotated, LabelledTask, Summary
 from adclick_backend.store.tables import SCHEMA
 from tests.helpers.postgres import PASSWORD, PostgresServer
 

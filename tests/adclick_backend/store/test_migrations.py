@@ -18,7 +18,7 @@ import pytest
 from adclick_backend.brush.rle import encode_rle
 from adclick_backend.store import Project, Reference, Store, StoreError, TaskCheck, WhitePoint, migrate
 from adclick_backend.store.answers import Answer, pack_map, pack_mask
-from adclick_backend.store.labels import Annotated, LabelledTask, Summary
+from adclick_backend.store.labelled_task import Annotated, LabelledTask, Summary
 from adclick_backend.store.ladder import MIGRATIONS
 from adclick_backend.store.tables import SCHEMA
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from adclick_backend.store import ProjectIdError, Store, StoreError, project_id
-from adclick_backend.store.labels import KEPT_S, Annotated, LabelledTask, Summary
+from adclick_backend.store.database import KEPT_S
+from adclick_backend.store.labelled_task import Annotated, LabelledTask, Summary
 from adclick_backend.store.ladder import MIGRATIONS
 from adclick_backend.store.sqlite import SqliteDatabase, driver
 from adclick_backend.store.tables import SCHEMA
