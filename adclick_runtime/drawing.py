@@ -46,11 +46,17 @@ def with_masks(pixels: Pixels, masks: Mapping[str, NDArray[np.bool_]], colours: 
         inside = small >= min(0.5, float(small.max()) / 2) if small.any() else small > 0
         colour = COLOURS[colours.get(name, 0) % len(COLOURS)]
         drawn[inside] = ((1 - _FILL) * drawn[inside] + _FILL * np.array(colour)).astype(np.uint8)
-        lines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        if max(size) >= _LARGE:  # in a small picture it would hide what it surrounds
-            cv2.drawContours(drawn, lines, -1, _PAPER, thickness + 2)
-        cv2.drawContours(drawn, lines, -1, colour, thickness)
+        strokes = [(_PAPER, thickness + 2), (colour, thickness)]
+        # In a small picture the paper would hide what it surrounds.
+        outline(drawn, inside, *(strokes if max(size) >= _LARGE else strokes[1:]))
     return drawn
+
+
+def outline(pixels: Pixels, mask: NDArray[np.bool_], *strokes: tuple[tuple[int, int, int], int]) -> None:
+    """Draw the outline of a mask (h, w) into an image (h, w, 3), once in each colour and thickness, the last on top."""
+    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for colour, thickness in strokes:
+        cv2.drawContours(pixels, lines, -1, colour, thickness)
 
 
 def with_scores(pixels: Pixels, regions: Sequence[Region], colours: Mapping[str, int]) -> Pixels:

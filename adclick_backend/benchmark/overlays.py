@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from adclick_backend.benchmark import trials
 from adclick_backend.benchmark.protocol import DRAWN
 from adclick_backend.benchmark.rows import Row
+from adclick_runtime.drawing import outline
 from model.clicks import Click
 from model.datasets.mvtec import read_mask, read_rgb
 
@@ -62,13 +63,13 @@ def overlay(
     h, w = image.shape[:2]
     size = (WIDTH, max(1, round(h * WIDTH / w)))
     scale = size[0] / w
-    plain = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    plain = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), np.uint8)
     drawn = plain.copy()
     inside, border = (_resized(mask, size) for mask in (found, target))
     drawn[inside] = (0.55 * drawn[inside] + 0.45 * np.array(FOUND)).astype(np.uint8)
     for mask, colour in ((inside, FOUND), (border, TRUE)):
-        lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, lines, -1, colour, 1)
+        outline(drawn, mask, (colour, 1))
     for number, click in enumerate(clicks, 1):
         place = (int(click.x * scale), int(click.y * scale))
         cv2.circle(drawn, place, 5, (255, 255, 255), -1, cv2.LINE_AA)

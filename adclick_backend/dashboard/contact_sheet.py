@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adclick_backend.dashboard.drawing import COLOURS, jpeg
+from adclick_backend.dashboard.drawing import COLOURS, jpeg, outline
 from adclick_backend.images.decode import Pixels
 from model.generation.anogen.window import Box, Window
 
@@ -34,8 +34,6 @@ def sheet_row(normal: Pixels, pixels: Pixels, mask: NDArray[np.bool_], box: Box)
     inner = window.inside(box, SIDE)
     boxed = good.copy()
     cv2.rectangle(boxed, (inner.left, inner.top), (inner.right - 1, inner.bottom - 1), _BOX, 2)
-    inside = (window.cut(mask.astype(np.float32), SIDE) >= 0.5).astype(np.uint8)
-    lines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(painted, lines, -1, _OUTLINE, 1)
+    outline(painted, window.cut(mask.astype(np.float32), SIDE) >= 0.5, (_OUTLINE, 1))
     gap = np.full((SIDE, _GAP, 3), 255, np.uint8)
     return jpeg(np.ascontiguousarray(np.concatenate([good, gap, boxed, gap, painted], axis=1)))

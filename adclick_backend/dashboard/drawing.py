@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adclick_backend.images.decode import Pixels
-from adclick_runtime.drawing import COLOURS, with_masks
+from adclick_runtime.drawing import COLOURS, outline, with_masks
 
-__all__ = ["COLOURS", "QUALITY", "fitted", "grey_png", "jpeg", "with_heat", "with_masks"]
+__all__ = ["COLOURS", "QUALITY", "fitted", "grey_png", "jpeg", "outline", "with_heat", "with_masks"]
 
 QUALITY = 88  # of JPEG files
 _HEAT = 0.72  # how much of the hottest place hides the image

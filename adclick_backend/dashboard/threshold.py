@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from flask import Blueprint, Response, request, url_for
 from flask.typing import ResponseReturnValue
-from numpy.typing import NDArray
 
-from adclick_backend.dashboard.drawing import COLOURS, jpeg, with_masks
+from adclick_backend.dashboard.drawing import COLOURS, jpeg, outline, with_masks
 from adclick_backend.dashboard.image_names import image_names
 from adclick_backend.dashboard.operating_view import (
     OperatingView,
@@ -150,18 +149,12 @@ def add_threshold(blueprint: Blueprint, pages: Pages) -> None:
             raise missing
         probability, labelled = kept
         marked = marked_at(probability, curve.points[int(position)])
-        drawn = _outlined(with_masks(pixels, {"": marked}, {"": place % len(COLOURS)}), labelled)
+        drawn = with_masks(pixels, {"": marked}, {"": place % len(COLOURS)})
+        inside = cv2.resize(labelled.astype(np.uint8), drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        outline(drawn, inside > 0, (LABELLED, 1))
         answer = Response(jpeg(drawn), mimetype="image/jpeg")
         answer.headers["Cache-Control"] = "private, max-age=3600"
         return answer
-
-
-def _outlined(pixels: NDArray[np.uint8], labelled: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Draw the outline of what is labelled, a mask of any size, into a picture (H, W, 3)."""
-    inside = cv2.resize(labelled.astype(np.uint8), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(pixels, outlines, -1, LABELLED, 1)
-    return pixels
 
 
 def _number(text: str) -> float:

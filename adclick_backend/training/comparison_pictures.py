@@ -13,6 +13,7 @@ from adclick_backend.store.proposal_source import words_of_source
 from adclick_backend.training.click_verdict import Clicked
 from adclick_backend.training.promotion import ImageScores, Judged, Look, highest, truth_of
 from adclick_backend.training.source_trial import Trial
+from adclick_runtime.drawing import outline
 from model.labels.labelled import LabelledImage
 
 SHOWN = 6
@@ -146,9 +147,7 @@ def _panel(
     """An image with a mask's outline, below a line of words."""
     drawn = pixels.copy()
     if mask is not None:
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, outlines, -1, PAPER, 3)
-        cv2.drawContours(drawn, outlines, -1, colour, 1)
+        outline(drawn, mask, (PAPER, 3), (colour, 1))
     framed = cv2.copyMakeBorder(drawn, STRIP, 2, 2, 2, cv2.BORDER_CONSTANT, value=PAPER)
     ascii_only = words.encode("ascii", "replace").decode()  # cv2's fonts know no other letters
     cv2.putText(framed, ascii_only, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)

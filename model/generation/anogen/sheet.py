@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adclick_runtime.drawing import outline
 from model.generation.anogen.examples import Example
 from model.generation.anogen.window import Box, Image, Window
 
@@ -63,9 +64,7 @@ def _zoomed(pixels: Image, box: Box, mask: NDArray[np.bool_] | None = None) -> I
     window = Window.round(box, (pixels.shape[0], pixels.shape[1]))
     tile = window.picture(pixels, TILE)
     if mask is not None:
-        inside = (window.cut(mask.astype(np.float32), TILE) > 0.5).astype(np.uint8)
-        lines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(tile, lines, -1, _MASK, 1)
+        outline(tile, window.cut(mask.astype(np.float32), TILE) > 0.5, (_MASK, 1))
     return tile
 
 
