@@ -28,6 +28,7 @@ class ImageFile:
         differs: why the pixels are not Chromium's; "" when they are.
         white: the white point for 16-bit pixels; Chromium's is 65535.
         pixels: what must come out; None where that is what Chromium shows.
+        varies: whether some versions of Chromium show just these pixels, and others what is on the record.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class ImageFile:
     differs: str = ""
     white: int = 65535
     pixels: NDArray[np.uint8] | None = None
+    varies: bool = False
 
 
 def picture() -> NDArray[np.uint8]:

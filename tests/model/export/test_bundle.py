@@ -50,6 +50,9 @@ Map = NDArray[np.float32]
 IMAGES = [stained(31)[0], plate(77), np.ascontiguousarray(stained(5)[0][:, 10:106])]
 """A stain, none, and an image of another shape."""
 
+AS_WRITTEN = "float32"
+"""A bundle computes in float32 wherever it runs; in bfloat16, which some processors take, networks round otherwise."""
+
 
 class Torch:
     """What a bundle is written from, and what it says of an image in torch."""
@@ -116,19 +119,19 @@ def alike(found: Map, wanted: Map) -> None:
 
 @pytest.fixture(scope="module", params=["vit", "lite"])
 def plates(request: pytest.FixtureRequest) -> Torch:
-    predictor = SmallPredictor(LITE.click if request.param == "lite" else None)
+    predictor = SmallPredictor(LITE.click if request.param == "lite" else None, asked=AS_WRITTEN)
     return Torch(predictor, [plate(i) for i in range(10)])
 
 
 @pytest.fixture(scope="module")
 def few() -> Torch:
-    return Torch(SmallPredictor(LITE.click), [plate(i) for i in range(4)])
+    return Torch(SmallPredictor(LITE.click, asked=AS_WRITTEN), [plate(i) for i in range(4)])
 
 
 def packaged(of: Torch) -> SegPredictor:
     networks: Packaged = LITE
     behind = of.predictor.backbone_id.name
-    return SegPredictor(networks.seg if behind == "efficientnet_lite0" else PACKAGED_SEG)
+    return SegPredictor(networks.seg if behind == "efficientnet_lite0" else PACKAGED_SEG, asked=AS_WRITTEN)
 
 
 def test_the_packaged_network_and_more_references_than_are_looked_at(plates: Torch, tmp_path: Path) -> None:
@@ -185,7 +188,7 @@ def trained(few: Torch, tmp_path_factory: pytest.TempPathFactory) -> SegPredicto
     network = ADClickSeg(config)
     torch.nn.init.normal_(network.body.head.weight, std=0.3)
     write_seg(out, network, vocabulary, ["scratch", "stain"], [-0.5, 0.2], "v7", {}, head, behind=behind)
-    return SegPredictor(out)
+    return SegPredictor(out, asked=AS_WRITTEN)
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
