@@ -5,15 +5,19 @@ and nothing of what is too much; "not this" the other way round. And the middle 
 piece that is too much is about as wide as the click lies deep in the mask, and a piece that is missing as far as it
 lies from it. What the newest map changes beyond that is not what the click was about, unless the map is sure and its
 answer is as a whole the better one, by the IoU to expect of it: a click can tell of places far away what they are.
+
+Most people who point at a spot mean all of it. When most of a part goes that nobody clicked "this" in, all of it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from adclick_runtime.frame import Frame
 from model.checkpoint.ranges import NONE_OR_MORE, POSITIVE, SHARE, check
@@ -29,6 +33,7 @@ class ContinuityConfig:
     adds: float = 6.0  # "this" adds so many times as far as the click lies from the mask shown
     removes: float = 1.5  # "not this" removes so many times as far as it lies deep in the mask shown
     middle: float = 0.8  # as deep as this share of its deepest place lies a click in the middle of a part
+    most: float = 0.5  # a part of which "not this" takes more than this share goes whole
     sure: float = 1.0  # logit, + or -, from which on the newest map is believed beyond, if the better one
     poor: float = (
         0.3  # a mask of which no higher IoU is to be expected may change wherever the click can mean
@@ -46,6 +51,7 @@ class ContinuityConfig:
                 "adds": POSITIVE,
                 "removes": POSITIVE,
                 "middle": SHARE,
+                "most": SHARE,
                 "poor": SHARE,
                 "unbelieved": SHARE,
                 "sure": POSITIVE,
@@ -90,6 +96,8 @@ def continued(
     explained |= poor and not blind
     allowed = (wrong & explained) | _edge(shown, config.edge)
     overturned = ((logits > 0) != shown) & ~allowed
+    if not newest.positive:
+        overturned &= ~_mostly_gone(shown, shown & (logits <= 0) & ~overturned, clicks, frame, config)
     kept = np.where(shown, config.undecided, -config.undecided)
     return np.asarray(np.where(overturned, kept, logits), np.float32)
 
@@ -114,10 +122,25 @@ def _refused(shown: Mask, clicks: Sequence[Click], frame: Frame, config: Continu
     place, depth = place_of(clicks[-1], frame), _depth(shown)
     labels = cv2.connectedComponents(shown.astype(np.uint8), connectivity=8)[1]
     near = {int(number) for number in np.unique(surroundings(labels, *place, config.near))} - {0}
-    near -= {int(labels[y, x]) for x, y in (place_of(c, frame) for c in clicks if c.positive)}
     here = _deepest(depth, place, config)
-    middle = [number for number in near if here >= config.middle * depth[labels == number].max()]
-    return np.asarray(np.isin(labels, middle))
+    middle = {number for number in near if here >= config.middle * depth[labels == number].max()}
+    return _unconfirmed(labels, middle, clicks, frame)
+
+
+def _mostly_gone(
+    shown: Mask, gone: Mask, clicks: Sequence[Click], frame: Frame, config: ContinuityConfig
+) -> Mask:
+    """The parts of the mask shown that are mostly ``gone``, and in which nobody clicked "this"."""
+    count, labels = cv2.connectedComponents(shown.astype(np.uint8), connectivity=8)
+    areas, taken = (np.bincount(labels[part], minlength=count) for part in (shown, gone))
+    mostly = set(np.nonzero(taken > config.most * areas)[0].tolist()) - {0}
+    return _unconfirmed(labels, mostly, clicks, frame)
+
+
+def _unconfirmed(labels: NDArray[Any], parts: set[int], clicks: Sequence[Click], frame: Frame) -> Mask:
+    """The pixels of those of some parts in which nobody clicked "this"."""
+    confirmed = {int(labels[y, x]) for x, y in (place_of(c, frame) for c in clicks if c.positive)}
+    return np.asarray(np.isin(labels, list(parts - confirmed)))
 
 
 def _depth(region: Mask) -> Map:

@@ -134,3 +134,18 @@ def test_every_click_may_move_the_border_of_the_mask_a_little_and_no_more() -> N
         assert moved.any()
         assert not (moved & disc(40, 40, 10)).any()
         assert not (moved & ~disc(40, 40, 14)).any()
+
+
+@pytest.mark.parametrize(("surely", "gone"), [(120, True), (90, False)])
+def test_a_part_that_nobody_confirmed_goes_whole_when_most_of_it_does(surely: int, gone: bool) -> None:
+    """The click missed it a little, and the newest map is sure of the part up to a column only."""
+    scratch = np.zeros_like(CONFIRMED)
+    scratch[97:104, 50:170] = True
+    new = logits(CONFIRMED)
+    new[:, :surely] *= 2
+    shown, clicks = CONFIRMED | scratch, [this(40, 40), not_this(60, 94)]
+    found = continued(new, logits(shown), clicks, FRAME, (0.5, 0.6), STIFF) > 0
+    assert found[scratch].any() != gone
+    clicks = [this(40, 40), this(160, 100), not_this(60, 94)]
+    found = continued(new, logits(shown), clicks, FRAME, (0.5, 0.6), STIFF) > 0
+    assert found[scratch].sum() == scratch[:, surely:].sum()
