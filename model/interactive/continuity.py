@@ -6,7 +6,8 @@ piece that is too much is about as wide as the click lies deep in the mask, and 
 lies from it. What the newest map changes beyond that is not what the click was about, unless the map is sure and its
 answer is as a whole the better one, by the IoU to expect of it: a click can tell of places far away what they are.
 
-Most people who point at a spot mean all of it. When most of a part goes that nobody clicked "this" in, all of it does.
+Most people who point at a spot beside a defect mean all of it. When most of a part goes that nobody clicked "this" in,
+all of it does; not before there is a "this", for then the part is a proposal of which some may be right.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ContinuityConfig:
     adds: float = 6.0  # "this" adds so many times as far as the click lies from the mask shown
     removes: float = 1.5  # "not this" removes so many times as far as it lies deep in the mask shown
     middle: float = 0.8  # as deep as this share of its deepest place lies a click in the middle of a part
-    most: float = 0.5  # a part of which "not this" takes more than this share goes whole
+    most: float = 0.5  # a part beside the defect of which "not this" takes more than this share goes whole
     sure: float = 1.0  # logit, + or -, from which on the newest map is believed beyond, if the better one
     poor: float = (
         0.3  # a mask of which no higher IoU is to be expected may change wherever the click can mean
@@ -96,7 +97,7 @@ def continued(
     explained |= poor and not blind
     allowed = (wrong & explained) | _edge(shown, config.edge)
     overturned = ((logits > 0) != shown) & ~allowed
-    if not newest.positive:
+    if not newest.positive and not blind:
         overturned &= ~_mostly_gone(shown, shown & (logits <= 0) & ~overturned, clicks, frame, config)
     kept = np.where(shown, config.undecided, -config.undecided)
     return np.asarray(np.where(overturned, kept, logits), np.float32)

@@ -90,8 +90,8 @@ BORDERS: dict[type, dict[str, tuple[list[Any], list[Any]]]] = {
         "missed": SHARE, "near": SOME, "undecided": POSITIVE,
     },
     ContinuityConfig: {
-        "near": SOME, "adds": POSITIVE, "removes": POSITIVE, "middle": SHARE, "sure": POSITIVE, "poor": SHARE,
-        "unbelieved": SHARE, "edge": SOME, "undecided": POSITIVE,
+        "near": SOME, "adds": POSITIVE, "removes": POSITIVE, "middle": SHARE, "most": SHARE, "sure": POSITIVE,
+        "poor": SHARE, "unbelieved": SHARE, "edge": SOME, "undecided": POSITIVE,
     },
     MaskConfig: {
         "smoothing": POSITIVE, "neighbourhood": SOME, "smallest_part": SHARE, "largest_hole": SHARE,

@@ -149,3 +149,12 @@ def test_a_part_that_nobody_confirmed_goes_whole_when_most_of_it_does(surely: in
     clicks = [this(40, 40), this(160, 100), not_this(60, 94)]
     found = continued(new, logits(shown), clicks, FRAME, (0.5, 0.6), STIFF) > 0
     assert found[scratch].sum() == scratch[:, surely:].sum()
+
+
+def test_most_of_a_proposal_may_go_and_the_rest_stay() -> None:
+    """Before a "this", a part is a proposal, of which some may be right."""
+    proposed = disc(100, 60, 20)
+    for clicks, rest in (([not_this(110, 60)], True), ([this(40, 40), not_this(110, 60)], False)):
+        found = after(np.zeros_like(proposed), proposed, *clicks)
+        assert found.any() == rest
+        assert found.sum() < 0.5 * proposed.sum()
