@@ -14,16 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from adclick_runtime.frame import Frame
 from model.checkpoint.ranges import NONE_OR_MORE, POSITIVE, SHARE, check
 from model.clicks import CLICK_RADIUS, Click
-from model.interactive.mask import Map, Mask, place_of, surroundings
+from model.interactive.mask import Map, Mask, place_of, surroundings, unconfirmed
 
 
 @dataclass(frozen=True)
@@ -122,10 +120,10 @@ def _refused(shown: Mask, clicks: Sequence[Click], frame: Frame, config: Continu
     """The parts of the mask shown in whose middle the newest "not this" lies, and in which nobody clicked "this"."""
     place, depth = place_of(clicks[-1], frame), _depth(shown)
     labels = cv2.connectedComponents(shown.astype(np.uint8), connectivity=8)[1]
-    near = {int(number) for number in np.unique(surroundings(labels, *place, config.near))} - {0}
+    near = {int(number) for number in np.unique(surroundings(labels, *place, config.near))}
     here = _deepest(depth, place, config)
     middle = {number for number in near if here >= config.middle * depth[labels == number].max()}
-    return _unconfirmed(labels, middle, clicks, frame)
+    return unconfirmed(labels, middle, _confirmed(clicks, frame))
 
 
 def _mostly_gone(
@@ -134,14 +132,13 @@ def _mostly_gone(
     """The parts of the mask shown that are mostly ``gone``, and in which nobody clicked "this"."""
     count, labels = cv2.connectedComponents(shown.astype(np.uint8), connectivity=8)
     areas, taken = (np.bincount(labels[part], minlength=count) for part in (shown, gone))
-    mostly = set(np.nonzero(taken > config.most * areas)[0].tolist()) - {0}
-    return _unconfirmed(labels, mostly, clicks, frame)
+    mostly = set(np.nonzero(taken > config.most * areas)[0].tolist())
+    return unconfirmed(labels, mostly, _confirmed(clicks, frame))
 
 
-def _unconfirmed(labels: NDArray[Any], parts: set[int], clicks: Sequence[Click], frame: Frame) -> Mask:
-    """The pixels of those of some parts in which nobody clicked "this"."""
-    confirmed = {int(labels[y, x]) for x, y in (place_of(c, frame) for c in clicks if c.positive)}
-    return np.asarray(np.isin(labels, list(parts - confirmed)))
+def _confirmed(clicks: Sequence[Click], frame: Frame) -> list[tuple[int, int]]:
+    """The places (column, row) of the "this" among some clicks."""
+    return [place_of(click, frame) for click in clicks if click.positive]
 
 
 def _depth(region: Mask) -> Map:

@@ -100,6 +100,18 @@ def surroundings(maps: NDArray[Any], x: int, y: int, reach: int) -> NDArray[Any]
     return maps[max(0, y - reach) : max(0, y + reach + 1), max(0, x - reach) : max(0, x + reach + 1)]
 
 
+def unconfirmed(labels: NDArray[Any], parts: set[int], wanted: Sequence[tuple[int, int]]) -> Mask:
+    """The pixels of those parts of a mask in which nobody clicked "this".
+
+    Args:
+        labels: (h, w) int, the number of the part that a pixel is of, 0 outside of the mask.
+        parts: numbers of the parts that may be meant.
+        wanted: places (column, row) that were clicked with "this".
+    """
+    confirmed = {int(labels[y, x]) for x, y in wanted}
+    return np.asarray(np.isin(labels, list(parts - confirmed - {0})))
+
+
 def _settle(logits: Map, x: int, y: int, positive: bool) -> None:
     """Let the pixels round a click say what the click said, in place."""
     near = np.zeros(logits.shape, np.uint8)
@@ -113,9 +125,8 @@ def _refused_parts(
 ) -> Mask:
     """The pixels of the parts of a mask within ``reach`` of a "not this", and in which nobody clicked "this"."""
     labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
-    kept = {int(labels[y, x]) for x, y in wanted}
     near = {int(number) for x, y in refused for number in np.unique(surroundings(labels, x, y, reach))}
-    return np.asarray(np.isin(labels, list(near - kept - {0})))
+    return unconfirmed(labels, near, wanted)
 
 
 def _largest(mask: Mask) -> int:
