@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -124,83 +124,137 @@ def train_behind(
         references, out, version, methods, config, resume, report, cancelled, asked, generated: see
             :func:`train_detector`.
     """
-    config = config or DetectorTraining()
-    read = 0
-
-    def go_on(progress: Progress) -> None:
-        if cancelled():
-            raise Cancelled("The training was cancelled.")
-        if worker.first:
-            report(progress)
-
-    def reading() -> None:
-        nonlocal read
-        go_on(Progress("preparing", 0.5 * min(1.0, read / total)))
-        read += 1
-
-    train, kept_back, notes = split(references, config, reading)
-    total = sum(len(train[product]) + len(kept_back[product]) for product in train)
-    methods, lacking = _enough(methods, total)
-    notes += lacking
-    good = GoodImages(eyes, train, Scenes(eyes, train), painted_on(generated, train))
-    held_out = HeldOut(
-        good.scenes,
-        kept_back if worker.first else {},
-        config.defects,
-        config.seed,
-        lambda share: go_on(Progress("preparing", 0.5 + 0.5 * share)),
-    )
-    if not held_out.held and worker.first:
-        notes.append(
-            "There is one good image of each product, so that none could be kept back: nothing says how good the "
-            "detectors are, or what is usual on good images. Add at least one more."
-        )
-    parts: list[Part] = []
-    about: dict[str, dict[str, Any]] = {}
+    run = _Run(config or DetectorTraining(), resume, report, cancelled, worker)
+    good, held_out, methods, said = _prepared(run, eyes, references, methods, generated)
     trained = [name for name in methods if name in RECIPES]
+    parts = []
     for number, name in enumerate(trained):
-        trainer = _trainer(name, good, held_out, config, resume, cancelled, worker)
-
-        def training(share: float, loss: float | None, checked: float | None) -> None:
-            metrics = {} if checked is None else {name: checked}  # noqa: B023 (called before the next one)
-            done = (number + share) / len(trained)  # noqa: B023
-            go_on(Progress("training", done, loss, metrics))
-
-        if not trainer.run(training, cancelled):
-            raise Cancelled("The training was cancelled.")
-        parts.append(_part(name, PRESETS[name].method, trainer.best))
-        about[name] = {
-            "steps": trainer.step,
-            "seconds": round(trainer.seconds, 1),
-            "loss": trainer.loss,
-            "checks": [[step, round(found, 4)] for step, found in trainer.curve],
-        }
-    said: dict[str, Any] = {
-        "settings": asdict(config),
-        "images": {product: len(images) for product, images in train.items()},
-        "kept_back": {product: len(images) for product, images in kept_back.items()},
-        "detectors": about,
-        "notes": notes,
-    }
-    if good.generated:
-        said["generated"] = len(good.generated)
+        part, said["detectors"][name] = _learned(run, name, good, held_out, number, len(trained))
+        parts.append(part)
     if worker.first:
-        go_on(Progress("evaluating", 0.0))
+        run.go_on(Progress("evaluating", 0.0))
         if PATCHCORE in methods:
             banks = PatchCoreBanks.fitted(
-                {product: good.encoded(product) for product in train}, seed=config.seed
+                {product: good.encoded(product) for product in good.images}, seed=run.config.seed
             )
             parts.append(_part(PATCHCORE, PATCHCORE, banks))
         parts += [Part(name, name) for name in _unlearned(eyes)]
         checkpoint = DetectorCheckpoint(
             version, eyes.backbone_id, eyes.long_side, parts, [parts[0].name], backbone=_backbone(eyes)
         )
-        write_detector(out, _judged(checkpoint, out, held_out, said, go_on, str(worker.device), asked))
+        write_detector(out, _judged(checkpoint, out, held_out, said, run, asked))
         for name in trained:
-            if resume is not None:
-                _state(resume, name).unlink(missing_ok=True)
+            run.forget(name)
         report(Progress("evaluating", 1.0))
     return said
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training: how, where half of it is kept, whom it tells, who may stop it, and which of its processes this is.
+
+    Attributes:
+        config, resume, report, cancelled: see :func:`train_detector`.
+        worker: see :func:`train_behind`.
+    """
+
+    config: DetectorTraining
+    resume: Path | None
+    report: Callable[[Progress], None]
+    cancelled: Callable[[], bool]
+    worker: Worker
+
+    def go_on(self, progress: Progress) -> None:
+        """Say how far it is.
+
+        Raises:
+            Cancelled: somebody wants it to end.
+        """
+        if self.cancelled():
+            raise Cancelled("The training was cancelled.")
+        if self.worker.first:
+            self.report(progress)
+
+    def state(self, name: str) -> Path | None:
+        """The state of the training of one detector; None when half a training is not kept."""
+        if self.resume is None:
+            return None
+        return self.resume.with_name(f"{self.resume.stem}-{name}{self.resume.suffix}")
+
+    def forget(self, name: str) -> None:
+        """Delete the state of the training of one detector."""
+        if (state := self.state(name)) is not None:
+            state.unlink(missing_ok=True)
+
+
+def _prepared(
+    run: _Run,
+    eyes: Eyes,
+    references: Mapping[str, Sequence[Image]],
+    methods: Sequence[str],
+    generated: Sequence[GeneratedImage],
+) -> tuple[GoodImages, HeldOut, list[str], dict[str, Any]]:
+    """The images that are learned from and those that are kept back, for which detectors they are enough, and what is
+    said of all that in the checkpoint.
+    """
+    config, read = run.config, 0
+
+    def reading() -> None:
+        nonlocal read
+        run.go_on(Progress("preparing", 0.5 * min(1.0, read / total)))
+        read += 1
+
+    train, kept_back, notes = split(references, config, reading)
+    total = sum(len(train[product]) + len(kept_back[product]) for product in train)
+    enough, lacking = _enough(methods, total)
+    notes += lacking
+    good = GoodImages(eyes, train, Scenes(eyes, train), painted_on(generated, train))
+    held_out = HeldOut(
+        good.scenes,
+        kept_back if run.worker.first else {},
+        config.defects,
+        config.seed,
+        lambda share: run.go_on(Progress("preparing", 0.5 + 0.5 * share)),
+    )
+    if not held_out.held and run.worker.first:
+        notes.append(
+            "There is one good image of each product, so that none could be kept back: nothing says how good the "
+            "detectors are, or what is usual on good images. Add at least one more."
+        )
+    said: dict[str, Any] = {
+        "settings": asdict(config),
+        "images": {product: len(images) for product, images in train.items()},
+        "kept_back": {product: len(images) for product, images in kept_back.items()},
+        "detectors": {},
+        "notes": notes,
+    }
+    if good.generated:
+        said["generated"] = len(good.generated)
+    return good, held_out, enough, said
+
+
+def _learned(
+    run: _Run, name: str, good: GoodImages, held_out: HeldOut, number: int, count: int
+) -> tuple[Part, dict[str, Any]]:
+    """One detector, the ``number``-th of ``count``, and how its training went.
+
+    Raises:
+        Cancelled: somebody wanted it to end; its state is kept.
+    """
+    trainer = _trainer(run, name, good, held_out)
+
+    def training(share: float, loss: float | None, checked: float | None) -> None:
+        metrics = {} if checked is None else {name: checked}
+        run.go_on(Progress("training", (number + share) / count, loss, metrics))
+
+    if not trainer.run(training, run.cancelled):
+        raise Cancelled("The training was cancelled.")
+    return _part(name, PRESETS[name].method, trainer.best), {
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds, 1),
+        "loss": trainer.loss,
+        "checks": [[step, round(found, 4)] for step, found in trainer.curve],
+    }
 
 
 def _part(name: str, method: str, network: Any) -> Part:
@@ -223,8 +277,7 @@ def _judged(
     out: Path,
     held_out: HeldOut,
     said: dict[str, Any],
-    go_on: Callable[[Progress], None],
-    device: str,
+    run: _Run,
     asked: str,
 ) -> DetectorCheckpoint:
     """The same with what the images that were kept back say of it: what is usual, how good each part is, which serves.
@@ -234,13 +287,13 @@ def _judged(
     so_far = out.with_name(f"so-far-{out.name}")
     try:
         write_detector(so_far, checkpoint)
-        predictor = DetectorPredictor(so_far, device, asked)
+        predictor = DetectorPredictor(so_far, str(run.worker.device), asked)
     finally:
         for file in (so_far, manifest_path(so_far)):
             file.unlink(missing_ok=True)
     steps, measures, calibration = len(predictor.detectors) + 1, {}, {}
     for number, (name, detector) in enumerate(predictor.detectors.items(), 1):
-        go_on(Progress("evaluating", number / steps))
+        run.go_on(Progress("evaluating", number / steps))
         measures[name] = {key: round(value, 4) for key, value in held_out.measure(detector).items()}
     said["held_out"] = measures
     found = {name: measure.get("pixel_ap", 0.0) for name, measure in measures.items()}
@@ -277,42 +330,29 @@ def _enough(methods: Sequence[str], images: int) -> tuple[list[str], list[str]]:
     return enough, lacking
 
 
-def _trainer(
-    name: str,
-    good: GoodImages,
-    held_out: HeldOut,
-    config: DetectorTraining,
-    resume: Path | None,
-    cancelled: Callable[[], bool],
-    worker: Worker,
-) -> DetectorTrainer:
+def _trainer(run: _Run, name: str, good: GoodImages, held_out: HeldOut) -> DetectorTrainer:
     """What trains one detector, or goes on with it."""
+    config, worker = run.config, run.worker
     preset, recipe, behind = PRESETS[name], RECIPES[name], good.eyes.backbone_id
     method = METHODS[preset.method]
     torch.manual_seed(config.seed)
     network = method.network(preset.config.behind(_channels(good.eyes), behind.name))
-    learner = recipe.learner(network, good, config, worker, cancelled)
+    learner = recipe.learner(network, good, config, worker, run.cancelled)
 
     def judge() -> float:
         detector = method.detector(name, learner.network, behind, good.eyes.long_side, str(worker.device))
         return held_out.measure(detector)["pixel_ap"]
 
-    steps = config.steps or recipe.steps
     return DetectorTrainer(
         name,
         learner,
         config,
-        steps,
+        config.steps or recipe.steps,
         judge if held_out.held else None,
-        None if resume is None else _state(resume, name),
+        run.state(name),
         _identity(name, good, config, worker),
         worker,
     )
-
-
-def _state(resume: Path, name: str) -> Path:
-    """The state of the training of one detector."""
-    return resume.with_name(f"{resume.stem}-{name}{resume.suffix}")
 
 
 def _identity(name: str, good: GoodImages, config: DetectorTraining, worker: Worker) -> str:
