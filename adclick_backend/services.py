@@ -139,6 +139,7 @@ class Services:
             syncs=self.syncs,
             engine=self.engine,
             give_way=self.traffic.give_way,
+            is_quiet=self.traffic.is_quiet,
             locks=self.locks,
             files=self.files,
         )

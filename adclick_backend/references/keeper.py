@@ -27,6 +27,10 @@ LOCK = "references"
 
 SWEEP_S = 600.0
 
+QUIET_S, LONGEST_S = 3.0, 30.0
+"""Nobody waits for a measurement: an image is looked at when nobody has asked for anything for so long, and where
+somebody always does, one in so many seconds."""
+
 
 class ReferenceKeeper(LockedThread):
     """Works off what is written down about references, in a thread of its own that gives way to clicks.
@@ -45,6 +49,7 @@ class ReferenceKeeper(LockedThread):
         engine: what another version of it encoded is encoded again; nothing is tried while it cannot be
             loaded.
         give_way: returns when no click is being answered.
+        is_quiet: whether nobody has asked for anything for so many seconds.
         locks: where the lock is.
         files: what is too old in them is swept.
         poll_s: seconds between looks for work that another process wrote down.
@@ -62,6 +67,7 @@ class ReferenceKeeper(LockedThread):
         syncs: LabelSyncs,
         engine: Engine,
         give_way: Callable[[], None],
+        is_quiet: Callable[[float], bool],
         locks: Locks,
         files: Files,
         poll_s: float = 1.0,
@@ -76,9 +82,9 @@ class ReferenceKeeper(LockedThread):
         self._measure = measure
         self._syncs = syncs
         self._engine = engine
-        self._give_way = give_way
+        self._give_way, self._is_quiet = give_way, is_quiet
         self._files = files
-        self._swept = time.monotonic()
+        self._swept = self._measured = time.monotonic()
 
     def step(self) -> bool:
         """Do one piece of work; False when there was none.
@@ -97,7 +103,7 @@ class ReferenceKeeper(LockedThread):
             if reference := self._store.references.next_pending():
                 self._intake.take_in(reference)
                 return True
-            if self._check.step(self._give_way) or self._measure():
+            if self._check.step(self._give_way) or self._measure_one():
                 return True
         if time.monotonic() - self._swept > SWEEP_S:
             self._swept = time.monotonic()
@@ -109,6 +115,13 @@ class ReferenceKeeper(LockedThread):
             self._back_up()
         self._syncs.start_due()
         return self._read_back.step()
+
+    def _measure_one(self) -> bool:
+        if not self._is_quiet(QUIET_S) and time.monotonic() - self._measured < LONGEST_S:
+            return False
+        found = self._measure()
+        self._measured = time.monotonic()
+        return found
 
     def _back_up(self) -> None:
         """Copy the database once a day; what keeps it from that is on the dashboard."""

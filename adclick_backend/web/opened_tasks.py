@@ -57,6 +57,7 @@ class OpenedTasks:
         """
         if not any(image.value for image in self._config.images):
             return [[] for _ in tasks]
+        self._services.traffic.opened()
         proposer = self._services.proposer
         serving = proposer.serving(self._project)
         known = [self._looked_for(task, serving) for task in tasks]
@@ -80,6 +81,7 @@ class OpenedTasks:
                 self._services.jobs.enqueue(self._project, "push", "retrieve predictions")
             except DiskError as error:
                 self._services.report(self._project, str(error))
+        self._services.traffic.opened()
         return answers
 
     def _unwanted(self) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.helpers.backend import Backend
+import pytest
+
+from adclick_backend.references.keeper import LONGEST_S, QUIET_S
+from tests.helpers.backend import Backend, task
 from tests.helpers.references import bank, mark, wait_for
 
 # --- the thread
@@ -61,3 +64,44 @@ def test_the_keeper_gives_way_to_a_click(backend: Backend) -> None:
     started = time.perf_counter()
     backend.services.traffic.give_way(5)
     assert time.perf_counter() - started < 1
+
+
+@pytest.fixture
+def looked(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images that were measured; there is always one more."""
+    images: list[int] = []
+
+    def measure() -> bool:
+        images.append(1)
+        return True
+
+    monkeypatch.setattr(backend.services.keeper, "_measure", measure)
+    return images
+
+
+def test_nothing_is_measured_while_somebody_clicks_or_opens_tasks(
+    backend: Backend, looked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, traffic = backend.services.keeper, backend.services.traffic
+    assert keeper.step() and len(looked) == 1, "nobody has asked for anything yet"
+    assert backend.open_tasks([task(backend.draw("a.png"))]).status_code == 200
+    keeper.step()
+    assert not traffic.is_quiet(QUIET_S) and len(looked) == 1
+    monkeypatch.setattr(traffic, "_asked", time.monotonic() - QUIET_S)
+    assert keeper.step() and len(looked) == 2
+    with traffic:
+        assert not traffic.is_quiet(0.0)
+    assert traffic.is_quiet(0.0)
+    keeper.step()
+    assert len(looked) == 2
+
+
+def test_where_somebody_always_asks_an_image_is_measured_now_and_then(
+    backend: Backend, looked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = backend.services.keeper
+    backend.services.traffic.opened()
+    monkeypatch.setattr(keeper, "_measured", time.monotonic() - LONGEST_S)
+    assert keeper.step() and len(looked) == 1
+    keeper.step()
+    assert len(looked) == 1
