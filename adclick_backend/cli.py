@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from adclick_backend import __version__
 from adclick_backend.errors import ProjectIdError, SettingsError, StoreError
+from adclick_backend.heap import keep_freed_memory
 
 
 class Command(NamedTuple):
@@ -145,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"adclick {__version__}")
     _add_commands(parser, COMMANDS, words)
     args = parser.parse_args(words)
+    keep_freed_memory()
     try:
         return int(importlib.import_module(args.module).run(args))
     except (ProjectIdError, SettingsError, StoreError) as error:

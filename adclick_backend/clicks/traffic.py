@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class ClickTraffic:
-    """A context around each click; `give_way` waits while any is open, and `is_quiet` knows of opened tasks as well."""
+    """A context around each click, for which `give_way` waits; `is_quiet` knows of opened tasks as well."""
 
     def __init__(self) -> None:
         self._open = 0
