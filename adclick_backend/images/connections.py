@@ -40,7 +40,7 @@ class Connections:
         self._settings = settings
         self._store = store
         self._breakers = Breakers()
-        self._known = lru_cache(maxsize=64)(self._connect)
+        self._known, self._connecting = lru_cache(maxsize=64)(self._connect), threading.Lock()
 
     def label_studio(self, project: str) -> LabelStudio:
         """The Label Studio that the project belongs to, as its last ``/setup`` said."""
@@ -81,7 +81,10 @@ class Connections:
 
     def _of(self, project: str) -> tuple[LabelStudio, ImageSource]:
         known = self._store.projects.get(project)
-        return self._known(known.hostname, known.token, self._is_confirmed(known.hostname))
+        confirmed = self._is_confirmed(known.hostname)
+        # The cache lets two threads miss at once, and each would exchange a token of its own.
+        with self._connecting:
+            return self._known(known.hostname, known.token, confirmed)
 
     def _connect(self, hostname: str, token: str, confirmed: bool) -> tuple[LabelStudio, ImageSource]:
         if confirmed:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from adclick_backend.images.connections import LinkChecker
-from adclick_backend.label_studio.instance import LabelStudioError
+from adclick_backend.label_studio.instance import LabelStudio, LabelStudioError
 from tests.helpers.backend import Backend
 
 
@@ -69,3 +70,19 @@ def test_a_slow_label_studio_does_not_hold_the_page(
     assert links.look("1").state == "unknown"
     time.sleep(0.7)
     assert links.look("1").state == "good"
+
+
+def test_clicks_that_come_at_once_ask_one_label_studio(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reliability row 29: each would have a token of its own to exchange."""
+    made = LabelStudio.for_project
+
+    def slowly(*args: Any, **options: Any) -> LabelStudio:
+        time.sleep(0.1)
+        return made(*args, **options)
+
+    monkeypatch.setattr(LabelStudio, "for_project", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: backend.services.connections.label_studio("1"), range(8)))
+    assert len({id(label_studio) for label_studio in found}) == 1
