@@ -36,6 +36,8 @@ LABEL_STUDIO = REPOSITORY / ".label-studio/venv/bin/label-studio"
 USER, PASSWORD = "engineer@example.com", "a-pass-for-the-tests"
 # What Label Studio needs since 1.23.1 to talk to a backend on a private address.
 ALLOW_PRIVATE = {"USE_DEFAULT_BANNED_SUBNETS": "false", "USER_ADDITIONAL_BANNED_SUBNETS": "169.254.0.0/16"}
+# Of the keys that it makes by itself one in fifty begins with a dollar, and is another one after a restart.
+SECRET = {"SECRET_KEY": "of-the-tests-and-as-long-as-label-studio-would-have-it"}
 QUIET = {
     "COLLECT_ANALYTICS": "False",
     "LATEST_VERSION_CHECK": "False",
@@ -61,7 +63,13 @@ def label_studio(data_dir: Path, *, settings: Mapping[str, str] = ALLOW_PRIVATE)
         str(port),
     ]
     command += ["--username", USER, "--password", PASSWORD, "--agree-fix-sqlite"]
-    environment = {"LABEL_STUDIO_BASE_DATA_DIR": str(data_dir), "LABEL_STUDIO_HOST": url, **QUIET, **settings}
+    environment = {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
+        "LABEL_STUDIO_HOST": url,
+        **SECRET,
+        **QUIET,
+        **settings,
+    }
     with _process(command, environment, data_dir / "label-studio.log", f"{url}/health", limit_s=900):
         yield url
 

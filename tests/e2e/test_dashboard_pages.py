@@ -16,6 +16,7 @@ from adclick_backend.jobs.files import JobFiles
 from adclick_backend.store.version import Version
 from tests.helpers.backend import Backend
 from tests.helpers.dashboard import form_token, png
+from tests.helpers.references import wait_for
 from tests.helpers.versions import candidate
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def test_a_version_is_compared_rolled_back_and_brought_forward(
     page.goto(f"{site}/projects/1/versions")
     follow(page, "Compare")
     picture = page.get_by_role("img", name="the mask of v1 and of v2")
-    assert picture.evaluate("image => image.complete && image.naturalWidth") == 64
+    assert wait_for(lambda: picture.evaluate("image => image.complete && image.naturalWidth") == 64)
     follow(page, "Back to all versions")
     screenshot("dashboard_versions")
     for steps, serving in ((("Roll back to v1", "Roll back"), "v1"), (("Forward to v2 again",), "v2")):
