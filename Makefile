@@ -19,7 +19,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 	$(shell $(p) -c '$(USABLE)' >/dev/null 2>&1 && echo $(p))))
 # PyPI's Linux wheels of torch bring gigabytes of CUDA; without an NVIDIA card the CPU build is fetched first.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# glibc otherwise keeps a pool of freed memory for every thread of the server: a third more in all.
+# glibc otherwise keeps a pool of freed memory for every thread of a job or a test; the server has one heap for all.
 export MALLOC_ARENA_MAX ?= 2
 # Tests run beside each other, file by file: a process for each core, of one thread and up to 3 GB with its Label Studio.
 TESTS_AT_ONCE ?= auto

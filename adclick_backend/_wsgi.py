@@ -52,8 +52,10 @@ def read_settings(argv: Sequence[str] | None = None) -> tuple[Settings, argparse
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve as a script; returns the exit status."""
+    from adclick_backend.heap import keep_freed_memory
     from adclick_backend.web.server import secrets_of, serve
 
+    keep_freed_memory()
     settings, args = read_settings(argv)
     if args.check and not _check(settings):
         return 1
@@ -87,12 +89,14 @@ if __name__ == "__main__":
     sys.exit(main())
 else:
     from adclick_backend.errors import SettingsError
+    from adclick_backend.heap import keep_freed_memory
     from adclick_backend.logs import configure_logging
     from adclick_backend.settings import get_settings
     from adclick_backend.store import StoreError
     from adclick_backend.web.app import create_app
     from adclick_backend.web.server import secrets_of
 
+    keep_freed_memory()
     try:
         configure_logging(get_settings().log_level, secrets_of(get_settings()))
         app = create_app(get_settings())

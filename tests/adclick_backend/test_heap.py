@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,18 @@ def test_memory_that_was_freed_is_there_for_the_next_image() -> None:
     found = subprocess.run([sys.executable, "-c", WORK], capture_output=True, check=True, text=True)
     first, *others = json.loads(found.stdout)
     assert max(others) < first / 10
+
+
+def test_a_server_that_gunicorn_starts_begins_with_it(tmp_path: Path) -> None:
+    words = "from adclick_backend import heap; heap.keep_freed_memory = lambda: print('kept'); "
+    found = subprocess.run(
+        [sys.executable, "-c", f"{words}import adclick_backend._wsgi; print('made')"],
+        env={**os.environ, "ADCLICK_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert found.stdout.split() == ["kept", "made"]
 
 
 def test_every_command_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
